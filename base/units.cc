@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/units.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <span>
+
+namespace plimsoll {
+namespace {
+
+struct Suffix {
+  std::string_view name;
+  double factor;
+};
+
+constexpr std::array<Suffix, 9> kSizeSuffixes{{{"", 1},
+                                               {"Ki", 1024.0},
+                                               {"Mi", 1048576.0},
+                                               {"Gi", 1073741824.0},
+                                               {"Ti", 1099511627776.0},
+                                               {"k", 1e3},
+                                               {"M", 1e6},
+                                               {"G", 1e9},
+                                               {"T", 1e12}}};
+constexpr std::array<Suffix, 4> kDurationSuffixes{
+    {{"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
+
+constexpr double kLargestSize = 9223372036854775807.0;
+constexpr double kLongestDuration = 10.0 * 365 * 86400 * 1e9;
+
+// A non-negative decimal number with one of `suffixes`, multiplied out.
+Result<double> parse_number(std::string_view text, std::span<const Suffix> suffixes, double largest,
+                            std::string_view expected) {
+  const auto malformed = [&](std::string_view why) {
+    return fail(Code::kMalformed, "\"" + std::string(text) + "\" " + std::string(why) +
+                                      "; expected " + std::string(expected));
+  };
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
+                                            std::chars_format::fixed);
+  if (error != std::errc{} || std::signbit(number) || !std::isfinite(number)) {
+    return malformed("is not a number that is 0 or more");
+  }
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  for (const Suffix& suffix : suffixes) {
+    if (suffix.name != unit) continue;
+    const double value = number * suffix.factor;
+    if (value >= largest) return malformed("is too large");
+    return value;
+  }
+  return malformed("has a unit that is not known");
+}
+
+// One decimal at most, none where it would be 0.
+std::string short_number(double value) {
+  std::array<char, 64> text{};
+  const bool whole = std::abs(value - std::round(value)) < 0.05;
+  std::snprintf(text.data(), text.size(), whole ? "%.0f" : "%.1f", value);
+  return text.data();
+}
+
+}  // namespace
+
+Result<Bytes> parse_bytes(std::string_view text) {
+  return parse_number(text, kSizeSuffixes, kLargestSize, "a size such as 512Mi or 4Gi")
+      .map([](double value) { return Bytes{static_cast<std::uint64_t>(value)}; });
+}
+
+Result<Limit> parse_limit(std::string_view text) {
+  if (text == "max") return kNoLimit;
+  return parse_bytes(text).map(limit_of);
+}
+
+Result<Nanoseconds> parse_duration(std::string_view text) {
+  return parse_number(text, kDurationSuffixes, kLongestDuration,
+                      "a duration such as 500ms, 30s or 5m")
+      .map([](double value) { return Nanoseconds{static_cast<std::int64_t>(value)}; });
+}
+
+std::string to_string(Bytes bytes) {
+  constexpr std::array<std::string_view, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes.value);
+  std::size_t unit = 0;
+  while (value >= 1023.95 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return short_number(value) + " " + std::string(kUnits.at(unit));
+}
+
+std::string to_string(Limit limit) {
+  return limit.is_max() ? "max" : to_string(Bytes{limit.bytes});
+}
+
+std::string to_string(Nanoseconds duration) {
+  const double seconds = std::chrono::duration<double>(duration).count();
+  if (seconds >= 3600) return short_number(seconds / 3600) + " h";
+  if (seconds >= 120) return short_number(seconds / 60) + " m";
+  if (seconds >= 1) return short_number(seconds) + " s";
+  if (seconds >= 1e-3) return short_number(seconds * 1e3) + " ms";
+  return short_number(seconds * 1e6) + " us";
+}
+
+}  // namespace plimsoll
