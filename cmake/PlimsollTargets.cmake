@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# One library per folder. A folder's CMakeLists.txt names what it may link; that and
+# scripts/check-layers are the layering of CONTRIBUTING.md.
+
+# plimsoll_library(<folder> [LINK <public libraries>...] [PRIVATE <private libraries>...]
+#                  [NOT_CXX <headers>...])
+# Makes plimsoll_<folder> of <folder>/*.cc except main.cc, and of its headers. NOT_CXX names headers
+# that only BPF programs include: they belong to no C++ target.
+function(plimsoll_library folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;PRIVATE;NOT_CXX")
+  file(GLOB sources CONFIGURE_DEPENDS "*.cc")
+  list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/main.cc")
+  file(GLOB headers CONFIGURE_DEPENDS "*.h")
+  list(TRANSFORM arg_NOT_CXX PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
+  list(REMOVE_ITEM headers ${arg_NOT_CXX})
+
+  set(target plimsoll_${folder})
+  if(sources)
+    add_library(${target} STATIC)
+    target_sources(${target} PRIVATE ${sources})
+    target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE plimsoll_flags ${arg_PRIVATE})
+    set(scope PUBLIC)
+  else()
+    add_library(${target} INTERFACE)
+    target_link_libraries(${target} INTERFACE ${arg_LINK} ${arg_PRIVATE})
+    set(scope INTERFACE)
+  endif()
+  target_sources(${target} ${scope} FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES
+                                    ${headers})
+  target_include_directories(${target} ${scope} "${PROJECT_SOURCE_DIR}")
+endfunction()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# Who builds and runs what under tests/. A test file that none of these takes stops the configure
+# step: a test that is not built is worse than none.
+include(GoogleTest)
+
+set(PLIMSOLL_VM_KERNELS "6.1;6.12" CACHE STRING "Kernels that the VM tests boot")
+set(plimsoll_all plimsoll_agent plimsoll_bpf plimsoll_cgroup plimsoll_base)
+
+# tests/support/*.cc: fakes and fixtures, linked into every test.
+function(plimsoll_test_support)
+  file(GLOB sources CONFIGURE_DEPENDS "support/*.cc")
+  add_library(plimsoll_test_support INTERFACE)
+  if(sources)
+    add_library(plimsoll_test_support_objects STATIC ${sources})
+    target_link_libraries(plimsoll_test_support_objects PUBLIC ${plimsoll_all} GTest::gmock
+                          PRIVATE plimsoll_flags)
+    target_link_libraries(plimsoll_test_support INTERFACE plimsoll_test_support_objects)
+  endif()
+  target_link_libraries(plimsoll_test_support INTERFACE ${plimsoll_all} nlohmann_json::nlohmann_json
+                                                        GTest::gmock)
+endfunction()
+
+# tests/<folder>/*.cc with at least one *_test.cc: one executable plimsoll_<folder>_tests.
+function(plimsoll_unit_tests)
+  file(GLOB tests CONFIGURE_DEPENDS "*/*_test.cc")
+  set(folders)
+  foreach(test IN LISTS tests)
+    cmake_path(GET test PARENT_PATH folder)
+    list(APPEND folders "${folder}")
+  endforeach()
+  list(REMOVE_DUPLICATES folders)
+  foreach(path IN LISTS folders)
+    cmake_path(GET path FILENAME folder)
+    if(folder MATCHES "^(support|storm|vm|lint)$")
+      continue()
+    endif()
+    file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cc")
+    add_executable(plimsoll_${folder}_tests ${sources})
+    target_link_libraries(plimsoll_${folder}_tests PRIVATE plimsoll_test_support plimsoll_flags
+                                                           GTest::gtest_main)
+    target_compile_definitions(
+      plimsoll_${folder}_tests PRIVATE PLIMSOLL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                       PLIMSOLL_BINARY="${PROJECT_BINARY_DIR}/bin/plimsoll")
+    # At test time, not at build time: a build on another machine must not run what it built.
+    gtest_discover_tests(plimsoll_${folder}_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120
+                                                                                     LABELS unit)
+    set_property(GLOBAL APPEND PROPERTY PLIMSOLL_TEST_SOURCES ${sources})
+  endforeach()
+endfunction()
+
+# tests/storm/: the loads and their driver, static so that they run in any initramfs. They carry no
+# sanitizer: what a storm allocates must be what the kernel sees.
+function(plimsoll_storm_programs)
+  file(GLOB shared CONFIGURE_DEPENDS "storm/*.cc")
+  foreach(program load driver)
+    file(GLOB sources CONFIGURE_DEPENDS "storm/storm_${program}*.cc")
+    list(REMOVE_ITEM shared ${sources})
+    set(${program}_sources ${sources})
+  endforeach()
+  foreach(program load driver)
+    if(NOT ${program}_sources)
+      continue()
+    endif()
+    add_executable(storm-${program} ${${program}_sources} ${shared})
+    target_include_directories(storm-${program} PRIVATE "${PROJECT_SOURCE_DIR}")
+    target_compile_options(storm-${program} PRIVATE -Wall -Wextra -Wshadow -Werror)
+    target_link_libraries(storm-${program} PRIVATE Threads::Threads tl::expected
+                                                   nlohmann_json::nlohmann_json)
+    target_link_options(storm-${program} PRIVATE -static)
+    set_target_properties(
+      storm-${program} PROPERTIES POSITION_INDEPENDENT_CODE OFF
+                                  RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  endforeach()
+endfunction()
+
+# plimsoll_vm_test(<name> <command>...): the command runs in a guest, once per kernel, with
+# plimsoll, storm-load and storm-driver in /bin. A guest has as many CPUs as the machine: alone.
+function(plimsoll_vm_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ADD;COMMAND")
+  set(add ${arg_ADD})
+  foreach(program plimsoll storm-load storm-driver)
+    if(TARGET ${program})
+      list(APPEND add --add "$<TARGET_FILE:${program}>:/bin/${program}")
+    endif()
+  endforeach()
+  foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
+    add_test(NAME vm.${name}.${kernel}
+             COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --name
+                     vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
+    set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
+  endforeach()
+endfunction()
+
+# tests/vm/<name>_vmtest.cc: a GoogleTest program of its own; tests/vm/<name>.sh: a script.
+function(plimsoll_vm_tests)
+  file(GLOB sources CONFIGURE_DEPENDS "vm/*_vmtest.cc")
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE plimsoll_test_support plimsoll_flags GTest::gtest_main)
+    string(REGEX REPLACE "_vmtest$" "" short "${name}")
+    plimsoll_vm_test(${short} ADD --add "$<TARGET_FILE:${name}>:/bin/${name}" COMMAND /bin/${name})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY PLIMSOLL_TEST_SOURCES ${sources})
+
+  file(GLOB scripts CONFIGURE_DEPENDS "vm/*.sh")
+  foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM name)
+    plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh" COMMAND /bin/sh /bin/${name}.sh)
+  endforeach()
+endfunction()
+
+# Stops when a file that is named like a test or a benchmark is in no target.
+function(plimsoll_check_every_test_has_a_target)
+  file(GLOB folders LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/[a-z]*")
+  list(FILTER folders EXCLUDE REGEX "/build[^/]*$")
+  get_property(claimed GLOBAL PROPERTY PLIMSOLL_TEST_SOURCES)
+  set(orphans)
+  foreach(folder IN LISTS folders)
+    if(IS_DIRECTORY "${folder}")
+      file(GLOB_RECURSE found CONFIGURE_DEPENDS "${folder}/*_test.cc" "${folder}/*_vmtest.cc"
+           "${folder}/*_bench.cc")
+      list(APPEND orphans ${found})
+    endif()
+  endforeach()
+  list(REMOVE_ITEM orphans ${claimed})
+  if(orphans)
+    list(JOIN orphans "\n  " names)
+    message(FATAL_ERROR "In no target, so they would never run:\n  ${names}\nUnit tests live in "
+                        "tests/<folder>/, VM tests in tests/vm/, benchmarks in bench/.")
+  endif()
+endfunction()
