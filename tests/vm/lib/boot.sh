@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # the settings are the variables of tests/vm/run
+# Starts QEMU, follows what the guest's init reports on its fourth serial line, and turns the end of
+# it all into one exit status.
+
+alarms="$vm_dir/lib/alarms"
+
+say() { if $verbose; then note "$*"; fi; }
+
+# What was seen so far of this boot: none, ready, running, exited.
+phase=none
+status=125
+
+# Opens: $report (the guest's reports, end of file when QEMU ends). Sets qemu_pid, cat_pids.
+start_qemu() {
+  local accel=(-accel tcg,thread=multi)
+  if $icount; then accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off"); fi
+  local parameters="console=ttyS0 panic=-1 oops=panic quiet log_buf_len=4M cgroup_no_v1=all psi=1"
+  parameters+=" rcupdate.rcu_cpu_stall_timeout=${PLIMSOLL_VM_RCU_STALL_SECONDS:-10}"
+  parameters+=" rdinit=/init$append"
+  local stdout=stdio
+  : >"$console"
+  # QEMU makes the files it writes to non-blocking, which the caller's own must not become: pipes.
+  exec {to_stdout}> >(exec cat)
+  cat_pids=($!)
+  exec {to_stderr}> >(exec cat >&2)
+  cat_pids+=($!)
+  exec {caller_stdin}<&0 {caller_stdout}>&1
+  if ((shell)); then
+    stdout="stdio,id=out,signal=off"
+    if [[ -t 0 ]]; then terminal="$(stty -g)"; fi
+  else
+    stdout="file,id=out,path=/dev/fd/$to_stdout"
+  fi
+  exec {report}< <(
+    exec {reports}>&1 1>&"$caller_stdout"
+    if ((shell)); then exec <&"$caller_stdin"; else exec </dev/null; fi
+    exec "$qemu" -nodefaults -no-user-config -display none -vga none -no-reboot -machine pc,hpet=off \
+      "${accel[@]}" -cpu max -smp "$cpus" -m "$memory" -kernel "$vmlinuz" -initrd "$work/initrd" \
+      -append "$parameters" \
+      -chardev "file,id=console,path=$console,append=on" -serial chardev:console \
+      -chardev "$stdout" -serial chardev:out \
+      -chardev "file,id=err,path=/dev/fd/$to_stderr" -serial chardev:err \
+      -chardev "file,id=report,path=/dev/fd/$reports" -serial chardev:report \
+      2>"$work/qemu.log"
+  )
+  qemu_pid=$!
+  exec {to_stdout}>&- {to_stderr}>&- {caller_stdin}<&- {caller_stdout}>&-
+}
+
+stop_qemu() {
+  kill -9 "$qemu_pid" 2>/dev/null || true
+  wait "$qemu_pid" 2>/dev/null || true
+  qemu_pid=''
+}
+
+# take_bytes COUNT FILE
+take_bytes() {
+  head -c "$1" <&"$report" >"$2" && [[ "$(stat -L -c %s "$2")" == "$1" || ! -f "$2" ]]
+}
+
+# Follows one boot to its end. Returns 1 if it timed out, else 0; `phase` says how far it came.
+follow() {
+  local deadline=$((SECONDS + ${PLIMSOLL_VM_BOOT_SECONDS:-120})) word rest started=$EPOCHREALTIME
+  local index bytes left
+  while :; do
+    left=$((deadline - SECONDS))
+    ((left > 0)) || return 1
+    # Status above 128: the time of `read` is up; else end of file.
+    if IFS=' ' read -r -t "$left" -u "$report" word rest; then :; else
+      if (($? > 128)); then return 1; fi
+      return 0
+    fi
+    case "$word" in
+      ready) phase=ready deadline=$((SECONDS + seconds)) ;;
+      start)
+        phase=running
+        say "at the command after $(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $started}") s" ;;
+      exit) phase=exited status="$rest" deadline=$((SECONDS + 120)) ;;
+      log)
+        { echo "--- kernel log since the command started ---"
+          head -c "$rest" <&"$report"; } >>"$console" ;;
+      file)
+        index="${rest%% *}" bytes="${rest##* }"
+        take_bytes "$bytes" "${gets[index]#*:}" || { note "could not write ${gets[index]#*:}"; lost=true; } ;;
+      nofile) note "--get: the guest has no file ${gets[rest]%%:*}"; lost=true ;;
+      end) phase=ended ;;
+    esac
+  done
+}
+
+boot_and_report() {
+  local attempt timed_out=false lost=false
+  for attempt in 1 2 3; do
+    phase=none timed_out=false
+    start_qemu
+    follow || timed_out=true
+    stop_qemu
+    exec {report}<&-
+    # What is still in the pipes reaches the caller before the exit status does.
+    wait "${cat_pids[@]}" || true
+    [[ "$phase" == none ]] || break
+    if [[ -s "$work/qemu.log" && ! -s "$console" ]] && ! $timed_out; then
+      cat "$work/qemu.log" >&2
+      vm_fail 125 "QEMU did not start"
+    fi
+    mv "$console" "$console.boot$attempt"
+    note "boot $attempt of 3 ended before the guest's first line; console: $console.boot$attempt"
+  done
+
+  local complaints='' result="$status"
+  if [[ -f "$console" ]]; then
+    # Up to the mark it is the boot; the log at the end repeats lines of the live console.
+    complaints="$(sed '1,/plimsoll-vm: the command starts/d' "$console" | tr -d '\r' |
+      grep -aE -f "$alarms" | awk '!seen[$0]++' || true)"
+  fi
+  case "$phase" in
+    none) result=126; note "the guest never came up" ;;
+    exited | ended) ;;
+    *)
+      if ! $timed_out; then result=126; note "the guest's kernel died while the command ran"
+      elif [[ -n "$complaints" ]]; then result=126; note "the guest's kernel hung"
+      else result=124; note "the command did not end within $seconds s"; fi ;;
+  esac
+  if [[ "$phase" == exited ]]; then result=126; note "the guest died after the command ended ($status)"; fi
+  if $lost && ((result == 0)); then result=125; fi
+  if [[ -n "$complaints" ]]; then
+    while IFS= read -r line; do note "console: $line"; done <<<"$complaints"
+    if $strict && ((result != 124)); then result=126; fi
+  fi
+  if ((result)); then
+    if [[ -f "$console" ]]; then note "status $result; kernel console: $console"; fi
+  elif ! $keep_console; then
+    rm -f "$console"
+  fi
+  exit "$result"
+}
