@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bpf/memory_programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <span>
+#include <string>
+
+#include "base/fd.h"
+#include "base/file.h"
+#include "bpf/libbpf_log.h"
+#include "bpf/memory_records.h"
+
+using u32 = pl_u32;
+using u64 = pl_u64;
+using u8 = std::uint8_t;
+#include "memory.skel.h"
+
+namespace plimsoll::bpf {
+namespace {
+
+static_assert(kMaxSlots == PL_MAX_SLOTS);
+
+struct SkeletonDeleter {
+  void operator()(memory_bpf* skeleton) const { memory_bpf::destroy(skeleton); }
+};
+struct RingDeleter {
+  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+
+// A field that the kernel's programs and we use at the same time.
+std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
+std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
+
+u64 count_of(Nanoseconds duration) { return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0)); }
+
+Bytes pages(u64 count) { return {count * 4096}; }
+
+// NUMA nodes are numbered from 0; this is one more than the highest, at most the 8 that the
+// programs look at.
+u32 node_count() {
+  const Result<std::string> online = read_file("/sys/devices/system/node/online");
+  if (!online) return 1;
+  u32 last = 0;
+  u32 number = 0;
+  for (const char c : *online) {
+    if (c >= '0' && c <= '9') {
+      number = number * 10 + static_cast<u32>(c - '0');
+      last = std::max(last, number);
+    } else {
+      number = 0;
+    }
+  }
+  return std::min<u32>(last + 1, 8);
+}
+
+struct Reader {
+  void (*handle)(void*, const MemoryEvent&) = nullptr;
+  void* context = nullptr;
+  std::size_t handled = 0;
+  std::atomic<u64> malformed = 0;
+};
+
+int on_record(void* context, void* data, std::size_t size) {
+  auto& reader = *static_cast<Reader*>(context);
+  if (size != sizeof(pl_memory_event)) {
+    reader.malformed.fetch_add(1, std::memory_order_relaxed);
+    return 0;
+  }
+  const auto& record = *static_cast<const pl_memory_event*>(data);
+  if (record.slot >= PL_MAX_SLOTS || record.kind < PL_PREDICTED || record.kind > PL_KILLED) {
+    reader.malformed.fetch_add(1, std::memory_order_relaxed);
+    return 0;
+  }
+  const MemoryEvent event{
+      .time = MonotonicTime(Nanoseconds(static_cast<std::int64_t>(record.time_ns))),
+      .id = CgroupId{record.cgroup_id},
+      .usage = {record.usage_bytes},
+      .limit = {record.limit_bytes},
+      .reclaimable = {record.reclaimable_bytes},
+      .rate_per_second = {record.rate_bytes_per_s},
+      .slot = record.slot,
+      .epoch = record.epoch,
+      .kind = static_cast<EventKind>(record.kind),
+      .pid = record.pid};
+  reader.handle(reader.context, event);
+  ++reader.handled;
+  return 0;
+}
+
+}  // namespace
+
+struct MemoryPrograms::Impl {
+  // Not a log: the last lines that libbpf said, for the error message of load().
+  std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
+  Reader urgent_reader;
+  Reader telemetry_reader;
+  std::unique_ptr<ring_buffer, RingDeleter> urgent;
+  std::unique_ptr<ring_buffer, RingDeleter> telemetry;
+  Tier tier = Tier::kA;
+
+  std::array<bpf_program*, 5> attached() const {
+    return {skeleton->progs.on_charge, skeleton->progs.on_reclaim_end, skeleton->progs.on_oom,
+            skeleton->progs.on_oom_end, skeleton->progs.on_reclaim_tracepoint};
+  }
+  pl_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
+};
+
+std::string_view to_string(Tier tier) {
+  switch (tier) {
+    case Tier::kA:
+      return "A";
+    case Tier::kB:
+      return "B";
+    case Tier::kC:
+      return "C";
+  }
+  return "unknown";
+}
+
+Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds) {
+  LibbpfLog log;
+  auto impl = std::make_unique<Impl>();
+  impl->tier = tier;
+  impl->skeleton.reset(memory_bpf::open());
+  if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
+  memory_bpf& skeleton = *impl->skeleton;
+
+  bpf_program__set_autoload(skeleton.progs.on_charge, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_reclaim_end, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_oom, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_oom_end, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_reclaim_tracepoint, tier == Tier::kB);
+  skeleton.rodata->nr_cpus = static_cast<u32>(std::max(libbpf_num_possible_cpus(), 1));
+  skeleton.rodata->nr_nodes = node_count();
+  skeleton.bss->control.slice_ns = count_of(bounds.slice);
+  skeleton.bss->control.door_ns = count_of(bounds.door);
+  skeleton.bss->control.hold_budget_ns = count_of(bounds.budget_per_second);
+
+  if (const int error = memory_bpf::load(&skeleton); error != 0) {
+    return errno_error(-error, "load the BPF programs" + log.tail());
+  }
+  // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are run.
+  for (bpf_program* program : impl->attached()) {
+    if (!bpf_program__autoload(program)) continue;
+    bpf_link* link = bpf_program__attach(program);
+    if (link == nullptr) {
+      return errno_error(errno, std::string("attach the BPF program ") +
+                                    bpf_program__name(program) + log.tail());
+    }
+    if (program == skeleton.progs.on_charge) skeleton.links.on_charge = link;
+    if (program == skeleton.progs.on_reclaim_end) skeleton.links.on_reclaim_end = link;
+    if (program == skeleton.progs.on_oom) skeleton.links.on_oom = link;
+    if (program == skeleton.progs.on_oom_end) skeleton.links.on_oom_end = link;
+    if (program == skeleton.progs.on_reclaim_tracepoint) {
+      skeleton.links.on_reclaim_tracepoint = link;
+    }
+  }
+  impl->urgent.reset(ring_buffer__new(bpf_map__fd(skeleton.maps.urgent), on_record,
+                                      &impl->urgent_reader, nullptr));
+  impl->telemetry.reset(ring_buffer__new(bpf_map__fd(skeleton.maps.telemetry), on_record,
+                                         &impl->telemetry_reader, nullptr));
+  if (!impl->urgent || !impl->telemetry) return errno_error(errno, "map the ring buffers");
+  return MemoryPrograms(std::move(impl));
+}
+
+MemoryPrograms::MemoryPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+MemoryPrograms::MemoryPrograms(MemoryPrograms&&) noexcept = default;
+MemoryPrograms& MemoryPrograms::operator=(MemoryPrograms&&) noexcept = default;
+MemoryPrograms::~MemoryPrograms() = default;
+
+Tier MemoryPrograms::tier() const { return impl_->tier; }
+
+Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
+                                       const Thresholds& thresholds) {
+  if (slot >= kMaxSlots) return fail(Code::kDenied, "more cgroups than there are slots");
+  memory_bpf& skeleton = *impl_->skeleton;
+  pl_slot& entry = impl_->slot(slot);
+  if (entry.counter != 0) return fail(Code::kConflict, "the slot is in use");
+  entry = {};
+  entry.epoch = epoch;
+  entry.horizon_ns = count_of(thresholds.horizon);
+  entry.watermark_per_1024 =
+      static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024);
+  // The first look only finds out where it stands.
+  entry.mark_pages = 0;
+
+  skeleton.bss->command = {.cgroup_id = 0, .slot = slot, .result = PL_TRACK_NOT_RUN};
+  bpf_iter_link_info info{};
+  info.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
+  info.cgroup.cgroup_fd = static_cast<u32>(cgroup_fd);
+  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
+  const std::unique_ptr<bpf_link, int (*)(bpf_link*)> link(
+      bpf_program__attach_iter(skeleton.progs.on_track, &options), bpf_link__destroy);
+  if (!link) return errno_error(errno, "look up the cgroup in the kernel");
+  const Fd run(bpf_iter_create(bpf_link__fd(link.get())));
+  if (!run) return errno_error(errno, "look up the cgroup in the kernel");
+  std::array<char, 16> nothing{};
+  while (::read(run.get(), nothing.data(), nothing.size()) > 0) {
+  }
+  switch (shared(skeleton.bss->command.result).load()) {
+    case PL_TRACK_OK:
+      break;
+    case PL_TRACK_NO_MEMORY_CONTROLLER:
+      return fail(Code::kUnsupported, "the cgroup has no memory controller");
+    case PL_TRACK_MAP_FULL:
+      return fail(Code::kDenied, "the table of tracked cgroups is full");
+    default:
+      return fail(Code::kGone, "the cgroup vanished while it was looked up");
+  }
+  entry.cgroup_id = skeleton.bss->command.cgroup_id;
+  u32& slots = skeleton.bss->control.slots;
+  if (slots <= slot) shared(slots).store(slot + 1);
+  return CgroupId{entry.cgroup_id};
+}
+
+void MemoryPrograms::untrack(u32 slot) {
+  arm(slot, false);
+  impl_->skeleton->bss->command = {.cgroup_id = 0, .slot = slot, .result = PL_TRACK_NOT_RUN};
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_untrack), &options);
+  impl_->slot(slot).cgroup_id = 0;
+}
+
+Result<void> MemoryPrograms::sweep() {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  if (bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_sweep), &options) != 0) {
+    return errno_error(errno, "read the tracked cgroups in the kernel");
+  }
+  return {};
+}
+
+Sight MemoryPrograms::read_sight(u32 slot) {
+  pl_slot& entry = impl_->slot(slot);
+  const u64 needed = entry.usage_pages - std::min(entry.usage_pages, entry.reclaimable_pages);
+  const u64 peak = shared(entry.peak_needed_pages).exchange(needed);
+  return {.usage = pages(entry.usage_pages),
+          .reclaimable = pages(entry.reclaimable_pages),
+          .peak = pages(std::max(peak, needed)),
+          .rate_per_second = {shared(entry.rate_bytes_per_s).load()},
+          .reclaims = shared(entry.reclaims).load(),
+          .reclaims_failed = shared(entry.reclaims_failed).load(),
+          .doors = shared(entry.doors).load(),
+          .held = shared(entry.held).load(),
+          .saved = shared(entry.saved).load(),
+          .expired = shared(entry.expired).load()};
+}
+
+void MemoryPrograms::arm(u32 slot, bool armed) noexcept {
+  shared(impl_->slot(slot).armed).store(armed ? 1 : 0);
+}
+
+int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.urgent); }
+
+std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const MemoryEvent&),
+                                         void* context) noexcept {
+  Reader& reader = impl_->urgent_reader;
+  reader.handle = handle;
+  reader.context = context;
+  reader.handled = 0;
+  ring_buffer__consume(impl_->urgent.get());
+  return reader.handled;
+}
+
+std::size_t MemoryPrograms::drain_telemetry(void (*handle)(void*, const MemoryEvent&),
+                                            void* context) noexcept {
+  Reader& reader = impl_->telemetry_reader;
+  reader.handle = handle;
+  reader.context = context;
+  reader.handled = 0;
+  ring_buffer__consume(impl_->telemetry.get());
+  return reader.handled;
+}
+
+std::uint64_t MemoryPrograms::malformed() const noexcept {
+  return impl_->urgent_reader.malformed.load(std::memory_order_relaxed) +
+         impl_->telemetry_reader.malformed.load(std::memory_order_relaxed);
+}
+
+void MemoryPrograms::answer(u32 slot) noexcept {
+  pl_slot& entry = impl_->slot(slot);
+  shared(entry.mark_pages).store(0);
+  shared(entry.pending_ns).store(0);
+}
+
+void MemoryPrograms::beat(MonotonicTime now) noexcept {
+  shared(impl_->skeleton->bss->control.heartbeat_ns).store(count_of(now.time_since_epoch()));
+}
+
+Counters MemoryPrograms::counters() const {
+  pl_counters& totals = impl_->skeleton->bss->counters;
+  Counters counters{
+      .events_urgent = shared(totals.events_urgent).load(),
+      .events_dropped = shared(totals.events_urgent_dropped).load() +
+                        shared(totals.events_telemetry_dropped).load(),
+      .held = shared(totals.held).load(),
+      .saved = shared(totals.saved).load(),
+      .expired = shared(totals.expired).load(),
+      .missed = 0,
+      .refused_heartbeat = shared(totals.refused_heartbeat).load(),
+      .refused_budget = shared(totals.refused_budget).load(),
+      .held_for = Nanoseconds(static_cast<std::int64_t>(shared(totals.held_ns).load()))};
+  for (const bpf_program* program : impl_->attached()) {
+    if (!bpf_program__autoload(program)) continue;
+    bpf_prog_info info{};
+    u32 size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
+      counters.missed += info.recursion_misses;
+    }
+  }
+  return counters;
+}
+
+}  // namespace plimsoll::bpf

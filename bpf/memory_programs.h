@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The memory programs, loaded and attached, as typed calls: which cgroups they watch, what they saw,
+// and what they count. Used by the engine. When it goes, every program is detached and every map is
+// freed; when the process dies, the kernel does the same.
+//
+// Threads: track, untrack and sweep belong to one thread (the slow loop's), drain_urgent, answer and
+// beat to another (the reaction thread's); arm and the readers may be called from both.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace plimsoll::bpf {
+
+inline constexpr std::uint32_t kMaxSlots = 2048;
+
+// What this kernel lets us do, best first; docs/architecture.md says what each guarantees.
+enum class Tier : std::uint8_t {
+  kA,  // fentry and bpf_loop: all layers, and the hold
+  kB,  // BPF tracepoints: an event when reclaim at the limit ends; no hold
+  kC,  // no BPF
+};
+std::string_view to_string(Tier tier);
+
+enum class EventKind : std::uint8_t { kPredicted = 1, kAtTheLimit, kAtTheDoor, kKilled };
+
+// One record of the kernel's, in our types. `slot` and `epoch` name the tracked cgroup.
+struct MemoryEvent {
+  MonotonicTime time;
+  CgroupId id{};
+  Bytes usage;
+  Bytes limit;
+  Bytes reclaimable;
+  Bytes rate_per_second;
+  std::uint32_t slot = 0;
+  std::uint32_t epoch = 0;
+  EventKind kind = EventKind::kPredicted;
+  std::uint32_t pid = 0;
+
+  bool operator==(const MemoryEvent&) const = default;
+};
+
+// When a cgroup is near its limit.
+struct Thresholds {
+  double watermark = 0.85;                              // share of the limit, (0, 1)
+  Nanoseconds horizon = std::chrono::milliseconds(200);  // time to the limit
+};
+
+// Bounds of the waits in the kernel. All 0: nothing is ever held.
+struct HoldBounds {
+  Nanoseconds slice = std::chrono::milliseconds(2);
+  Nanoseconds door = std::chrono::milliseconds(200);
+  Nanoseconds budget_per_second = std::chrono::milliseconds(400);  // per cgroup, all tasks together
+};
+
+// A tracked cgroup as the last sweep saw it, and totals since it is tracked.
+struct Sight {
+  Bytes usage;
+  Bytes reclaimable;
+  Bytes peak;  // highest usage - reclaimable seen since the previous read_sight()
+  Bytes rate_per_second;
+  std::uint64_t reclaims = 0;
+  std::uint64_t reclaims_failed = 0;
+  std::uint64_t doors = 0;
+  std::uint64_t held = 0;
+  std::uint64_t saved = 0;
+  std::uint64_t expired = 0;
+};
+
+// Totals of all programs. `missed`: times that the kernel skipped a program because the same one
+// was already running on that CPU.
+struct Counters {
+  std::uint64_t events_urgent = 0;
+  std::uint64_t events_dropped = 0;
+  std::uint64_t held = 0;
+  std::uint64_t saved = 0;
+  std::uint64_t expired = 0;
+  std::uint64_t missed = 0;
+  std::uint64_t refused_heartbeat = 0;
+  std::uint64_t refused_budget = 0;
+  Nanoseconds held_for{};
+};
+
+class MemoryPrograms {
+ public:
+  // Loads and attaches what `tier` (A or B) wants. kUnsupported or kDenied names the program that
+  // the kernel refused and what it said.
+  static Result<MemoryPrograms> load(Tier tier, const HoldBounds& bounds);
+
+  MemoryPrograms(MemoryPrograms&&) noexcept;
+  MemoryPrograms& operator=(MemoryPrograms&&) noexcept;
+  ~MemoryPrograms();
+
+  Tier tier() const;
+
+  // Watches the cgroup v2 directory `cgroup_fd` as `slot` (below kMaxSlots, free). Not armed yet.
+  // Returns its id. kUnsupported: the cgroup has no memory controller.
+  Result<CgroupId> track(std::uint32_t slot, std::uint32_t epoch, int cgroup_fd,
+                         const Thresholds& thresholds);
+  void untrack(std::uint32_t slot);
+
+  // Reads all tracked cgroups at once, in the kernel.
+  Result<void> sweep();
+  Sight read_sight(std::uint32_t slot);
+
+  // Armed: events are sent and tasks may be held. Takes effect at once, without a system call.
+  void arm(std::uint32_t slot, bool armed) noexcept;
+
+  // Readable when an urgent event waits.
+  int urgent_fd() const noexcept;
+  // Calls `handle(context, event)` for each waiting urgent event. No allocation, no system call.
+  // Returns how many there were; a record that makes no sense is counted by malformed() instead.
+  std::size_t drain_urgent(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
+  std::size_t drain_telemetry(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
+  std::uint64_t malformed() const noexcept;
+  // The event of this slot was answered: the next one is sent as soon as there is need.
+  void answer(std::uint32_t slot) noexcept;
+  // The reaction thread is alive. Without this for a second nothing is held.
+  void beat(MonotonicTime now) noexcept;
+
+  // Two system calls per program, for `missed`.
+  Counters counters() const;
+
+ private:
+  struct Impl;
+  explicit MemoryPrograms(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace plimsoll::bpf
