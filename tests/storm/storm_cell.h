@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrix: which cells there are, how big their loads are, and in which modes each one runs.
+// Pure; used by storm-driver and its tests.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/storm/storm_size.h"
+
+namespace plimsoll::storm {
+
+// What a cell is for. With Plimsoll:
+enum class Expect {
+  kSurvive,        // is killed without; lives with
+  kNoGrant,        // lives without, and must not grow with (page cache, idle)
+  kCeiling,        // is fed to its ceiling, then killed
+  kLeakRule,       // climbs without end: fed no further before the ceiling, then killed
+  kDeniedCeiling,  // the ceiling is the limit: killed at once, without grant and hold
+  kDeniedBudget,   // the node has nothing to give: likewise
+};
+
+inline const char* name_of(Expect expect) {
+  switch (expect) {
+    case Expect::kSurvive: return "survive";
+    case Expect::kNoGrant: return "no-grant";
+    case Expect::kCeiling: return "ceiling";
+    case Expect::kLeakRule: return "leak-rule";
+    case Expect::kDeniedCeiling: return "denied-ceiling";
+    case Expect::kDeniedBudget: return "denied-budget";
+  }
+  return "?";
+}
+
+struct Cell {
+  std::string name;
+  std::string program;  // of storm-load
+  Expect expect = Expect::kSurvive;
+  bool thp = false;
+  bool parent_binds = false;  // the limit is the parent's, the command's own cgroup has none
+  bool supervised = false;    // the program's death is timed
+  uint64_t limit_bytes = 0;
+  uint64_t ceiling_bytes = 0;
+  uint64_t load_bytes = 0;
+  uint64_t rate_bytes_per_second = 0;
+  std::string shrink_after = "10s";
+  bool runs_unlimited = false;  // is also run without a limit, for the time ratio
+};
+
+inline const std::vector<std::string>& killing_programs() {
+  static const std::vector<std::string> kPrograms = {"touch", "populate", "mlock", "read",
+                                                     "tmpfs", "forks",    "threads", "child",
+                                                     "parent", "burst2"};
+  return kPrograms;
+}
+
+// Enough to be killed for certain: reclaiming the program's own text saves nobody.
+inline uint64_t killing_load(uint64_t limit_bytes) { return 3 * limit_bytes + 64 * kMiB; }
+
+// Room for the load and what the kernel charges beside it (page tables, the file that is read).
+inline uint64_t generous_ceiling(uint64_t load_bytes) {
+  return load_bytes + load_bytes / 4 + 64 * kMiB;
+}
+
+inline std::string cell_name(const std::string& program, bool thp, uint64_t limit_bytes) {
+  return program + "/" + (thp ? "always" : "never") + "/" + std::to_string(limit_bytes / kMiB);
+}
+
+inline Cell killing_cell(const std::string& program, bool thp, uint64_t limit_bytes) {
+  Cell cell;
+  cell.name = cell_name(program, thp, limit_bytes);
+  cell.program = program == "parent" ? "touch" : program;
+  cell.thp = thp;
+  cell.parent_binds = program == "parent";
+  cell.limit_bytes = limit_bytes;
+  cell.load_bytes = killing_load(limit_bytes);
+  if (program == "burst2") {
+    cell.load_bytes = 2 * limit_bytes + 32 * kMiB;  // filled twice
+    cell.shrink_after = "500ms";
+  }
+  cell.ceiling_bytes = generous_ceiling(cell.load_bytes);
+  cell.runs_unlimited = true;
+  return cell;
+}
+
+inline Cell wrong_cell(const std::string& name, const std::string& program, Expect expect, bool thp,
+                       uint64_t limit_bytes) {
+  Cell cell;
+  cell.name = cell_name(name, thp, limit_bytes);
+  cell.program = program;
+  cell.expect = expect;
+  cell.thp = thp;
+  cell.limit_bytes = limit_bytes;
+  cell.load_bytes = 8 * limit_bytes;
+  cell.ceiling_bytes = 4 * limit_bytes;
+  return cell;
+}
+
+// The cells where growing, or growing further, would be wrong.
+inline std::vector<Cell> wrong_cells(bool thp) {
+  const uint64_t limit = 64 * kMiB;
+  std::vector<Cell> cells;
+  for (const char* program : {"cache", "rewrite"}) {
+    Cell cell = wrong_cell(program, program, Expect::kNoGrant, thp, 32 * kMiB);
+    cell.load_bytes = 576 * kMiB;  // three times through a file of six times the limit
+    cells.push_back(cell);
+  }
+  cells.push_back(wrong_cell("idle", "hold-nothing", Expect::kNoGrant, thp, 32 * kMiB));
+  cells.push_back(wrong_cell("ceiling", "touch", Expect::kCeiling, thp, limit));
+  Cell leak = wrong_cell("leak", "leak", Expect::kCeiling, thp, 32 * kMiB);
+  leak.rate_bytes_per_second = 48 * kMiB;
+  leak.load_bytes = kGiB;
+  cells.push_back(leak);
+  leak = wrong_cell("leak-rule", "leak", Expect::kLeakRule, thp, 32 * kMiB);
+  leak.rate_bytes_per_second = 48 * kMiB;
+  leak.load_bytes = kGiB;
+  leak.ceiling_bytes = kGiB;
+  cells.push_back(leak);
+  Cell denied = wrong_cell("denied-ceiling", "touch", Expect::kDeniedCeiling, thp, limit);
+  denied.ceiling_bytes = limit;
+  cells.push_back(denied);
+  cells.push_back(wrong_cell("denied-budget", "touch", Expect::kDeniedBudget, thp, limit));
+  for (Cell& cell : cells) cell.supervised = cell.expect != Expect::kNoGrant;
+  return cells;
+}
+
+}  // namespace plimsoll::storm

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run must have done to count as right, by what its cell is for and by its mode. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/storm/storm_record.h"
+
+namespace plimsoll::storm {
+
+inline uint64_t count_of(const Counts& counts, const std::string& name) {
+  const auto found = counts.find(name);
+  return found == counts.end() ? 0 : found->second;
+}
+
+inline std::string last_words(const RunRecord& run) {
+  std::string words;
+  if (run.timed_out) words += " timed out;";
+  if (run.exit_code) words += " exit " + std::to_string(*run.exit_code) + ";";
+  if (run.signal) words += " signal " + std::to_string(*run.signal) + ";";
+  if (run.killed) words += " " + std::to_string(run.oom_kills) + " killed;";
+  if (!run.first_error.empty()) words += " " + run.first_error + ";";
+  if (!words.empty()) words.pop_back();
+  return words;
+}
+
+namespace judging {
+
+inline void must_survive(const RunRecord& run, std::vector<std::string>& faults) {
+  if (!survived(run)) faults.push_back("did not survive:" + last_words(run));
+}
+
+inline void must_be_killed(const RunRecord& run, std::vector<std::string>& faults) {
+  if (!run.killed) faults.push_back("was not killed:" + last_words(run));
+}
+
+inline void must_not_grow(const Report& report, std::vector<std::string>& faults) {
+  if (report.grants > 0) faults.push_back(std::to_string(report.grants) + " wrong grants");
+}
+
+inline void must_not_hold(const Report& report, std::vector<std::string>& faults) {
+  const uint64_t held = count_of(report.holds, "held");
+  if (held > 0) faults.push_back(std::to_string(held) + " wrong holds");
+}
+
+inline void must_be_denied_by(const Report& report, const std::string& rule,
+                              std::vector<std::string>& faults) {
+  if (count_of(report.denials, rule) == 0) faults.push_back("no denial by " + rule);
+  if (report.reason.empty()) faults.push_back("no reason given");
+}
+
+inline void must_respect_ceiling(const RunRecord& run, std::vector<std::string>& faults) {
+  const Report& report = *run.report;
+  if (std::max(report.highest_limit_bytes, report.final_limit_bytes) > run.ceiling_bytes) {
+    faults.push_back("limit above the ceiling");
+  }
+}
+
+inline void with_plimsoll(const RunRecord& run, std::vector<std::string>& faults) {
+  if (!run.report) {
+    faults.push_back("no report;" + last_words(run));
+    return;
+  }
+  const Report& report = *run.report;
+  must_respect_ceiling(run, faults);
+  if (run.expect == "survive") {
+    must_survive(run, faults);
+    if (report.grants == 0) faults.push_back("no grant reported");
+    if (run.shrink_seen == false) faults.push_back("no shrink within the deadline");
+  } else if (run.expect == "no-grant") {
+    must_survive(run, faults);
+    must_not_grow(report, faults);
+  } else if (run.expect == "ceiling") {
+    must_be_killed(run, faults);
+    if (report.grants == 0) faults.push_back("never fed");
+    must_be_denied_by(report, "ceiling", faults);
+  } else if (run.expect == "leak-rule") {
+    must_be_killed(run, faults);
+    if (report.grants == 0) faults.push_back("never fed");
+    must_be_denied_by(report, "leak", faults);
+  } else {
+    must_be_killed(run, faults);
+    must_not_grow(report, faults);
+    must_not_hold(report, faults);
+    must_be_denied_by(report, run.expect == "denied-budget" ? "budget" : "ceiling", faults);
+  }
+}
+
+}  // namespace judging
+
+inline std::vector<std::string> judge(const RunRecord& run) {
+  std::vector<std::string> faults;
+  if (run.timed_out) faults.push_back("timed out");
+  for (const std::string& left : run.residue) faults.push_back("left behind: " + left);
+  if (run.limit_after_bytes && *run.limit_after_bytes != run.limit_bytes) {
+    faults.push_back("the parent's limit was left at " + std::to_string(*run.limit_after_bytes));
+  }
+  if (run.mode == "plimsoll") {
+    judging::with_plimsoll(run, faults);
+  } else if (run.mode == "unlimited" || run.expect == "no-grant") {
+    judging::must_survive(run, faults);
+  } else {
+    judging::must_be_killed(run, faults);
+  }
+  return faults;
+}
+
+}  // namespace plimsoll::storm
