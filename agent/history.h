@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What decide() remembers between two ticks, as plain values. Bounded: nothing in it grows with
+// time, about half a KiB per container.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "base/units.h"
+
+namespace plimsoll::agent {
+
+// The highest value of a sliding window, in buckets of a sixteenth of the window each. A bucket
+// leaves as a whole when its begin leaves the window, so the window seen is 15/16 to 16/16 of the
+// one asked for: a limit is back within the time that was configured, not a bucket later.
+class PeakWindow {
+ public:
+  // `now` never before that of an earlier call.
+  void add(MonotonicTime now, Bytes value, Nanoseconds window);
+  // 0 when nothing was added since clear(); the newest bucket always counts.
+  Bytes peak(MonotonicTime now, Nanoseconds window) const;
+  void clear() { count_ = 0; }
+
+  bool operator==(const PeakWindow&) const = default;
+
+ private:
+  struct Bucket {
+    MonotonicTime begin;
+    Bytes peak;
+    bool operator==(const Bucket&) const = default;
+  };
+  static constexpr std::size_t kParts = 16;
+  // One more than the parts, so that the ring never overwrites a bucket that still counts.
+  std::array<Bucket, kParts + 1> buckets_{};
+  std::size_t newest_ = 0;
+  std::size_t count_ = 0;
+};
+
+// A climb without a plateau, from its first grant on.
+struct Climb {
+  MonotonicTime since;
+  std::uint32_t grants = 0;
+  Bytes peak;               // highest working memory of the climb
+  Bytes mark;               // the peak when it last rose noticeably ...
+  MonotonicTime marked_at;  // ... and when that was: too long ago is a plateau
+  Bytes refaulted;
+
+  bool operator==(const Climb&) const = default;
+};
+
+// A shrink that is being tried: the kernel was asked to reclaim, the limit still stands.
+struct Probe {
+  Bytes usage_before;
+  std::uint64_t refaults_before = 0;  // of the tick before, to tell a jump
+  std::uint32_t tries = 1;
+
+  bool operator==(const Probe&) const = default;
+};
+
+struct ContainerHistory {
+  Bytes limit;    // at the last tick, or what was granted then
+  Bytes working;  // at the last tick
+  std::uint64_t oom_kills = 0;
+  std::uint64_t refaults = 0;  // in the last tick
+
+  // Shrinking: the window starts again at every grant, shrink and failed probe.
+  MonotonicTime quiet_since;
+  PeakWindow peaks;
+  double backoff = 1;                       // factor on the window
+  std::optional<MonotonicTime> shrunk_at;   // unset when it grew again
+  std::optional<MonotonicTime> calm_since;  // the shrink, or when backoff was last halved after it
+  Bytes settled;                            // see Armed::settled
+  double cache_kept = 0;  // share of the cache that failed probes showed to be needed
+  std::optional<Probe> probe;
+
+  // Thrashing: ticks in a row that stalled, and what was activated in them.
+  Bytes activated;
+
+  std::optional<Climb> climb;
+  bool leaking = false;
+
+  bool operator==(const ContainerHistory&) const = default;
+};
+
+struct History {
+  std::optional<MonotonicTime> now;      // of the last tick
+  std::optional<MonotonicTime> lost_at;  // last tick that had lost events
+  std::map<CgroupId, ContainerHistory> containers;
+
+  bool operator==(const History&) const = default;
+};
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/shrink.h"
+
+#include <algorithm>
+
+#include "agent/pages.h"
+
+namespace plimsoll::agent {
+namespace {
+
+// A smaller gain is not worth the writes: an API resize costs the kubelet two status updates.
+constexpr double kWorthIt = 0.97;
+// Each CPU charges 64 pages (256 KiB) ahead: a small program needs room for that.
+constexpr Bytes kLeastSlack{512 * kKiB};
+// The most that the backoff widens the margin to.
+constexpr double kMostMargin = 0.25;
+// A stream refills its cache within a tick. After this many probes that cost nothing, the limit
+// goes down over the cache, and the kernel reclaims the rest as part of the write.
+constexpr std::uint32_t kProbes = 2;
+// A probe failed when of what it freed more than this share came back as refaults in one tick,
+// and that is more than twice the tick before.
+constexpr double kNeededShare = 0.10;
+// Stall that forbids a shrink, as a share of the stall that is thrashing.
+constexpr double kStallShare = 0.5;
+
+struct Target {
+  Bytes peak;
+  Bytes limit;
+};
+
+Target target_of(const ContainerSnapshot& container, const MemoryPolicy& policy, MonotonicTime now,
+                 const ContainerHistory& past) {
+  const Bytes peak = past.peaks.peak(now, shrink_wait(policy, past));
+  const double margin =
+      std::min(std::max(policy.shrink_margin, kMostMargin), policy.shrink_margin * past.backoff);
+  const Bytes slack = std::max(kLeastSlack, scaled_to_fit(peak, margin));
+  const Bytes cache = scaled_to_fit(container.facts.reclaimable, past.cache_kept);
+  return {peak, std::max(container.floor, round_up(peak + slack + cache, policy.round_to))};
+}
+
+bool stalled(const ContainerSnapshot& container, const MemoryPolicy& policy) {
+  return container.stall_ratio.value_or(0) > policy.thrash_stall * kStallShare;
+}
+
+bool refaulted(const ContainerSnapshot& container, const Probe& probe, Bytes target) {
+  const std::uint64_t refaults = container.refaults.value_or(0);
+  const Bytes freed = probe.usage_before - target;
+  return bytes_of_pages(refaults) > scaled_to_fit(freed, kNeededShare) &&
+         refaults / 2 > probe.refaults_before;
+}
+
+// The limit would not be met by growth at once.
+bool would_hold(const ContainerSnapshot& container, const MemoryPolicy& policy, Target target) {
+  MemoryFacts after = container.facts;
+  after.limit = target.limit;
+  const Armed armed{.floor = container.floor, .ceiling = container.ceiling, .settled = target.peak};
+  return unreclaimable(after) <= target.limit && !foreseen(policy, armed, after);
+}
+
+void wait_longer(const MemoryPolicy& policy, ContainerHistory& past) {
+  past.backoff = std::min(past.backoff * 2, policy.shrink_backoff_max);
+}
+
+void restart(MonotonicTime now, ContainerHistory& past) {
+  past.probe.reset();
+  past.peaks.clear();
+  past.quiet_since = now;
+}
+
+void fail_probe(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
+  wait_longer(policy, past);
+  past.cache_kept = (past.cache_kept + 1) / 2;
+  restart(now, past);
+}
+
+Action make(const ContainerSnapshot& container, ActionKind kind, Bytes to) {
+  return {.kind = kind,
+          .slot = container.slot,
+          .id = container.id,
+          .from = kind == ActionKind::kReclaim ? container.facts.usage : container.facts.limit,
+          .to = to,
+          .reason = Reason::kLeaseEnded};
+}
+
+Action probe(const ContainerSnapshot& container, Target target, const ContainerHistory& past,
+             std::uint32_t tries, std::optional<Probe>& out) {
+  out = Probe{container.facts.usage, past.refaults, tries};
+  // A little below the target, so that what comes back within the tick does not hide success.
+  const Bytes aim = target.limit - std::max(kLeastSlack, Bytes{target.limit.value / 32});
+  return make(container, ActionKind::kReclaim, std::max(aim, unreclaimable(container.facts)));
+}
+
+Action commit(const ContainerSnapshot& container, Target target, MonotonicTime now,
+              ContainerHistory& past) {
+  restart(now, past);
+  past.shrunk_at = now;
+  past.calm_since = now;
+  past.settled = target.peak;
+  past.cache_kept = past.cache_kept < 0.1 ? 0 : past.cache_kept / 2;
+  return make(container, ActionKind::kShrink, target.limit);
+}
+
+}  // namespace
+
+Nanoseconds shrink_wait(const MemoryPolicy& policy, const ContainerHistory& past) {
+  return Nanoseconds{
+      static_cast<std::int64_t>(static_cast<double>(policy.shrink_after.count()) * past.backoff)};
+}
+
+void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
+  if (past.shrunk_at && now - *past.shrunk_at < shrink_wait(policy, past)) {
+    wait_longer(policy, past);
+  }
+  past.shrunk_at.reset();
+  past.calm_since.reset();
+  past.settled = {};
+  restart(now, past);
+}
+
+void calm_down(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
+  if (past.backoff <= 1 || !past.calm_since) return;
+  if (now - *past.calm_since < shrink_wait(policy, past)) return;
+  past.backoff = std::max(1.0, past.backoff / 2);
+  past.calm_since = now;
+}
+
+std::optional<Action> shrink(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                             MonotonicTime now, bool lost, ContainerHistory& past) {
+  const std::optional<Probe> pending = past.probe;
+  past.probe.reset();
+  const Bytes limit = container.facts.limit;
+  if (lost || is_unlimited(limit) || limit <= container.floor) return std::nullopt;
+  if (now - past.quiet_since < shrink_wait(policy, past)) return std::nullopt;
+
+  Target target = target_of(container, policy, now, past);
+  if (target.peak >= scaled_to_fit(limit, policy.shrink_below)) return std::nullopt;
+  // Without memory.reclaim nothing can be tried first: only what not even the cache uses goes.
+  if (!container.can_reclaim) {
+    target.limit =
+        std::max(target.limit, round_up(container.facts.usage + kLeastSlack, policy.round_to));
+  }
+  if (target.limit > scaled_to_fit(limit, kWorthIt)) return std::nullopt;
+  if (!would_hold(container, policy, target)) return std::nullopt;
+
+  if (pending && (stalled(container, policy) || refaulted(container, *pending, target.limit))) {
+    fail_probe(policy, now, past);
+    return std::nullopt;
+  }
+  if (stalled(container, policy)) return std::nullopt;
+  if (container.facts.usage <= target.limit) return commit(container, target, now, past);
+  const std::uint32_t tries = pending ? pending->tries : 0;
+  if (tries < kProbes) return probe(container, target, past, tries + 1, past.probe);
+  if (container.refaults) return commit(container, target, now, past);
+  restart(now, past);  // nobody can say what the probes cost: no shrink over a cache that is in use
+  return std::nullopt;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of every lease: when a limit goes down again, how far, and what a probe must show first.
+// Used by decide(); pure.
+#pragma once
+
+#include <optional>
+
+#include "agent/decide.h"
+#include "agent/history.h"
+
+namespace plimsoll::agent {
+
+// How long a container must have been quiet: shrink_after times its backoff.
+Nanoseconds shrink_wait(const MemoryPolicy& policy, const ContainerHistory& past);
+
+// The limit grew, or the kernel killed: the window starts again, and waits longer where that
+// followed a shrink within a window.
+void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
+
+// A shrink that was not regretted for a whole window halves the backoff.
+void calm_down(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
+
+// kReclaim, kShrink or nothing; `past` has this tick's sample already. `lost`: events were lost
+// within the window.
+std::optional<Action> shrink(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                             MonotonicTime now, bool lost, ContainerHistory& past);
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the slow loop knows at one tick, as plain values: recorded, printed and replayed as they
+// are. Made by the observers, read by decide().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "agent/memory_policy.h"
+#include "base/units.h"
+
+namespace plimsoll::agent {
+
+// Index of a tracked cgroup in the kernel's and the engine's tables; reused after the cgroup is
+// gone, with another epoch.
+using Slot = std::uint32_t;
+
+// One tracked cgroup (a container, or a parent that may bind, such as a pod slice).
+struct ContainerSnapshot {
+  Slot slot = 0;
+  CgroupId id{};
+  Bytes floor;    // what its author declared; never shrunk below
+  Bytes ceiling;  // the most we may grant
+  MemoryFacts facts;
+  // Highest usage - reclaimable since the last tick, where a finer source than this tick has it.
+  std::optional<Bytes> peak;
+  // Since the previous tick; absent when not read at this tick.
+  std::optional<std::uint64_t> refaults;  // pages, workingset_refault_anon + _file
+  // Pages, workingset_activate_anon + _file: the refaults of pages that a slightly larger limit
+  // would have kept. A stream that reads a large file again and again refaults, but not these.
+  std::optional<std::uint64_t> activations;
+  std::optional<double> stall_ratio;  // PSI memory "some" time over elapsed time, 0 to 1
+  std::uint64_t oom_kills = 0;        // total, memory.events
+  std::uint32_t grants = 0;           // made on the event path since the previous tick
+  bool can_reclaim = true;  // it has memory.reclaim (5.19 and newer), so a shrink can be probed
+  // The nearest tracked ancestor in this snapshot, if there is one: what a parent was promised
+  // contains what its children were.
+  std::optional<Slot> parent;
+
+  bool operator==(const ContainerSnapshot&) const = default;
+};
+
+struct NodeSnapshot {
+  std::optional<Bytes> total;      // MemTotal
+  std::optional<Bytes> available;  // MemAvailable; absent: nothing is granted (fail closed)
+
+  bool operator==(const NodeSnapshot&) const = default;
+};
+
+struct Snapshot {
+  MonotonicTime now;
+  NodeSnapshot node;
+  std::uint64_t lost_events = 0;  // since the previous tick; a window with losses shrinks nothing
+  std::vector<ContainerSnapshot> containers;
+
+  bool operator==(const Snapshot&) const = default;
+};
+
+}  // namespace plimsoll::agent
