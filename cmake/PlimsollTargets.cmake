@@ -2,17 +2,22 @@
 # One library per folder. A folder's CMakeLists.txt names what it may link; that and
 # scripts/check-layers are the layering of CONTRIBUTING.md.
 
-# plimsoll_library(<folder> [LINK <public libraries>...] [PRIVATE <private libraries>...]
-#                  [NOT_CXX <headers>...])
-# Makes plimsoll_<folder> of <folder>/*.cc except main.cc, and of its headers. NOT_CXX names headers
-# that only BPF programs include: they belong to no C++ target.
+# plimsoll_library(<folder> [LINK <public libraries>...] [PRIVATE <private libraries>...])
+# Makes plimsoll_<folder> of <folder>/*.cc except main.cc, and of its headers. Headers that only BPF
+# programs can include, for they include the kernel's types, belong to no C++ target.
 function(plimsoll_library folder)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;PRIVATE;NOT_CXX")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;PRIVATE")
   file(GLOB sources CONFIGURE_DEPENDS "*.cc")
   list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/main.cc")
   file(GLOB headers CONFIGURE_DEPENDS "*.h")
-  list(TRANSFORM arg_NOT_CXX PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
-  list(REMOVE_ITEM headers ${arg_NOT_CXX})
+  foreach(header IN LISTS headers)
+    file(STRINGS "${header}" kernel_types LIMIT_COUNT 1 REGEX
+         "^#include [<\"]bpf/(bpf_|kernel_types)")
+    if(kernel_types)
+      list(REMOVE_ITEM headers "${header}")
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
+    endif()
+  endforeach()
 
   set(target plimsoll_${folder})
   if(sources)

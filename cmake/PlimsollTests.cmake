@@ -42,8 +42,11 @@ function(plimsoll_unit_tests)
       plimsoll_${folder}_tests PRIVATE PLIMSOLL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                        PLIMSOLL_BINARY="${PROJECT_BINARY_DIR}/bin/plimsoll")
     # At test time, not at build time: a build on another machine must not run what it built.
-    gtest_discover_tests(plimsoll_${folder}_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120
-                                                                                     LABELS unit)
+    gtest_discover_tests(
+      plimsoll_${folder}_tests
+      TEST_PREFIX ${folder}.
+      DISCOVERY_MODE PRE_TEST
+      PROPERTIES TIMEOUT 120 LABELS unit)
     set_property(GLOBAL APPEND PROPERTY PLIMSOLL_TEST_SOURCES ${sources})
   endforeach()
 endfunction()
@@ -129,4 +132,19 @@ function(plimsoll_check_every_test_has_a_target)
     message(FATAL_ERROR "In no target, so they would never run:\n  ${names}\nUnit tests live in "
                         "tests/<folder>/, VM tests in tests/vm/, benchmarks in bench/.")
   endif()
+endfunction()
+
+# Each part of scripts/lint as a test, and each against trees that break it.
+function(plimsoll_lint_tests)
+  set(tests)
+  foreach(part format layers spdx shell canary)
+    add_test(NAME lint.${part} COMMAND "${PROJECT_SOURCE_DIR}/scripts/lint" --${part})
+    list(APPEND tests lint.${part})
+  endforeach()
+  foreach(part format layers spdx shell canary tests)
+    add_test(NAME lint.refuses.${part} COMMAND "${PROJECT_SOURCE_DIR}/tests/lint/selftest.py"
+                                               ${part})
+    list(APPEND tests lint.refuses.${part})
+  endforeach()
+  set_tests_properties(${tests} PROPERTIES LABELS lint TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The last line of scripts/test, counted from what ctest wrote.
+
+usage: summary.py JUNIT_XML CTEST_STATUS
+A test passed when ctest ran it and it ended well; it was skipped when it said so itself or is
+disabled; everything else, a test that could not be started among them, failed.
+"""
+import pathlib
+import sys
+import xml.etree.ElementTree
+
+
+def verdict(case):
+    status, skipped = case.get("status"), case.find("skipped")
+    why = skipped.get("message", "") if skipped is not None else ""
+    if status == "run" and case.find("failure") is None:
+        return "passed", ""
+    if status == "disabled":
+        return "skipped", "disabled"
+    if status == "notrun" and why.startswith("SKIP_"):
+        # GoogleTest prints the reason in the line after the place; a script prints only that.
+        said = (case.findtext("system-out") or "").strip().splitlines()
+        places = [at for at, line in enumerate(said) if line.endswith(": Skipped")]
+        reason = said[places[0] + 1] if places and places[0] + 1 < len(said) else " ".join(said[-2:])
+        return "skipped", reason.strip()
+    return "failed", why
+
+
+def main():
+    junit, ctest_status = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+    cases = []
+    if junit.is_file():
+        cases = list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for case in cases:
+        result, why = verdict(case)
+        counts[result] += 1
+        if result != "passed":
+            print(f"{result}: {case.get('name')}" + (f" ({why})" if why else ""))
+    if not counts["failed"] and (ctest_status or not counts["passed"]):
+        # No tests found, a test program that could not be asked for its tests, ...
+        print(f"failed: ctest itself ended with {ctest_status}, {counts['passed']} tests passed")
+        counts["failed"] += 1
+    line = f"{counts['passed']} passed, {counts['failed']} failed"
+    print(line + (f", {counts['skipped']} skipped" if counts["skipped"] else ""))
+    sys.exit(1 if counts["failed"] else 0)
+
+
+main()
