@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # the settings are the variables of tests/vm/run
+# shellcheck disable=SC2154,SC2034 # settings and clean-up are variables of tests/vm/run
 # Starts QEMU, follows what the guest's init reports on its fourth serial line, and turns the end of
 # it all into one exit status.
 
 alarms="$vm_dir/lib/alarms"
-
-say() { if $verbose; then note "$*"; fi; }
 
 # What was seen so far of this boot: none, ready, running, exited.
 phase=none
@@ -14,9 +12,10 @@ status=125
 
 # Opens: $report (the guest's reports, end of file when QEMU ends). Sets qemu_pid, cat_pids.
 start_qemu() {
-  local accel=(-accel tcg,thread=multi)
+  local accel=(-accel "tcg,thread=multi")
   if $icount; then accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off"); fi
-  local parameters="console=ttyS0 panic=-1 oops=panic quiet log_buf_len=4M cgroup_no_v1=all psi=1"
+  local parameters="console=ttyS0 quiet panic=-1 oops=panic tsc=reliable log_buf_len=4M"
+  parameters+=" cgroup_no_v1=all psi=1"
   parameters+=" rcupdate.rcu_cpu_stall_timeout=${PLIMSOLL_VM_RCU_STALL_SECONDS:-10}"
   parameters+=" rdinit=/init$append"
   local stdout=stdio
@@ -55,9 +54,10 @@ stop_qemu() {
   qemu_pid=''
 }
 
-# take_bytes COUNT FILE
-take_bytes() {
-  head -c "$1" <&"$report" >"$2" && [[ "$(stat -L -c %s "$2")" == "$1" || ! -f "$2" ]]
+# take_file BYTES DESTINATION: the bytes leave the line even if they cannot be put there.
+take_file() {
+  head -c "$1" <&"$report" >"$work/got"
+  [[ "$(stat -c %s "$work/got")" == "$1" ]] && cp "$work/got" "$2"
 }
 
 # Follows one boot to its end. Returns 1 if it timed out, else 0; `phase` says how far it came.
@@ -76,14 +76,17 @@ follow() {
       ready) phase=ready deadline=$((SECONDS + seconds)) ;;
       start)
         phase=running
-        say "at the command after $(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $started}") s" ;;
+        if $verbose; then
+          note "at the command after $(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $started}") s"
+        fi ;;
       exit) phase=exited status="$rest" deadline=$((SECONDS + 120)) ;;
       log)
         { echo "--- kernel log since the command started ---"
           head -c "$rest" <&"$report"; } >>"$console" ;;
       file)
         index="${rest%% *}" bytes="${rest##* }"
-        take_bytes "$bytes" "${gets[index]#*:}" || { note "could not write ${gets[index]#*:}"; lost=true; } ;;
+        take_file "$bytes" "${gets[index]#*:}" ||
+          { note "--get: could not write ${gets[index]#*:}"; lost=true; } ;;
       nofile) note "--get: the guest has no file ${gets[rest]%%:*}"; lost=true ;;
       end) phase=ended ;;
     esac
@@ -112,7 +115,7 @@ boot_and_report() {
   local complaints='' result="$status"
   if [[ -f "$console" ]]; then
     # Up to the mark it is the boot; the log at the end repeats lines of the live console.
-    complaints="$(sed '1,/plimsoll-vm: the command starts/d' "$console" | tr -d '\r' |
+    complaints="$(sed -n '/plimsoll-vm: the command starts/,$p' "$console" | tr -d '\r' |
       grep -aE -f "$alarms" | awk '!seen[$0]++' || true)"
   fi
   case "$phase" in

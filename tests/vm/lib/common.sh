@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What tests/vm/run and scripts/vm-packages share: where downloads live, which kernels are known,
 # how an error is told. Sourced, never run; the caller sets `me` to the name it shows to the user.
 
