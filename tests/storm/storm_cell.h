@@ -45,6 +45,7 @@ struct Cell {
   uint64_t load_bytes = 0;
   uint64_t rate_bytes_per_second = 0;
   std::string shrink_after = "10s";
+  bool runs_baseline = true;    // is also run without Plimsoll
   bool runs_unlimited = false;  // is also run without a limit, for the time ratio
 };
 
@@ -101,11 +102,12 @@ inline Cell wrong_cell(const std::string& name, const std::string& program, Expe
 inline std::vector<Cell> wrong_cells(bool thp) {
   const uint64_t limit = 64 * kMiB;
   std::vector<Cell> cells;
-  for (const char* program : {"cache", "rewrite"}) {
-    Cell cell = wrong_cell(program, program, Expect::kNoGrant, thp, 32 * kMiB);
-    cell.load_bytes = 576 * kMiB;  // three times through a file of six times the limit
-    cells.push_back(cell);
-  }
+  Cell cache = wrong_cell("cache", "cache", Expect::kNoGrant, thp, 32 * kMiB);
+  cache.load_bytes = 384 * kMiB;  // twice through a file of six times the limit
+  cells.push_back(cache);
+  cache = wrong_cell("rewrite", "rewrite", Expect::kNoGrant, thp, 32 * kMiB);
+  cache.load_bytes = 96 * kMiB;  // written back at the speed that the kernel allows the cgroup
+  cells.push_back(cache);
   cells.push_back(wrong_cell("idle", "hold-nothing", Expect::kNoGrant, thp, 32 * kMiB));
   cells.push_back(wrong_cell("ceiling", "touch", Expect::kCeiling, thp, limit));
   Cell leak = wrong_cell("leak", "leak", Expect::kCeiling, thp, 32 * kMiB);
@@ -115,7 +117,8 @@ inline std::vector<Cell> wrong_cells(bool thp) {
   leak = wrong_cell("leak-rule", "leak", Expect::kLeakRule, thp, 32 * kMiB);
   leak.rate_bytes_per_second = 48 * kMiB;
   leak.load_bytes = kGiB;
-  leak.ceiling_bytes = kGiB;
+  leak.ceiling_bytes = 768 * kMiB;
+  leak.runs_baseline = false;  // what the kernel does at the ceiling is the cell before
   cells.push_back(leak);
   Cell denied = wrong_cell("denied-ceiling", "touch", Expect::kDeniedCeiling, thp, limit);
   denied.ceiling_bytes = limit;
