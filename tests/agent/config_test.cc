@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "agent/config_keys.h"
+#include "agent/settings.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+std::string error_of(std::string_view text) {
+  const Result<Config> config = parse_config(text, "plimsoll.yaml");
+  return config ? "(accepted)" : config.error().message;
+}
+
+std::size_t lines_in(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
+}
+
+std::string in_yaml(const ConfigKey& key, std::string_view value) {
+  return std::string(key.name) + ": " + std::string(value) + "\n";
+}
+
+TEST(Config, EmptyFilesAreAllDefaults) {
+  for (const std::string_view text : {"", "\n", "# only a comment\n", "---\n", "memory:\n", "{}"}) {
+    const Result<Config> config = parse_config(text, "plimsoll.yaml");
+    ASSERT_TRUE(config) << text << config.error().message;
+    EXPECT_EQ(config->policy, Policy{});
+    EXPECT_EQ(config->tick, seconds(1));
+    EXPECT_FALSE(config->tier);
+  }
+}
+
+TEST(Config, EveryKeyReachesItsMember) {
+  const Result<Config> config = parse_config(R"(
+memory:
+  watermark: 0.8
+  horizon: 150ms
+  look_ahead: 2s
+  step: 32Mi
+  step_ratio: 0.25
+  round_to: 2Mi
+  shrink_after: 1m
+  shrink_below: 0.7
+  shrink_margin: 0.1
+  shrink_backoff_max: 8
+  leak: {grants: 9, window: 5m, dip: 0.02}
+  thrash_stall: 0.3
+hold:
+  door: 100ms
+  slice: 1.5ms
+  budget: 300ms
+budget.reserve: 128Mi
+"budget.limit": '2Gi'
+tick: 500ms
+tier: B
+)",
+                                             "plimsoll.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const MemoryPolicy expected{.watermark = 0.8,
+                              .horizon = milliseconds(150),
+                              .look_ahead = seconds(2),
+                              .step = {32 * kMiB},
+                              .step_ratio = 0.25,
+                              .round_to = {2 * kMiB},
+                              .shrink_after = minutes(1),
+                              .shrink_below = 0.7,
+                              .shrink_margin = 0.1,
+                              .shrink_backoff_max = 8,
+                              .leak_grants = 9,
+                              .leak_window = minutes(5),
+                              .leak_dip = 0.02,
+                              .thrash_stall = 0.3};
+  EXPECT_EQ(config->policy.memory, expected);
+  EXPECT_EQ(config->hold.door, milliseconds(100));
+  EXPECT_EQ(config->hold.slice, std::chrono::microseconds(1500));
+  EXPECT_EQ(config->hold.budget_per_second, milliseconds(300));
+  EXPECT_EQ(config->policy.budget.reserve, Bytes{128 * kMiB});
+  EXPECT_EQ(config->policy.budget.limit, Bytes{2 * kGiB});
+  EXPECT_EQ(config->tick, milliseconds(500));
+  EXPECT_EQ(config->tier, bpf::Tier::kB);
+}
+
+// Two rows with the same member would leave one key without effect.
+TEST(Config, NoTwoKeysShareAMember) {
+  std::set<const void*> members;
+  std::set<std::string_view> names;
+  Config config;
+  for (const ConfigKey& key : config_keys()) {
+    const void* address = std::visit(
+        [&](auto member) { return static_cast<const void*>(&member(config)); }, key.member);
+    EXPECT_TRUE(members.insert(address).second) << key.name;
+    EXPECT_TRUE(names.insert(key.name).second) << key.name;
+  }
+}
+
+TEST(Config, DefaultsAreInRangeAndReadBackAsTheyArePrinted) {
+  for (const ConfigKey& key : config_keys()) {
+    const std::optional<std::string> text = value_text(key, Config{});
+    if (!text) {
+      EXPECT_FALSE(key.otherwise.empty()) << key.name;
+      continue;
+    }
+    Config changed;
+    const Result<void> set = set_key(key, *text, changed);
+    ASSERT_TRUE(set) << key.name << ": " << set.error().message;
+    EXPECT_EQ(value_text(key, changed), text);
+    EXPECT_EQ(changed.policy, Policy{}) << key.name;
+  }
+}
+
+TEST(Config, BothEndsOfEveryRangeAreAllowedAndBeyondIsNot) {
+  for (const ConfigKey& key : config_keys()) {
+    if (key.least.empty()) continue;
+    for (const std::string_view end : {key.least, key.most}) {
+      Config config;
+      ASSERT_TRUE(set_key(key, end, config)) << key.name << " " << end;
+      EXPECT_TRUE(validate(config.policy.memory)) << key.name << " " << end;
+    }
+    const std::string beyond = "1" + std::string(key.most);
+    EXPECT_THAT(error_of(in_yaml(key, beyond)),
+                AllOf(StartsWith("plimsoll.yaml:1: " + std::string(key.name) + ": "),
+                      HasSubstr("allowed: " + std::string(key.least) + " to ")));
+  }
+}
+
+TEST(Config, EveryErrorIsNamedWithItsLine) {
+  const std::string error = error_of(
+      "memory:\n"
+      "  watermark: high\n"
+      "  horizon: 200\n"
+      "  step: 64Mb\n"
+      "  step_ratio: -1\n"
+      "  watermrk: 0.8\n"
+      "  leak:\n"
+      "    grants: 2.5\n"
+      "    grants: 3\n"
+      "hold: 200ms\n"
+      "tier: D\n"
+      "tick: [1s]\n"
+      "shrink_after: 30s\n"
+      "zzzzzzzzzzzzzzzzzzzz: 1\n"
+      "budget:\n"
+      "  reserve:\n");
+  EXPECT_EQ(
+      error,
+      "plimsoll.yaml:2: memory.watermark: \"high\" is not a decimal number such as 0.85; allowed: "
+      "0.5 to 0.98\n"
+      "plimsoll.yaml:3: memory.horizon: \"200\" has a unit that is not known; expected a duration "
+      "such as 500ms, 30s or 5m; allowed: 1ms to 60s\n"
+      "plimsoll.yaml:4: memory.step: \"64Mb\" has a unit that is not known; expected a size such "
+      "as 512Mi or 4Gi; allowed: 1Mi to 1Ti\n"
+      "plimsoll.yaml:5: memory.step_ratio: \"-1\" is out of range; allowed: 0 to 4\n"
+      "plimsoll.yaml:6: memory.watermrk: unknown key; did you mean memory.watermark?\n"
+      "plimsoll.yaml:8: memory.leak.grants: \"2.5\" is not a whole number; allowed: 1 to 1000\n"
+      "plimsoll.yaml:9: memory.leak.grants: set twice, first in line 8\n"
+      "plimsoll.yaml:10: hold: \"200ms\", where a section is expected\n"
+      "plimsoll.yaml:11: tier: \"D\" is none of auto, A, B, C\n"
+      "plimsoll.yaml:12: tick: a list, where one value is expected\n"
+      "plimsoll.yaml:13: shrink_after: unknown key; did you mean memory.shrink_after?\n"
+      "plimsoll.yaml:14: zzzzzzzzzzzzzzzzzzzz: unknown key\n"
+      "plimsoll.yaml:16: budget.reserve: \"\" is not a number that is 0 or more; expected a size "
+      "such as 512Mi or 4Gi; allowed: 0 to 1Ti");
+}
+
+TEST(Config, ADottedNameAndItsSectionAreTheSameKey) {
+  EXPECT_EQ(error_of("memory.step: 64Mi\nmemory:\n  step: 32Mi\n"),
+            "plimsoll.yaml:3: memory.step: set twice, first in line 1");
+}
+
+TEST(Config, KeysThatDoNotFitTogetherAreRefused) {
+  EXPECT_EQ(error_of("memory.step: 2Mi\nmemory.round_to: 4Mi\n"),
+            "plimsoll.yaml:2: memory.round_to: larger than memory.step");
+  EXPECT_EQ(error_of("hold.door: 0s\n"), "plimsoll.yaml:1: hold.slice: longer than hold.door");
+  EXPECT_EQ(error_of("hold: {door: 0s, slice: 0s}\n"), "(accepted)");
+}
+
+TEST(Config, WhatIsNotAMapOfSettingsIsRefused) {
+  struct Case {
+    std::string_view text;
+    std::string_view error;
+  };
+  for (const Case& each : {
+           Case{"just words\n", "plimsoll.yaml:1: \"just words\", where sections"},
+           Case{"- tick: 1s\n", "plimsoll.yaml:1: a list, where sections"},
+           Case{"memory:\n\tstep: 64Mi\n",
+                "plimsoll.yaml:2: not valid YAML: illegal map value (the line is indented with a "
+                "tab; YAML wants spaces)"},
+           Case{"tick: 1s\nmemory: {step: 64Mi\n", "plimsoll.yaml:3: not valid YAML: end of map"},
+           Case{"tick: \"1s\n", "plimsoll.yaml:1: tick: \"1s \" has a unit"},
+           Case{"tick: &a 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Case{"tick: !!str 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Case{"a: &a {b: *a}\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Case{"? {a: 1}\n: 2\n", "plimsoll.yaml:1: a section, where a key is expected"},
+           Case{"tick:\n", "plimsoll.yaml:1: tick: \"\" is not a number"},
+           Case{"tick: {every: 1s}\n", "plimsoll.yaml:1: tick.every: unknown key"},
+           Case{"tick: 1s\n---\ntick: 2s\n", "plimsoll.yaml: more than one YAML document"},
+       }) {
+    EXPECT_THAT(error_of(each.text), StartsWith(std::string(each.error))) << each.text;
+  }
+}
+
+TEST(Config, HostileFilesEndInAnError) {
+  for (const std::string_view piece : {"[", "{", "{a: ", "a: [", "- ", "? ", "[[[&a ", "a:\n "}) {
+    std::string text;
+    while (text.size() < kLargestConfig - 16) text += piece;
+    EXPECT_THAT(error_of(text), StartsWith("plimsoll.yaml")) << piece;
+  }
+  EXPECT_THAT(error_of("a: {b: {c: {d: {e: {f: {g: {h: {i: 1}}}}}}}}\n"),
+              HasSubstr("a.b.c.d.e.f.g.h: sections are nested too deep"));
+  EXPECT_EQ(error_of(std::string(kLargestConfig + 1, '#')),
+            "plimsoll.yaml: larger than 256 KiB, which no configuration is");
+
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += "key" + std::to_string(i) + ": 1\n";
+  EXPECT_EQ(lines_in(error_of(many)), 51U);
+  EXPECT_THAT(error_of(many), HasSubstr("and 950 more errors"));
+  EXPECT_THAT(error_of("tick: \"\\e[31m" + std::string(5000, 'x') + "\"\n"),
+              AllOf(Not(HasSubstr("\x1b")), HasSubstr("tick")));
+}
+
+// Whatever the bytes are, the answer is a configuration within the ranges or an error.
+TEST(Config, RandomFilesNeverThrowAndNeverGiveAValueOutOfRange) {
+  std::mt19937_64 random(20261122);
+  const std::string pieces[] = {"memory",  "step",     ":",   " ",      "\n",  "  ",  "watermark",
+                                "0.9",     "64Mi",     "{",   "}",      "[",   "]",   ",",
+                                "tick",    "1s",       "-",   "\"",     "'",   "&a",  "*a",
+                                "#",       "\t",       "|",   ">",      "?",   "!!x", "\xff",
+                                "leak",    "grants",   "999", "nan",    "inf", "1e9", "tier",
+                                "hold",    "door",     ".",   "budget", "---", "...", "~",
+                                "reserve", "round_to", "%",   "\r",     "<<"};
+  int accepted = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string text;
+    const std::size_t length = random() % 24;
+    for (std::size_t i = 0; i < length; ++i) text += pieces[random() % std::size(pieces)];
+    const Result<Config> config = parse_config(text, "f");
+    if (!config) {
+      ASSERT_FALSE(config.error().message.empty());
+      continue;
+    }
+    ++accepted;
+    ASSERT_TRUE(validate(config->policy.memory)) << text;
+  }
+  EXPECT_GT(accepted, 100);
+}
+
+TEST(Config, AMissingFileIsGone) {
+  const Result<Config> config = load_config("/nonexistent/plimsoll.yaml");
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().code, Code::kGone);
+}
+
+TEST(Config, AFileIsReadAndItsErrorsCarryItsName) {
+  const std::string path = testing::TempDir() + "plimsoll-config-test.yaml";
+  std::ofstream(path) << "tick: 2s\n";
+  const Result<Config> config = load_config(path);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->tick, seconds(2));
+  std::ofstream(path) << "tick: 2\n";
+  EXPECT_THAT(load_config(path).error().message, StartsWith(path + ":1: tick: "));
+}
+
+TEST(Config, TheDocumentedTableIsTheTable) {
+  std::ifstream file(PLIMSOLL_SOURCE_DIR "/docs/config.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  if (text.str() == render_config_docs()) return;
+  const std::string path = testing::TempDir() + "config.md";
+  std::ofstream(path) << render_config_docs();
+  FAIL() << "docs/config.md is not what the table says; the new one is " << path;
+}
+
+TEST(MemoryPolicyRanges, WhatTheFunctionsRelyOnIsChecked) {
+  EXPECT_TRUE(validate(MemoryPolicy{}));
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto refused = [](auto change, std::string_view member) {
+    MemoryPolicy policy;
+    change(policy);
+    const Result<void> valid = validate(policy);
+    ASSERT_FALSE(valid) << member;
+    EXPECT_THAT(valid.error().message, StartsWith(std::string(member) + " must be "));
+  };
+  refused([&](MemoryPolicy& p) { p.watermark = nan; }, "watermark");
+  refused([&](MemoryPolicy& p) { p.watermark = 1; }, "watermark");
+  refused([&](MemoryPolicy& p) { p.horizon = {}; }, "horizon");
+  refused([&](MemoryPolicy& p) { p.look_ahead = {}; }, "look_ahead");
+  refused([&](MemoryPolicy& p) { p.step = {}; }, "step");
+  refused([&](MemoryPolicy& p) { p.step_ratio = nan; }, "step_ratio");
+  refused([&](MemoryPolicy& p) { p.round_to = {}; }, "round_to");
+  refused([&](MemoryPolicy& p) { p.shrink_after = -seconds(1); }, "shrink_after");
+  refused([&](MemoryPolicy& p) { p.shrink_below = 0; }, "shrink_below");
+  refused([&](MemoryPolicy& p) { p.shrink_margin = -0.1; }, "shrink_margin");
+  refused([&](MemoryPolicy& p) { p.shrink_backoff_max = 0.5; }, "shrink_backoff_max");
+  refused([&](MemoryPolicy& p) { p.leak_grants = 0; }, "leak_grants");
+  refused([&](MemoryPolicy& p) { p.leak_window = {}; }, "leak_window");
+  refused([&](MemoryPolicy& p) { p.leak_dip = 1.5; }, "leak_dip");
+  refused([&](MemoryPolicy& p) { p.thrash_stall = 0; }, "thrash_stall");
+}
+
+}  // namespace
+}  // namespace plimsoll::agent
