@@ -34,6 +34,7 @@ target_compile_options(
             -Wnull-dereference
             -Wformat=2
             -Wimplicit-fallthrough
+            -Wzero-as-null-pointer-constant
             -Werror
             # A default on every member makes the rest of an initialiser list a choice.
             -Wno-missing-field-initializers

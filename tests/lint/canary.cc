@@ -2,7 +2,7 @@
 // Breaks every entry of .clang-tidy at least once; never compiled. tests/lint/tidy_canary.py runs
 // clang-tidy over it and compares what fires, line by line, with the comments at the end of its lines.
 // clang-format off: each comment belongs to its line, however long.
-#include <stdio.h>  // expect: modernize-deprecated-headers
+#include <stdio.h>
 
 #include <cassert>
 #include <chrono>
@@ -200,7 +200,7 @@ void expressions(const char* text, vector<string>& list, map<int, int>& table) {
   int one = 1, two = 2;  // expect: readability-isolate-declaration
   undefined = one == one ? two : one;  // expect: misc-redundant-expression clang-analyzer-deadcode.DeadStores
   const_cast<char*>(text)[0] = 0;  // expect: cppcoreguidelines-pro-type-const-cast
-  int* null = 0;  // expect: modernize-use-nullptr
+  int* null = nullptr;
   bool flag = 1;  // expect: modernize-use-bool-literals
   if (list.size() == 0) puts("");  // expect: readability-container-size-empty
   if (table.count(3) != 0) puts("");  // expect: readability-container-contains
@@ -210,7 +210,7 @@ void expressions(const char* text, vector<string>& list, map<int, int>& table) {
   auto shared = shared_ptr<int>(new int(1));  // expect: modernize-make-shared
   auto unique = unique_ptr<int>(new int(1));  // expect: modernize-make-unique
   vector<pair<int, int>> pairs;
-  pairs.push_back(make_pair(1, 2));  // expect: modernize-use-emplace
+  pairs.push_back(make_pair(1, 2));
   if (null) delete null;  // expect: readability-delete-null-pointer
   auto pointer = unique.get();  // expect: readability-qualified-auto clang-analyzer-deadcode.DeadStores
   string empty = "";  // expect: readability-redundant-string-init
