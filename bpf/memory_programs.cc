@@ -283,9 +283,9 @@ std::uint64_t MemoryPrograms::malformed() const noexcept {
          impl_->telemetry_reader.malformed.load(std::memory_order_relaxed);
 }
 
-void MemoryPrograms::answer(u32 slot) noexcept {
+void MemoryPrograms::answer(u32 slot, bool granted) noexcept {
   pl_slot& entry = impl_->slot(slot);
-  shared(entry.mark_pages).store(0);
+  if (granted) shared(entry.mark_pages).store(0);
   shared(entry.pending_ns).store(0);
 }
 

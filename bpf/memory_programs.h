@@ -120,8 +120,9 @@ class MemoryPrograms {
   std::size_t drain_urgent(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
   std::size_t drain_telemetry(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
-  // The event of this slot was answered: the next one is sent as soon as there is need.
-  void answer(std::uint32_t slot) noexcept;
+  // The event of this slot was answered, and the next one may be sent. After a grant the kernel
+  // looks again at the next charge; without one, not before usage has risen further.
+  void answer(std::uint32_t slot, bool granted) noexcept;
   // The reaction thread is alive. Without this for a second nothing is held.
   void beat(MonotonicTime now) noexcept;
 

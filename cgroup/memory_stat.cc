@@ -28,9 +28,11 @@ constexpr std::array<Size, 9> kSizes{{{"anon", &MemoryStat::anon},
                                       {"unevictable", &MemoryStat::unevictable},
                                       {"file_dirty", &MemoryStat::file_dirty},
                                       {"file_writeback", &MemoryStat::file_writeback}}};
-constexpr std::array<Counter, 4> kCounters{
+constexpr std::array<Counter, 6> kCounters{
     {{"workingset_refault_anon", &MemoryStat::workingset_refault_anon},
      {"workingset_refault_file", &MemoryStat::workingset_refault_file},
+     {"workingset_activate_anon", &MemoryStat::workingset_activate_anon},
+     {"workingset_activate_file", &MemoryStat::workingset_activate_file},
      {"pgscan", &MemoryStat::pgscan},
      {"pgsteal", &MemoryStat::pgsteal}}};
 

@@ -31,6 +31,8 @@ struct MemoryStat {
   // refaults were not split into anon and file before 5.9.
   std::optional<std::uint64_t> workingset_refault_anon;
   std::optional<std::uint64_t> workingset_refault_file;
+  std::optional<std::uint64_t> workingset_activate_anon;  // refaults that came back hot
+  std::optional<std::uint64_t> workingset_activate_file;
   std::optional<std::uint64_t> pgscan;
   std::optional<std::uint64_t> pgsteal;
 

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+namespace plimsoll::agent {
+namespace {
+
+// A text that becomes a value through one of our parsers; its error is the CLI's.
+template <typename T, typename Parse, typename Store>
+CLI::Option* add_parsed(CLI::App* app, const char* names, Parse parse, Store store,
+                        const char* help, const char* type) {
+  return app
+      ->add_option_function<std::string>(
+          names,
+          [=](const std::string& text) {
+            const Result<T> value = parse(text);
+            if (!value) throw CLI::ValidationError(names, value.error().message);
+            store(*value);
+          },
+          help)
+      ->type_name(type);
+}
+
+struct RunWords {
+  std::string config_file;
+  std::optional<Nanoseconds> shrink_after;
+  std::optional<std::string> tier;
+};
+
+void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
+  add_parsed<Limit>(
+      run, "--memory", parse_limit, [&](Limit value) { options.memory = value; },
+      "Memory limit to start with, and never to go below (default 256Mi; \"max\": none)", "SIZE");
+  add_parsed<Bytes>(
+      run, "--memory-ceiling", parse_bytes, [&](Bytes value) { options.memory_ceiling = value; },
+      "The most to grow to (default: what the machine has, less its reserve)", "SIZE");
+  add_parsed<Nanoseconds>(
+      run, "--shrink-after", parse_duration, [&](Nanoseconds value) { words.shrink_after = value; },
+      "Give back what was not needed for this long (default 30s)", "DURATION");
+  run->add_option("--parent", options.parent, "Cgroup to make the command's cgroup in")
+      ->type_name("PATH");
+  add_parsed<Bytes>(
+      run, "--parent-ceiling", parse_bytes, [&](Bytes value) { options.parent_ceiling = value; },
+      "Raise the limit of --parent as well, up to this", "SIZE");
+  run->add_option("--name", options.name, "Ends the name of the command's cgroup")
+      ->check([](const std::string& name) {
+        const bool plain = name.size() <= 64 && name.find('/') == std::string::npos;
+        return plain ? std::string() : std::string("at most 64 characters, no slash");
+      });
+  run->add_option("--config", words.config_file, "Thresholds; see docs/config.md")
+      ->type_name("FILE");
+  run->add_option("--tier", words.tier, "Use no more of the kernel than this (for tests)")
+      ->type_name("A|B|C")
+      ->check(CLI::IsMember({"A", "B", "C"}));
+  run->add_option("--report", options.report_file, "Write what was done to this file, as JSON")
+      ->type_name("FILE");
+  run->add_flag("--dry-run", options.dry_run, "Say what would be done and run nothing");
+  run->add_flag("--json", options.json, "End with the report on standard error as one JSON line");
+  run->add_flag("--quiet", options.quiet, "End without a summary");
+  run->add_option("command", options.command, "The command and its arguments")->required();
+  run->positionals_at_end();
+}
+
+Result<void> finish_run(RunOptions& options, const RunWords& words) {
+  if (!words.config_file.empty()) {
+    auto config = load_config(words.config_file);
+    if (!config) return tl::unexpected(config.error());
+    options.config = *config;
+  }
+  if (words.shrink_after) options.config.policy.memory.shrink_after = *words.shrink_after;
+  if (words.tier) {
+    options.config.tier = *words.tier == "A"   ? bpf::Tier::kA
+                          : *words.tier == "B" ? bpf::Tier::kB
+                                               : bpf::Tier::kC;
+  }
+  return {};
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int count, char** words) {
+  CLI::App app("Grows a cgroup's memory limit before the OOM killer fires, and gives it back.",
+               "plimsoll");
+  app.require_subcommand(1);
+  RunOptions run_options;
+  RunWords run_words;
+  CLI::App* run = app.add_subcommand("run", "Run one command with an elastic memory limit");
+  add_run(run, run_options, run_words);
+  try {
+    app.parse(count, words);
+  } catch (const CLI::ParseError& error) {
+    return ExitNow{app.exit(error) == 0 ? 0 : kRunFailed};
+  }
+  if (auto finished = finish_run(run_options, run_words); !finished) {
+    std::cerr << "plimsoll: " << finished.error().message << '\n';
+    return ExitNow{kRunFailed};
+  }
+  return run_options;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reaction.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace plimsoll::agent {
+namespace {
+
+// A quarter of the age at which the kernel's programs stop to hold: two beats may be late.
+constexpr int kBeatMs = 250;
+constexpr std::size_t kStackBytes = 256 * kKiB;
+// Above every normal task and below the kernel's own threads (watchdog, migration at 99).
+constexpr int kPriority = 10;
+
+// epoll's user data: a slot, or one of these.
+constexpr std::uint64_t kUrgent = UINT64_MAX;
+constexpr std::uint64_t kCommand = UINT64_MAX - 1;
+
+MonotonicTime now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return MonotonicTime(std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec));
+}
+
+Layer layer_of(bpf::EventKind kind) {
+  switch (kind) {
+    case bpf::EventKind::kAtTheLimit:
+      return Layer::kAtTheLimit;
+    case bpf::EventKind::kAtTheDoor:
+      return Layer::kAtTheDoor;
+    default:
+      return Layer::kPredicted;
+  }
+}
+
+Result<void> add_to(const Fd& epoll, int fd, std::uint32_t events, std::uint64_t data) {
+  epoll_event event{.events = events, .data = {.u64 = data}};
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return errno_error(errno, "add to the reaction thread's epoll");
+  }
+  return {};
+}
+
+// Locks what is in memory and what comes to be, page by page as it is used: the process stays as
+// small as it is.
+ReactionQuality make_predictable(pthread_t thread) {
+  ReactionQuality quality;
+  const sched_param parameters{.sched_priority = kPriority};
+  const int error = ::pthread_setschedparam(thread, SCHED_FIFO, &parameters);
+  quality.realtime = error == 0;
+  quality.memory_locked = ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+  if (!quality.realtime) {
+    quality.warning =
+        "the reaction thread is not real-time (needs CAP_SYS_NICE): on a busy node it may be "
+        "milliseconds late";
+  }
+  if (!quality.memory_locked) {
+    quality.warning += std::string(quality.warning.empty() ? "" : "; ") +
+                       "memory is not locked (needs CAP_IPC_LOCK): a page fault may delay a grant";
+  }
+  return quality;
+}
+
+// So that no page of the stack is missing later.
+void touch_stack() {
+  std::array<volatile char, kStackBytes / 2> room;
+  for (std::size_t i = 0; i < room.size(); i += 4096) room[i] = 0;
+}
+
+}  // namespace
+
+struct Reaction::Entry {
+  const cgroup::LimitFile* limit_file = nullptr;
+  FallbackSignals* signals = nullptr;
+  std::uint32_t epoch = 0;
+  std::optional<Slot> parent;
+  Armed armed;
+  Bytes limit;               // as last written or observed; UINT64_MAX: none
+  MonotonicTime limit_at;    // when that was
+};
+
+Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
+    : policy_(policy),
+      programs_(programs),
+      entries_(bpf::kMaxSlots),
+      raises_(std::make_unique<std::atomic<std::uint64_t>[]>(bpf::kMaxSlots)) {}
+
+Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
+                                                  bpf::MemoryPrograms* programs) {
+  std::unique_ptr<Reaction> reaction(new Reaction(policy, programs));
+  reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  reaction->report_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!reaction->epoll_ || !reaction->command_event_ || !reaction->report_event_) {
+    return errno_error(errno, "make the reaction thread's descriptors");
+  }
+  if (auto added = add_to(reaction->epoll_, reaction->command_event_.get(), EPOLLIN, kCommand);
+      !added) {
+    return tl::unexpected(added.error());
+  }
+  if (programs != nullptr) {
+    if (auto added = add_to(reaction->epoll_, programs->urgent_fd(), EPOLLIN, kUrgent); !added) {
+      return tl::unexpected(added.error());
+    }
+    programs->beat(now());
+  }
+  // std::thread takes no stack size; the default of 8 MiB would be locked as it is touched only,
+  // so it costs address space and nothing else.
+  reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
+  reaction->quality_ = make_predictable(reaction->thread_.native_handle());
+  return reaction;
+}
+
+Reaction::~Reaction() {
+  stopping_.store(true);
+  if (thread_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
+    thread_.join();
+  }
+}
+
+bool Reaction::send(const Command& command) {
+  const bool sent = commands_.push(command);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
+  return sent;
+}
+
+std::optional<Report> Reaction::receive() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(report_event_.get(), &count, sizeof(count));
+  return reports_.pop();
+}
+
+std::uint64_t Reaction::raises(Slot slot) const {
+  return raises_[slot].load(std::memory_order_acquire);
+}
+
+void Reaction::run() {
+  touch_stack();
+  ::pthread_setname_np(::pthread_self(), "reaction");
+  std::array<epoll_event, 64> ready{};
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int count =
+        ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), kBeatMs);
+    if (programs_ != nullptr) programs_->beat(now());
+    while (const std::optional<Command> command = commands_.pop()) obey(*command);
+    if (programs_ != nullptr) {
+      programs_->drain_urgent(
+          [](void* self, const bpf::MemoryEvent& event) {
+            static_cast<Reaction*>(self)->on_event(event);
+          },
+          this);
+    }
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
+      if (data == kCommand) {
+        std::uint64_t sum = 0;
+        [[maybe_unused]] const auto got = ::read(command_event_.get(), &sum, sizeof(sum));
+      } else if (data != kUrgent) {
+        on_sign(static_cast<Slot>(data));
+      }
+    }
+  }
+}
+
+void Reaction::obey(const Command& command) noexcept {
+  Entry& entry = entries_[command.slot % entries_.size()];
+  if (command.kind == Command::Kind::kBudget) {
+    // What was given away since the slow loop looked comes off.
+    budget_ = command.budget - (Bytes{granted_.load()} - command.granted_before);
+    return;
+  }
+  if (command.kind == Command::Kind::kTrack) {
+    entry = {.limit_file = command.limit_file,
+             .signals = command.signals,
+             .epoch = command.epoch,
+             .parent = command.parent,
+             .armed = command.armed,
+             .limit = command.limit,
+             .limit_at = command.at};
+    if (entry.signals != nullptr) {
+      for (const auto& [fd, events] : entry.signals->descriptors()) {
+        if (fd >= 0) (void)add_to(epoll_, fd, events, command.slot);
+      }
+    }
+    return;
+  }
+  if (entry.epoch != command.epoch || entry.limit_file == nullptr) return;
+  switch (command.kind) {
+    case Command::Kind::kUntrack:
+      if (entry.signals != nullptr) {
+        for (const auto& [fd, events] : entry.signals->descriptors()) {
+          if (fd >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+        }
+      }
+      set_armed(command.slot, false);
+      entry = {};
+      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+      return;
+    case Command::Kind::kArm:
+      entry.armed = command.armed;
+      set_armed(command.slot, !command.armed.denial && entry.limit < command.armed.ceiling);
+      return;
+    case Command::Kind::kObserve:
+      // Older than our own last write: the slow loop had not seen it.
+      if (command.at > entry.limit_at) {
+        entry.limit = command.limit;
+        entry.limit_at = command.at;
+      }
+      return;
+    case Command::Kind::kRaise: {
+      const MemoryFacts facts{.limit = entry.limit};
+      if (command.limit <= entry.limit) return;
+      const Bytes increase = command.limit - entry.limit;
+      const int error = raise(entry, command.limit);
+      if (error == 0) budget_ -= increase;
+      report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
+              .slot = command.slot,
+              .epoch = entry.epoch,
+              .layer = Layer::kSlowLoop,
+              .reason = command.reason,
+              .facts = facts,
+              .to = command.limit,
+              .error = error,
+              .event_time = command.at,
+              .written_time = now()});
+      return;
+    }
+    case Command::Kind::kRewrite:
+      (void)entry.limit_file->write(entry.limit.value);
+      return;
+    case Command::Kind::kTrack:
+    case Command::Kind::kBudget:
+      return;
+  }
+}
+
+void Reaction::on_event(const bpf::MemoryEvent& event) noexcept {
+  const Entry& entry = entries_[event.slot % entries_.size()];
+  // An event of a cgroup that was here before.
+  if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
+  MemoryFacts facts{.limit = event.limit,
+                    .usage = event.usage,
+                    .reclaimable = event.reclaimable,
+                    .rate_per_second = event.rate_per_second};
+  if (event.time < entry.limit_at) facts.limit = entry.limit;
+  react(event.slot, facts, layer_of(event.kind), event.time);
+}
+
+void Reaction::on_sign(Slot slot) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  if (entry.limit_file == nullptr || entry.signals == nullptr) return;
+  const MonotonicTime seen = now();
+  const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.limit);
+  if (sign) react(slot, sign->facts, sign->layer, seen);
+}
+
+void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
+                     MonotonicTime event_time) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  const Verdict verdict = grow_on_event(policy_, entry.armed, facts, layer, budget_);
+  if (!verdict.limit) {
+    if (is_denial(verdict.reason)) {
+      // Not held any more, from this line on.
+      set_armed(slot, false);
+      report({.kind = Report::Kind::kDenial,
+              .slot = slot,
+              .epoch = entry.epoch,
+              .layer = layer,
+              .reason = verdict.reason,
+              .facts = facts,
+              .event_time = event_time,
+              .written_time = now()});
+    }
+    if (programs_ != nullptr) programs_->answer(slot, false);
+    return;
+  }
+  const Bytes increase = *verdict.limit - facts.limit;
+  const int error = raise(entry, *verdict.limit);
+  const MonotonicTime written = now();
+  if (error == 0) {
+    budget_ -= increase;
+    if (entry.limit >= entry.armed.ceiling) set_armed(slot, false);
+    if (budget_ < policy_.round_to) close_all();
+  } else {
+    set_armed(slot, false);
+  }
+  if (programs_ != nullptr) programs_->answer(slot, error == 0);
+  report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
+          .slot = slot,
+          .epoch = entry.epoch,
+          .layer = layer,
+          .reason = verdict.reason,
+          .facts = facts,
+          .to = *verdict.limit,
+          .error = error,
+          .event_time = event_time,
+          .written_time = written});
+}
+
+// The parents first, each by as much as the cgroup gets: a child's limit above its parent's would
+// be a promise that the kernel does not keep. 0 or the errno of the cgroup's own write.
+int Reaction::raise(Entry& entry, Bytes to) noexcept {
+  const Bytes increase = to - entry.limit;
+  if (entry.parent) {
+    Entry& parent = entries_[*entry.parent % entries_.size()];
+    if (parent.limit_file != nullptr && !Limit{parent.limit.value}.is_max()) {
+      // A parent that cannot be raised binds, and its own event will say so.
+      (void)raise(parent, std::min(parent.limit + increase, parent.armed.ceiling));
+    }
+  }
+  if (to <= entry.limit) return 0;
+  const int error = entry.limit_file->write(to.value);
+  if (error != 0) return error;
+  granted_.fetch_add(increase.value, std::memory_order_release);
+  raises_[static_cast<std::size_t>(&entry - entries_.data())].fetch_add(
+      1, std::memory_order_release);
+  entry.limit = to;
+  entry.limit_at = now();
+  if (entry.signals != nullptr) entry.signals->limit_changed(to);
+  return 0;
+}
+
+// The budget is spent: nobody is held for what cannot be granted.
+void Reaction::close_all() noexcept {
+  for (Slot slot = 0; slot < entries_.size(); ++slot) {
+    if (entries_[slot].limit_file != nullptr) set_armed(slot, false);
+  }
+}
+
+void Reaction::set_armed(Slot slot, bool armed) noexcept {
+  if (programs_ != nullptr) programs_->arm(slot, armed);
+}
+
+void Reaction::report(const Report& report) noexcept {
+  if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto put = ::write(report_event_.get(), &one, sizeof(one));
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reaction path: event -> verdict -> limit written, on a thread of its own. It is real-time
+// where that is allowed, its memory is locked, and between the event and the write there is no
+// allocation, no log, no lock, no network and no disk. All that takes longer (budget, leaks, what
+// may grow how far) was decided before by the slow loop and is handed over through a bounded queue.
+//
+// It is also the only thread that raises limits: the slow loop sends its own raises here, so that
+// two raises never race. Lowering is the slow loop's.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/memory_policy.h"
+#include "agent/fallback_signals.h"
+#include "agent/snapshot.h"
+#include "agent/spsc_queue.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "bpf/memory_programs.h"
+#include "cgroup/limit_file.h"
+
+namespace plimsoll::agent {
+
+// What the slow loop tells the reaction thread.
+struct Command {
+  enum class Kind : std::uint8_t {
+    kTrack,    // from now on `limit_file` is the way to the limit of `slot`
+    kUntrack,  // forget it; answered by Report::kUntracked, after which the file may be closed
+    kArm,      // how far events may go
+    kObserve,  // `limit` is what the kernel's file says at `at`
+    kRaise,    // write `limit` now, a decision of the slow loop
+    kRewrite,  // write the last raise again: a lowering of the slow loop ran over it
+    kBudget,   // `budget` is what may be given away, all grants up to `granted_before` counted in
+  };
+  Kind kind = Kind::kArm;
+  Slot slot = 0;
+  std::uint32_t epoch = 0;
+  const cgroup::LimitFile* limit_file = nullptr;
+  FallbackSignals* signals = nullptr;  // tier C: what stands in for the programs; else null
+  std::optional<Slot> parent;
+  Armed armed;
+  Bytes limit;
+  Bytes budget;
+  Bytes granted_before;
+  MonotonicTime at;
+  Reason reason = Reason::kEnoughHeadroom;
+};
+
+// What the reaction thread did.
+struct Report {
+  enum class Kind : std::uint8_t { kGrant, kDenial, kFailure, kUntracked };
+  Kind kind = Kind::kGrant;
+  Slot slot = 0;
+  std::uint32_t epoch = 0;
+  Layer layer = Layer::kPredicted;
+  Reason reason = Reason::kEnoughHeadroom;
+  MemoryFacts facts;          // as the event had them
+  Bytes to;                   // kGrant: the new limit
+  int error = 0;              // kFailure: errno of the write
+  MonotonicTime event_time;   // when the kernel saw the need
+  MonotonicTime written_time; // when the write had returned
+};
+
+// Whether the thread got what makes its time predictable; `warning` says what is missing and how to
+// get it.
+struct ReactionQuality {
+  bool realtime = false;
+  bool memory_locked = false;
+  std::string warning;
+};
+
+class Reaction {
+ public:
+  // `programs` may be null (tier C) and must outlive this. Starts the thread.
+  static Result<std::unique_ptr<Reaction>> start(const MemoryPolicy& policy,
+                                                 bpf::MemoryPrograms* programs);
+  // Stops and joins the thread.
+  ~Reaction();
+  Reaction(const Reaction&) = delete;
+  Reaction& operator=(const Reaction&) = delete;
+
+  const ReactionQuality& quality() const { return quality_; }
+
+  // The slow loop's side. False: the queue is full, send it again at the next tick.
+  bool send(const Command& command);
+  std::optional<Report> receive();
+  // Readable when a report waits; reading it clears it.
+  int report_fd() const { return report_event_.get(); }
+
+  // Sum of all raises so far (new limit minus old), for Command::granted_before.
+  Bytes granted() const { return {granted_.load(std::memory_order_acquire)}; }
+  // Reports that were lost because the slow loop did not fetch them.
+  std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
+  // Raises of `slot` so far; the slow loop compares it around a lowering.
+  std::uint64_t raises(Slot slot) const;
+
+ private:
+  struct Entry;
+
+  Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
+  void run();
+  void obey(const Command& command) noexcept;
+  void on_event(const bpf::MemoryEvent& event) noexcept;
+  void on_sign(Slot slot) noexcept;
+  void react(Slot slot, const MemoryFacts& facts, Layer layer, MonotonicTime event_time) noexcept;
+  int raise(Entry& entry, Bytes to) noexcept;
+  void close_all() noexcept;
+  void set_armed(Slot slot, bool armed) noexcept;
+  void report(const Report& report) noexcept;
+
+  MemoryPolicy policy_;
+  bpf::MemoryPrograms* programs_;
+  ReactionQuality quality_;
+  Fd epoll_;
+  Fd command_event_;
+  Fd report_event_;
+  std::vector<Entry> entries_;
+  std::unique_ptr<std::atomic<std::uint64_t>[]> raises_;
+  Bytes budget_;
+  std::atomic<std::uint64_t> granted_{0};
+  std::atomic<std::uint64_t> reports_lost_{0};
+  std::atomic<bool> stopping_{false};
+  SpscQueue<Command, 4096> commands_;
+  SpscQueue<Report, 1024> reports_;
+  std::thread thread_;
+};
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/run.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <iostream>
+
+#include "agent/child.h"
+#include "agent/engine.h"
+#include "agent/run_cgroup.h"
+#include "agent/run_report.h"
+#include "base/file.h"
+#include "cgroup/meminfo.h"
+#include "cgroup/mounts.h"
+#include "cgroup/root.h"
+
+namespace plimsoll::agent {
+namespace {
+
+constexpr std::array kForwarded{SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH};
+
+MonotonicTime now() {
+  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
+}
+
+// Blocks the signals that are the command's and returns a descriptor that has them.
+Result<Fd> take_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : kForwarded) sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return errno_error(errno, "watch for signals");
+  return fd;
+}
+
+Result<Fd> make_timer(Nanoseconds period) {
+  Fd fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  const timespec time{.tv_sec = period.count() / 1'000'000'000,
+                      .tv_nsec = period.count() % 1'000'000'000};
+  const itimerspec spec{.it_interval = time, .it_value = time};
+  if (!fd || ::timerfd_settime(fd.get(), 0, &spec, nullptr) != 0) {
+    return errno_error(errno, "make a timer");
+  }
+  return fd;
+}
+
+// A signal that the terminal sent has reached the command already: it is in the same process group.
+void forward_signals(const Fd& signals, const Child& child) {
+  signalfd_siginfo info{};
+  while (::read(signals.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+    if (info.ssi_code != SI_KERNEL) child.send(static_cast<int>(info.ssi_signo));
+  }
+}
+
+Result<cgroup::Group> open_parent(const cgroup::Root& root, const RunOptions& options) {
+  std::string_view path(options.parent);
+  // As the kernel's path, or as people type it.
+  if (path.starts_with(root.path())) path.remove_prefix(root.path().size());
+  if (path.empty() || path == "/") return root.open_group("");
+  return root.open_group(path);
+}
+
+Result<Bytes> default_ceiling(const RunOptions& options) {
+  const auto meminfo = cgroup::read_meminfo();
+  if (!meminfo) return tl::unexpected(meminfo.error());
+  const Bytes reserve = options.config.policy.budget.reserve.value_or(
+      std::max(Bytes{meminfo->total.value / 20}, Bytes{64 * kMiB}));
+  return meminfo->total - reserve;
+}
+
+// The best tier that the kernel takes, or the one that was asked for.
+Result<std::unique_ptr<Engine>> start_engine(const Config& config, bool quiet) {
+  if (config.tier) return Engine::start(config, *config.tier);
+  std::string why;
+  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
+    auto engine = Engine::start(config, tier);
+    if (engine) return engine;
+    why += "tier " + std::string(bpf::to_string(tier)) + ": " + engine.error().message + "\n";
+  }
+  if (!quiet) std::cerr << "plimsoll: without BPF (see plimsoll doctor):\n" << why;
+  return Engine::start(config, bpf::Tier::kC);
+}
+
+class Session {
+ public:
+  Session(const RunOptions& options, Bytes ceiling) : options_(options) {
+    report_.command = options.command;
+    report_.ceiling = ceiling;
+  }
+
+  Result<ExitStatus> run();
+
+ private:
+  Result<void> prepare();
+  Result<void> attend(const Child& child);
+  void tick();
+  void finish();
+  void take(const std::vector<Record>& records);
+
+  const RunOptions& options_;
+  RunReport report_;
+  std::optional<cgroup::Root> root_;
+  cgroup::Writer writer_;
+  std::optional<RunCgroup> cgroup_;
+  std::unique_ptr<Engine> engine_;
+  Slot slot_ = 0;
+  Fd signals_;
+};
+
+Result<void> Session::prepare() {
+  const auto mounts = cgroup::read_mounts();
+  if (!mounts) return tl::unexpected(mounts.error());
+  if (!mounts->v2) {
+    return fail(Code::kUnsupported, "no cgroup v2 is mounted; see plimsoll doctor");
+  }
+  auto root = cgroup::Root::open(*mounts->v2);
+  if (!root) return tl::unexpected(root.error());
+  root_.emplace(std::move(*root));
+  auto parent = open_parent(*root_, options_);
+  if (!parent) return tl::unexpected(parent.error());
+  constexpr std::array<std::string_view, 1> kControllers{"memory"};
+  if (auto enabled = writer_.enable_controllers(*parent, kControllers); !enabled) return enabled;
+  auto made = RunCgroup::make(*root_, *parent, options_.name);
+  if (!made) return tl::unexpected(made.error());
+  cgroup_.emplace(std::move(*made));
+  auto limited = writer_.set_memory_max(cgroup_->group(), options_.memory);
+  if (!limited) return tl::unexpected(limited.error());
+  report_.start_limit = limited->after;
+  report_.final_limit = limited->after;
+
+  auto engine = start_engine(options_.config, options_.quiet);
+  if (!engine) return tl::unexpected(engine.error());
+  engine_ = std::move(*engine);
+  report_.tier = engine_->tier();
+  if (!engine_->quality().warning.empty() && !options_.quiet) {
+    std::cerr << "plimsoll: " << engine_->quality().warning << '\n';
+  }
+  std::optional<Slot> parent_slot;
+  if (options_.parent_ceiling) {
+    const auto limit = parent->read_memory_max();
+    if (!limit) return tl::unexpected(limit.error());
+    const auto slot = engine_->track(
+        std::move(*parent), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
+    if (!slot) return tl::unexpected(slot.error());
+    parent_slot = *slot;
+  }
+  auto group = root_->open_group(cgroup_->group().path());
+  if (!group) return tl::unexpected(group.error());
+  const auto slot = engine_->track(std::move(*group), {.floor = {report_.start_limit.bytes},
+                                                       .ceiling = report_.ceiling,
+                                                       .parent = parent_slot});
+  if (!slot) return tl::unexpected(slot.error());
+  slot_ = *slot;
+  tick();
+  return {};
+}
+
+Result<ExitStatus> Session::run() {
+  auto signals = take_signals();
+  if (!signals) return tl::unexpected(signals.error());
+  signals_ = std::move(*signals);
+  if (auto prepared = prepare(); !prepared) return tl::unexpected(prepared.error());
+  report_.started = now();
+  auto child = Child::start(options_.command, cgroup_->group(), writer_);
+  if (!child) return tl::unexpected(child.error());
+  if (auto attended = attend(*child); !attended) return tl::unexpected(attended.error());
+  report_.exit = child->wait();
+  report_.ended = now();
+  finish();
+  return report_.exit;
+}
+
+Result<void> Session::attend(const Child& child) {
+  auto timer = make_timer(options_.config.tick);
+  if (!timer) return tl::unexpected(timer.error());
+  std::array<pollfd, 4> waits{{{.fd = child.exit_fd(), .events = POLLIN, .revents = 0},
+                               {.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                               {.fd = timer->get(), .events = POLLIN, .revents = 0},
+                               {.fd = engine_->report_fd(), .events = POLLIN, .revents = 0}}};
+  while (true) {
+    if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) {
+      return errno_error(errno, "wait for the command");
+    }
+    if (waits[1].revents != 0) forward_signals(signals_, child);
+    if (waits[2].revents != 0) {
+      std::uint64_t expirations = 0;
+      [[maybe_unused]] const auto got = ::read(timer->get(), &expirations, sizeof(expirations));
+      tick();
+    }
+    if (waits[3].revents != 0) take(engine_->collect());
+    if (waits[0].revents != 0) return {};
+  }
+}
+
+void Session::tick() { take(engine_->tick(now())); }
+
+void Session::take(const std::vector<Record>& records) {
+  for (const Record& record : records) report_.add(record);
+}
+
+void Session::finish() {
+  take(engine_->collect());
+  const cgroup::Group& group = cgroup_->group();
+  if (const auto limit = group.read_memory_max()) report_.final_limit = *limit;
+  if (const auto peak = group.read_memory_peak()) report_.peak = *peak;
+  if (const auto events = group.read_memory_events()) report_.oom_kills = events->oom_kill;
+  report_.counters = engine_->counters();
+  report_.lost = engine_->lost();
+  engine_.reset();
+  if (auto removed = cgroup_->remove(); !removed) report_.failures.push_back(removed.error().message);
+
+  if (options_.json) {
+    std::cerr << to_json(report_) << '\n';
+  } else if (!options_.quiet) {
+    std::cerr << to_text(report_);
+  }
+  if (options_.report_file.empty()) return;
+  const Fd file(::open(options_.report_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const auto written = write_all(file, to_json(report_) + "\n", options_.report_file);
+  if (!file || !written) {
+    std::cerr << "plimsoll: cannot write the report to " << options_.report_file << '\n';
+  }
+}
+
+}  // namespace
+
+int run_main(const RunOptions& options) {
+  const auto failed = [](const Error& error) {
+    std::cerr << "plimsoll: " << error.message << '\n';
+    if (!error.message.starts_with("run ")) return kRunFailed;
+    return error.code == Code::kGone ? kRunNotFound : kRunNotExecutable;
+  };
+  const auto ceiling = options.memory_ceiling ? Result<Bytes>(*options.memory_ceiling)
+                                              : default_ceiling(options);
+  if (!ceiling) return failed(ceiling.error());
+  Session session(options, *ceiling);
+  const auto status = session.run();
+  return status ? status->code : failed(status.error());
+}
+
+}  // namespace plimsoll::agent

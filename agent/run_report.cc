@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/run_report.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <sstream>
+
+namespace plimsoll::agent {
+namespace {
+
+double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+nlohmann::json limit_json(Limit limit) {
+  return limit.is_max() ? nlohmann::json("max") : nlohmann::json(limit.bytes);
+}
+
+std::uint64_t grants_total(const RunReport& report) {
+  return std::accumulate(report.grants_by_layer.begin(), report.grants_by_layer.end(),
+                         std::uint64_t{0});
+}
+
+// Why it ended as it did, in one sentence.
+std::string verdict(const RunReport& report) {
+  if (report.oom_kills == 0) return "the OOM killer was not needed";
+  const auto denied = [&](Reason reason) { return report.denials.contains(reason); };
+  std::string why = "the kernel's OOM killer ended a process";
+  if (denied(Reason::kLeak)) {
+    why += ": it climbed without a plateau through several grants, which is a leak";
+  } else if (denied(Reason::kCeiling)) {
+    why += ": it needed more than the ceiling of " + to_string(report.ceiling);
+  } else if (denied(Reason::kBudget)) {
+    why += ": the node had nothing left to give";
+  }
+  return why;
+}
+
+std::string grants_line(const RunReport& report) {
+  std::ostringstream line;
+  line << grants_total(report);
+  const char* separator = ": ";
+  for (std::size_t i = 0; i < kLayers; ++i) {
+    if (report.grants_by_layer[i] == 0) continue;
+    line << separator << report.grants_by_layer[i] << ' ' << to_string(static_cast<Layer>(i));
+    separator = ", ";
+  }
+  std::vector<Nanoseconds> reactions;
+  for (const Record& grant : report.grants) {
+    if (grant.layer != Layer::kSlowLoop) reactions.push_back(grant.reaction);
+  }
+  if (!reactions.empty()) {
+    std::sort(reactions.begin(), reactions.end());
+    line << "; event to written limit " << plimsoll::to_string(reactions[reactions.size() / 2])
+         << " median, " << plimsoll::to_string(reactions.back()) << " at most";
+  }
+  return line.str();
+}
+
+}  // namespace
+
+void RunReport::add(const Record& record) {
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      ++grants_by_layer[static_cast<std::size_t>(record.layer)];
+      if (grants.size() < kMostRecords) grants.push_back(record);
+      break;
+    case Record::Kind::kShrink:
+      ++shrinks;
+      break;
+    case Record::Kind::kDenial:
+      ++denials[record.reason];
+      break;
+    case Record::Kind::kFailure:
+      if (failures.size() < kMostRecords) failures.push_back(record.error);
+      break;
+    case Record::Kind::kReclaim:
+    case Record::Kind::kOomKill:
+      break;
+  }
+}
+
+std::string to_json(const RunReport& report) {
+  nlohmann::json grants = nlohmann::json::array();
+  for (const Record& grant : report.grants) {
+    grants.push_back({{"at_seconds", seconds(grant.at - report.started)},
+                      {"layer", to_string(grant.layer)},
+                      {"reason", to_string(grant.reason)},
+                      {"from_bytes", grant.from.value},
+                      {"to_bytes", grant.to.value},
+                      {"reaction_us", seconds(grant.reaction) * 1e6}});
+  }
+  nlohmann::json denials = nlohmann::json::object();
+  for (const auto& [reason, count] : report.denials) denials[std::string(to_string(reason))] = count;
+  const bpf::Counters counters = report.counters.value_or(bpf::Counters{});
+  nlohmann::json object{
+      {"command", report.command},
+      {"exit_code", report.exit.code},
+      {"signal", report.exit.signal ? nlohmann::json(*report.exit.signal) : nlohmann::json()},
+      {"duration_seconds", seconds(report.ended - report.started)},
+      {"tier", bpf::to_string(report.tier)},
+      {"start_limit_bytes", limit_json(report.start_limit)},
+      {"final_limit_bytes", limit_json(report.final_limit)},
+      {"ceiling_bytes", report.ceiling.value},
+      {"peak_bytes", report.peak.value},
+      {"oom_kills", report.oom_kills},
+      {"grants", grants},
+      {"grants_total", grants_total(report)},
+      {"shrinks_total", report.shrinks},
+      {"denials", denials},
+      {"failures", report.failures},
+      {"holds",
+       {{"held", counters.held},
+        {"saved", counters.saved},
+        {"expired", counters.expired},
+        {"missed", counters.missed},
+        {"refused_heartbeat", counters.refused_heartbeat},
+        {"refused_budget", counters.refused_budget},
+        {"held_seconds", seconds(counters.held_for)}}},
+      {"events",
+       {{"urgent", counters.events_urgent},
+        {"dropped", counters.events_dropped},
+        {"lost", report.lost}}},
+      {"reason", verdict(report)}};
+  // A command line may hold any bytes; what is no UTF-8 is replaced.
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string to_text(const RunReport& report) {
+  std::ostringstream text;
+  text << "plimsoll: " << report.command.front();
+  if (report.exit.signal) {
+    text << " was ended by signal " << *report.exit.signal << " (" << ::strsignal(*report.exit.signal)
+         << ")";
+  } else {
+    text << " ended with status " << report.exit.code;
+  }
+  text << " after " << plimsoll::to_string(report.ended - report.started) << "; " << verdict(report) << '\n';
+  Limit highest = report.start_limit;
+  for (const Record& grant : report.grants) highest = std::max(highest, limit_of(grant.to));
+  text << "  limit    " << to_string(report.start_limit) << ", at most " << to_string(highest)
+       << ", " << to_string(report.final_limit) << " at the end; peak use " << to_string(report.peak)
+       << "; ceiling " << to_string(report.ceiling) << '\n';
+  text << "  grants   " << grants_line(report) << '\n';
+  if (report.shrinks > 0) text << "  shrinks  " << report.shrinks << '\n';
+  for (const auto& [reason, count] : report.denials) {
+    text << "  denied   " << count << ' ' << to_string(reason) << '\n';
+  }
+  if (report.counters && report.counters->held > 0) {
+    const bpf::Counters& counters = *report.counters;
+    text << "  holds    " << counters.held << ": " << counters.saved << " saved, "
+         << counters.expired << " expired; " << plimsoll::to_string(counters.held_for) << " in all\n";
+  }
+  if (report.lost > 0) text << "  lost     " << report.lost << " events\n";
+  for (const std::string& failure : report.failures) text << "  failed   " << failure << '\n';
+  if (report.tier != bpf::Tier::kA) {
+    text << "  tier     " << bpf::to_string(report.tier)
+         << ": growth before a kill is likely, not guaranteed; see plimsoll doctor\n";
+  }
+  return text.str();
+}
+
+}  // namespace plimsoll::agent
