@@ -24,8 +24,8 @@ class EventsWatch {
 
   // Watching one twice is watching it once. kUnavailable: the user's inotify watches are used up.
   Result<void> add(const Group& group);
-  // Forgets it; fine when it is not watched. Needed also for a cgroup that was removed: kernels
-  // before 7.0 do not say so here.
+  // Forgets it; fine when it is not watched. Needed also for a cgroup that was removed: Linux 6.12
+  // does not tell of that here (7.2 does).
   void remove(CgroupId id);
 
   struct Changes {

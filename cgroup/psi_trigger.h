@@ -17,8 +17,9 @@ namespace plimsoll::cgroup {
 class PsiTrigger {
  public:
   // Fires, at most once per `window`, when at least one task stalled for `stall` of it. The kernel
-  // wants a window of 500 ms to 10 s (and, without CAP_SYS_RESOURCE, a multiple of 2 s) and refuses
-  // others (kMalformed). kUnsupported: the kernel runs without PSI, or it is off for this cgroup.
+  // wants a window of at most 10 s (before 6.4 at least 500 ms; without CAP_SYS_RESOURCE a multiple
+  // of 2 s) and a stall within it, and refuses others (kMalformed). kUnsupported: the kernel runs
+  // without PSI, or it is off for this cgroup.
   static Result<PsiTrigger> open(const Group& group, Nanoseconds stall, Nanoseconds window);
 
   CgroupId id() const { return id_; }

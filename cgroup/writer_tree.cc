@@ -53,6 +53,7 @@ Result<void> remove_directory(const Fd& parent, const std::string& name, std::st
 
 Result<void> Writer::enable_controllers(const Group& group,
                                         std::span<const std::string_view> names) const {
+  if (names.empty()) return {};
   std::string text;
   for (const std::string_view name : names) {
     text += text.empty() ? "+" : " +";

@@ -16,7 +16,7 @@ class FakeTree {
   void remove(const std::string& name) { tree_.remove("work/" + name); }
 
  private:
-  CgroupTree tree_{{{"work", {}}}};
+  CgroupTree tree_{{"work", {}}};
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Fake, TreeContract, FakeTree);

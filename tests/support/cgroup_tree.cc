@@ -56,7 +56,7 @@ T value_or_throw(Result<T> result) {
 
 }  // namespace
 
-CgroupTree::CgroupTree(const std::map<std::string, Files>& groups) {
+CgroupTree::CgroupTree(std::initializer_list<std::pair<const std::string, Files>> groups) {
   std::string name = (fs::temp_directory_path() / "plimsoll-cgroup-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) {
     throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);

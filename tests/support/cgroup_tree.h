@@ -4,9 +4,11 @@
 // writes cgroups. Compared with the kernel by tests/cgroup/tree_contract.h.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cgroup/root.h"
 
@@ -19,10 +21,10 @@ class CgroupTree {
  public:
   using Files = std::map<std::string, std::string>;
 
-  // CgroupTree({{"pod", {{"memory.max", "104857600\n"}}}, {"pod/container", {}}}). Each group has
-  // the files of a fresh cgroup with the memory controller, overridden by those named. Parents come
-  // into being with their children. The top has, as the kernel's, no limits.
-  explicit CgroupTree(const std::map<std::string, Files>& groups = {});
+  // CgroupTree tree{{"pod", {{"memory.max", "104857600\n"}}}, {"pod/container", {}}}; Each group
+  // has the files of a fresh cgroup with the memory controller, overridden by those named. Parents
+  // come into being with their children. The top has, as the kernel's, no limits.
+  CgroupTree(std::initializer_list<std::pair<const std::string, Files>> groups = {});
   ~CgroupTree();
   CgroupTree(const CgroupTree&) = delete;
   CgroupTree& operator=(const CgroupTree&) = delete;
