@@ -12,43 +12,51 @@ namespace {
 
 struct Suffix {
   std::string_view name;
-  double factor;
+  std::uint64_t factor;
 };
 
 constexpr std::array<Suffix, 9> kSizeSuffixes{{{"", 1},
-                                               {"Ki", 1024.0},
-                                               {"Mi", 1048576.0},
-                                               {"Gi", 1073741824.0},
-                                               {"Ti", 1099511627776.0},
-                                               {"k", 1e3},
-                                               {"M", 1e6},
-                                               {"G", 1e9},
-                                               {"T", 1e12}}};
+                                               {"Ki", kKiB},
+                                               {"Mi", kMiB},
+                                               {"Gi", kGiB},
+                                               {"Ti", 1024 * kGiB},
+                                               {"k", 1'000},
+                                               {"M", 1'000'000},
+                                               {"G", 1'000'000'000},
+                                               {"T", 1'000'000'000'000}}};
 constexpr std::array<Suffix, 4> kDurationSuffixes{
-    {{"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
+    {{"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}}};
 
-constexpr double kLargestSize = 9223372036854775807.0;
-constexpr double kLongestDuration = 10.0 * 365 * 86400 * 1e9;
+constexpr std::uint64_t kLargestSize = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t kLongestDuration = 10ULL * 365 * 24 * 3'600'000'000'000;
 
-// A non-negative decimal number with one of `suffixes`, multiplied out.
-Result<double> parse_number(std::string_view text, std::span<const Suffix> suffixes, double largest,
-                            std::string_view expected) {
+// A non-negative decimal number with one of `suffixes`, multiplied out. A whole number comes out
+// exactly; one with a fraction has the 53 bits of a double.
+Result<std::uint64_t> parse_number(std::string_view text, std::span<const Suffix> suffixes,
+                                   std::uint64_t largest, std::string_view expected) {
   const auto malformed = [&](std::string_view why) {
     return fail(Code::kMalformed, "\"" + std::string(text) + "\" " + std::string(why) +
                                       "; expected " + std::string(expected));
   };
   double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (error != std::errc{} || std::signbit(number) || !std::isfinite(number)) {
     return malformed("is not a number that is 0 or more");
   }
+  std::uint64_t whole = 0;
+  const auto [whole_end, whole_error] = std::from_chars(text.data(), end, whole);
+  const bool is_whole = whole_error == std::errc{} && whole_end == end;
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
   for (const Suffix& suffix : suffixes) {
     if (suffix.name != unit) continue;
-    const double value = number * suffix.factor;
-    if (value >= largest) return malformed("is too large");
-    return value;
+    if (is_whole) {
+      if (whole > largest / suffix.factor) return malformed("is too large");
+      return whole * suffix.factor;
+    }
+    const double value = number * static_cast<double>(suffix.factor);
+    if (value >= static_cast<double>(largest)) return malformed("is too large");
+    return static_cast<std::uint64_t>(value);
   }
   return malformed("has a unit that is not known");
 }
@@ -65,7 +73,7 @@ std::string short_number(double value) {
 
 Result<Bytes> parse_bytes(std::string_view text) {
   return parse_number(text, kSizeSuffixes, kLargestSize, "a size such as 512Mi or 4Gi")
-      .map([](double value) { return Bytes{static_cast<std::uint64_t>(value)}; });
+      .map([](std::uint64_t value) { return Bytes{value}; });
 }
 
 Result<Limit> parse_limit(std::string_view text) {
@@ -76,7 +84,7 @@ Result<Limit> parse_limit(std::string_view text) {
 Result<Nanoseconds> parse_duration(std::string_view text) {
   return parse_number(text, kDurationSuffixes, kLongestDuration,
                       "a duration such as 500ms, 30s or 5m")
-      .map([](double value) { return Nanoseconds{static_cast<std::int64_t>(value)}; });
+      .map([](std::uint64_t value) { return Nanoseconds{static_cast<std::int64_t>(value)}; });
 }
 
 std::string to_string(Bytes bytes) {
