@@ -53,12 +53,13 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
     const bool grown = container.grants > 0 || container.facts.limit > past.limit;
     const bool killed = container.oom_kills > past.oom_kills;
     if (grown || killed) restart_after_growth(policy, tick.now, past);
-    calm_down(policy, tick.now, past);
   } else {
     past.quiet_since = tick.now;
+    past.calm_since = tick.now;
   }
   past.peaks.add(tick.now, std::max(working, container.peak.value_or(Bytes{})),
                  shrink_wait(policy, past));
+  calm_down(policy, tick.now, container.facts.limit, past);
   past.activated = thrashes(tick, container)
                        ? past.activated + bytes_of_pages(container.activations.value_or(0))
                        : Bytes{};
@@ -90,12 +91,9 @@ std::optional<Reason> need_at_tick(const Tick& tick, const ContainerSnapshot& co
     }
     if (high) return Reason::kReclaimFailing;
   }
-  MemoryPolicy patient = policy;
-  patient.horizon = 2 * tick.elapsed;
-  const std::optional<Reason> need = foreseen(patient, armed, facts);
   // Where events arrive they are the better judge: a tick is a thousand times slower. Over the
   // watermark the event did come and could not be answered then, or was never sent.
-  if (need == Reason::kTimeToLimit && (tick.lost || high)) return need;
+  if ((tick.lost || high) && at_limit_within(facts, 2 * tick.elapsed)) return Reason::kTimeToLimit;
   return std::nullopt;
 }
 

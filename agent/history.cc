@@ -16,14 +16,29 @@ void PeakWindow::add(MonotonicTime now, Bytes value, Nanoseconds window) {
   buckets_[newest_].peak = std::max(buckets_[newest_].peak, value);
 }
 
+std::size_t PeakWindow::within(MonotonicTime now, Nanoseconds window) const {
+  std::size_t age = 0;
+  while (age < count_ && (age == 0 || now - bucket(age).begin < window)) ++age;
+  return age;
+}
+
 Bytes PeakWindow::peak(MonotonicTime now, Nanoseconds window) const {
   Bytes peak;
-  for (std::size_t age = 0; age < count_; ++age) {
-    const Bucket& bucket = buckets_[(newest_ + buckets_.size() - age) % buckets_.size()];
-    if (age > 0 && now - bucket.begin >= window) break;
-    peak = std::max(peak, bucket.peak);
-  }
+  for (std::size_t age = within(now, window); age-- > 0;) peak = std::max(peak, bucket(age).peak);
   return peak;
+}
+
+Bytes PeakWindow::lowest(MonotonicTime now, Nanoseconds window) const {
+  Bytes lowest = earliest(now, window);
+  for (std::size_t age = within(now, window); age-- > 0;) {
+    lowest = std::min(lowest, bucket(age).peak);
+  }
+  return lowest;
+}
+
+Bytes PeakWindow::earliest(MonotonicTime now, Nanoseconds window) const {
+  const std::size_t count = within(now, window);
+  return count == 0 ? Bytes{} : bucket(count - 1).peak;
 }
 
 }  // namespace plimsoll::agent

@@ -23,6 +23,9 @@ class PeakWindow {
   void add(MonotonicTime now, Bytes value, Nanoseconds window);
   // 0 when nothing was added since clear(); the newest bucket always counts.
   Bytes peak(MonotonicTime now, Nanoseconds window) const;
+  // The lowest and the earliest bucket's peak; 0 when nothing was added.
+  Bytes lowest(MonotonicTime now, Nanoseconds window) const;
+  Bytes earliest(MonotonicTime now, Nanoseconds window) const;
   void clear() { count_ = 0; }
 
   bool operator==(const PeakWindow&) const = default;
@@ -33,6 +36,12 @@ class PeakWindow {
     Bytes peak;
     bool operator==(const Bucket&) const = default;
   };
+  // How many buckets count, newest first.
+  std::size_t within(MonotonicTime now, Nanoseconds window) const;
+  const Bucket& bucket(std::size_t age) const {
+    return buckets_[(newest_ + buckets_.size() - age) % buckets_.size()];
+  }
+
   static constexpr std::size_t kParts = 16;
   // One more than the parts, so that the ring never overwrites a bucket that still counts.
   std::array<Bucket, kParts + 1> buckets_{};
@@ -67,14 +76,14 @@ struct ContainerHistory {
   std::uint64_t oom_kills = 0;
   std::uint64_t refaults = 0;  // in the last tick
 
-  // Shrinking: the window starts again at every grant, shrink and failed probe.
+  // Shrinking: the window starts again at every growth and failed probe.
   MonotonicTime quiet_since;
   PeakWindow peaks;
-  double backoff = 1;                       // factor on the window
-  std::optional<MonotonicTime> shrunk_at;   // unset when it grew again
-  std::optional<MonotonicTime> calm_since;  // the shrink, or when backoff was last halved after it
-  Bytes settled;                            // see Armed::settled
-  double cache_kept = 0;  // share of the cache that failed probes showed to be needed
+  double backoff = 1;                      // factor on the window
+  std::optional<MonotonicTime> shrunk_at;  // unset when it grew again
+  MonotonicTime calm_since;  // growth, a shrink, a change of backoff, or peaks that go up and down
+  Bytes settled;             // see Armed::settled
+  double cache_kept = 0;     // share of the cache that failed probes showed to be needed
   std::optional<Probe> probe;
 
   // Thrashing: ticks in a row that stalled, and what was activated in them.

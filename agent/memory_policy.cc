@@ -19,17 +19,15 @@ constexpr double kPlentyReclaimable = 0.25;
 // An event that finds this much room, as a share of the step, is older than the last grant.
 constexpr std::uint64_t kAmpleParts = 4;
 
+// Rates are measured over fractions of a millisecond, where every start of a program looks like a
+// burst to its limit. Below this share of the limit the later layers still have time enough: a
+// program that gains 5 GB/s needs 6 ms for the other half of 64 MiB, an answer takes 50 us.
+constexpr double kForeseenFrom = 0.50;
+
 double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
 bool over(Bytes part, double share, Bytes whole) {
   return static_cast<double>(part.value) > share * static_cast<double>(whole.value);
-}
-
-bool at_limit_within(const MemoryFacts& facts, Nanoseconds horizon) {
-  if (facts.rate_per_second == Bytes{}) return false;
-  const Bytes headroom = facts.limit - unreclaimable(facts);
-  return static_cast<double>(headroom.value) <
-         static_cast<double>(facts.rate_per_second.value) * seconds(horizon);
 }
 
 bool only_cache(const MemoryFacts& facts) {
@@ -102,6 +100,8 @@ Result<void> validate(const MemoryPolicy& policy) {
       check(policy.look_ahead > Nanoseconds{}, "look_ahead", kPositive),
       check(policy.step > Bytes{}, "step", kPositive),
       check(policy.step_ratio >= 0 && std::isfinite(policy.step_ratio), "step_ratio", "0 or more"),
+      check(policy.step_ratio_max >= 0 && std::isfinite(policy.step_ratio_max), "step_ratio_max",
+            "0 or more"),
       check(policy.round_to > Bytes{}, "round_to", kPositive),
       check(policy.shrink_after > Nanoseconds{}, "shrink_after", kPositive),
       check(share(policy.shrink_below), "shrink_below", kShare),
@@ -134,9 +134,17 @@ Bytes watermark_of(const MemoryPolicy& policy, const Armed& armed, Bytes limit) 
   return std::min(limit, std::max(share, armed.settled + Bytes{room.value / 2}));
 }
 
+bool at_limit_within(const MemoryFacts& facts, Nanoseconds horizon) noexcept {
+  if (facts.rate_per_second == Bytes{}) return false;
+  const Bytes headroom = facts.limit - unreclaimable(facts);
+  return static_cast<double>(headroom.value) <
+         static_cast<double>(facts.rate_per_second.value) * seconds(horizon);
+}
+
 std::optional<Reason> foreseen(const MemoryPolicy& policy, const Armed& armed,
                                const MemoryFacts& facts) noexcept {
-  if (at_limit_within(facts, policy.horizon)) return Reason::kTimeToLimit;
+  const bool half = !over(facts.limit, 1 / kForeseenFrom, unreclaimable(facts));
+  if (half && at_limit_within(facts, policy.horizon)) return Reason::kTimeToLimit;
   const bool rising = facts.rate_per_second > Bytes{};
   if (rising && unreclaimable(facts) > watermark_of(policy, armed, facts.limit)) {
     return Reason::kWatermark;
@@ -158,7 +166,8 @@ Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts&
   // the step counts from what is really there.
   const Bytes working = unreclaimable(facts);
   const Bytes base = std::max(facts.limit, door ? facts.usage : working);
-  const Bytes growth = scaled_to_fit(facts.rate_per_second, seconds(policy.look_ahead));
+  const Bytes growth = std::min(scaled_to_fit(facts.rate_per_second, seconds(policy.look_ahead)),
+                                scaled_to_fit(facts.limit, policy.step_ratio_max));
 
   Bytes target = round_up(std::max(working + growth, base + step), policy.round_to);
   target = std::min(target, armed.ceiling);
@@ -187,8 +196,9 @@ Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const Memo
     return grant(policy, armed, facts, layer, budget, Reason::kOomDoor);
   }
   if (only_cache(facts)) {
-    if (!at_limit_within(facts, policy.horizon)) return no(Reason::kOnlyCache);
-    return grant(policy, armed, facts, layer, budget, Reason::kTimeToLimit);
+    const std::optional<Reason> need = foreseen(policy, armed, facts);
+    if (!need) return no(Reason::kOnlyCache);
+    return grant(policy, armed, facts, layer, budget, *need);
   }
   return grant(policy, armed, facts, layer, budget, Reason::kReclaimFailing);
 }

@@ -61,6 +61,9 @@ struct MemoryPolicy {
   // door shut and cost the API less than many small ones.
   Bytes step{64 * kMiB};
   double step_ratio = 0.5;
+  // ... and, where the measured growth rate asks for more, at most this share of the limit: a rate
+  // that was measured for a millisecond says little about the next second.
+  double step_ratio_max = 3;
   // New limits are multiples of this.
   Bytes round_to{1 * kMiB};
 
@@ -130,7 +133,11 @@ struct Verdict {
 // shrink, halfway between the peak that it was fitted to and the limit.
 Bytes watermark_of(const MemoryPolicy& policy, const Armed& armed, Bytes limit) noexcept;
 
-// Whether growth is foreseen: kTimeToLimit, kWatermark, or nothing.
+// At its growth rate, what cannot be reclaimed is at the limit sooner than in `horizon`.
+bool at_limit_within(const MemoryFacts& facts, Nanoseconds horizon) noexcept;
+
+// Whether growth is foreseen: kTimeToLimit (only once half of the limit is needed), kWatermark, or
+// nothing.
 std::optional<Reason> foreseen(const MemoryPolicy& policy, const Armed& armed,
                                const MemoryFacts& facts) noexcept;
 

@@ -20,6 +20,15 @@ constexpr std::uint32_t kProbes = 2;
 // A probe failed when of what it freed more than this share came back as refaults in one tick,
 // and that is more than twice the tick before.
 constexpr double kNeededShare = 0.10;
+// A program that climbed over the window is left room for as many windows more.
+constexpr std::uint64_t kClimbWindows = 4;
+// The peak of the newest part of the window tells whether the load is over. It is worth waiting for
+// the rest of the window then: one shrink to the new need instead of two.
+constexpr int kNewestPart = 4;
+// Two shrinks of one container are at least this part of its window apart.
+constexpr int kBetweenPart = 2;
+// A shrink comes one window after growth at the earliest: the second one shows that it holds.
+constexpr int kCalmWindows = 2;
 // Stall that forbids a shrink, as a share of the stall that is thrashing.
 constexpr double kStallShare = 0.5;
 
@@ -30,12 +39,16 @@ struct Target {
 
 Target target_of(const ContainerSnapshot& container, const MemoryPolicy& policy, MonotonicTime now,
                  const ContainerHistory& past) {
-  const Bytes peak = past.peaks.peak(now, shrink_wait(policy, past));
+  const Nanoseconds wait = shrink_wait(policy, past);
+  const Bytes peak = past.peaks.peak(now, wait);
   const double margin =
       std::min(std::max(policy.shrink_margin, kMostMargin), policy.shrink_margin * past.backoff);
   const Bytes slack = std::max(kLeastSlack, scaled_to_fit(peak, margin));
   const Bytes cache = scaled_to_fit(container.facts.reclaimable, past.cache_kept);
-  return {peak, std::max(container.floor, round_up(peak + slack + cache, policy.round_to))};
+  const Bytes working = unreclaimable(container.facts);
+  const Bytes climb = working - past.peaks.earliest(now, wait);
+  const Bytes need = std::max(peak, working + Bytes{climb.value * kClimbWindows});
+  return {peak, std::max(container.floor, round_up(need + slack + cache, policy.round_to))};
 }
 
 bool stalled(const ContainerSnapshot& container, const MemoryPolicy& policy) {
@@ -49,6 +62,13 @@ bool refaulted(const ContainerSnapshot& container, const Probe& probe, Bytes tar
          refaults / 2 > probe.refaults_before;
 }
 
+// The window's peak is from a load that seems to be over.
+bool is_falling(const MemoryPolicy& policy, MonotonicTime now, const ContainerHistory& past,
+                Bytes peak) {
+  const Bytes newest = past.peaks.peak(now, shrink_wait(policy, past) / kNewestPart);
+  return newest < scaled_to_fit(peak, policy.shrink_below);
+}
+
 // The limit would not be met by growth at once.
 bool would_hold(const ContainerSnapshot& container, const MemoryPolicy& policy, Target target) {
   MemoryFacts after = container.facts;
@@ -57,8 +77,9 @@ bool would_hold(const ContainerSnapshot& container, const MemoryPolicy& policy, 
   return unreclaimable(after) <= target.limit && !foreseen(policy, armed, after);
 }
 
-void wait_longer(const MemoryPolicy& policy, ContainerHistory& past) {
+void wait_longer(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
   past.backoff = std::min(past.backoff * 2, policy.shrink_backoff_max);
+  past.calm_since = now;
 }
 
 void restart(MonotonicTime now, ContainerHistory& past) {
@@ -68,7 +89,7 @@ void restart(MonotonicTime now, ContainerHistory& past) {
 }
 
 void fail_probe(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
-  wait_longer(policy, past);
+  wait_longer(policy, now, past);
   past.cache_kept = (past.cache_kept + 1) / 2;
   restart(now, past);
 }
@@ -92,7 +113,7 @@ Action probe(const ContainerSnapshot& container, Target target, const ContainerH
 
 Action commit(const ContainerSnapshot& container, Target target, MonotonicTime now,
               ContainerHistory& past) {
-  restart(now, past);
+  // The window goes on: when an earlier peak leaves it, the limit follows in time.
   past.shrunk_at = now;
   past.calm_since = now;
   past.settled = target.peak;
@@ -109,17 +130,20 @@ Nanoseconds shrink_wait(const MemoryPolicy& policy, const ContainerHistory& past
 
 void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
   if (past.shrunk_at && now - *past.shrunk_at < shrink_wait(policy, past)) {
-    wait_longer(policy, past);
+    wait_longer(policy, now, past);
   }
   past.shrunk_at.reset();
-  past.calm_since.reset();
+  past.calm_since = now;
   past.settled = {};
   restart(now, past);
 }
 
-void calm_down(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
-  if (past.backoff <= 1 || !past.calm_since) return;
-  if (now - *past.calm_since < shrink_wait(policy, past)) return;
+void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, ContainerHistory& past) {
+  if (past.backoff <= 1) return;
+  const Nanoseconds wait = shrink_wait(policy, past);
+  const Bytes swing = past.peaks.peak(now, wait) - past.peaks.lowest(now, wait);
+  if (swing > scaled_to_fit(limit, 1 - policy.shrink_below)) past.calm_since = now;
+  if (now - past.calm_since < kCalmWindows * wait) return;
   past.backoff = std::max(1.0, past.backoff / 2);
   past.calm_since = now;
 }
@@ -130,10 +154,13 @@ std::optional<Action> shrink(const ContainerSnapshot& container, const MemoryPol
   past.probe.reset();
   const Bytes limit = container.facts.limit;
   if (lost || is_unlimited(limit) || limit <= container.floor) return std::nullopt;
-  if (now - past.quiet_since < shrink_wait(policy, past)) return std::nullopt;
+  const Nanoseconds wait = shrink_wait(policy, past);
+  if (now - past.quiet_since < wait) return std::nullopt;
+  if (past.shrunk_at && now - *past.shrunk_at < wait / kBetweenPart) return std::nullopt;
 
   Target target = target_of(container, policy, now, past);
   if (target.peak >= scaled_to_fit(limit, policy.shrink_below)) return std::nullopt;
+  if (is_falling(policy, now, past, target.peak)) return std::nullopt;
   // Without memory.reclaim nothing can be tried first: only what not even the cache uses goes.
   if (!container.can_reclaim) {
     target.limit =

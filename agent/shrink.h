@@ -18,8 +18,9 @@ Nanoseconds shrink_wait(const MemoryPolicy& policy, const ContainerHistory& past
 // followed a shrink within a window.
 void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
 
-// A shrink that was not regretted for a whole window halves the backoff.
-void calm_down(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
+// Two windows without growth, shrink, or peaks that go up and down halve the backoff. A program
+// that comes back to the same peak again and again is not calm, although its limit stands still.
+void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, ContainerHistory& past);
 
 // kReclaim, kShrink or nothing; `past` has this tick's sample already. `lost`: events were lost
 // within the window.

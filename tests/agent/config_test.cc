@@ -57,6 +57,7 @@ memory:
   look_ahead: 2s
   step: 32Mi
   step_ratio: 0.25
+  step_ratio_max: 2
   round_to: 2Mi
   shrink_after: 1m
   shrink_below: 0.7
@@ -80,6 +81,7 @@ tier: B
                               .look_ahead = seconds(2),
                               .step = {32 * kMiB},
                               .step_ratio = 0.25,
+                              .step_ratio_max = 2,
                               .round_to = {2 * kMiB},
                               .shrink_after = minutes(1),
                               .shrink_below = 0.7,
@@ -305,6 +307,7 @@ TEST(MemoryPolicyRanges, WhatTheFunctionsRelyOnIsChecked) {
   refused([&](MemoryPolicy& p) { p.look_ahead = {}; }, "look_ahead");
   refused([&](MemoryPolicy& p) { p.step = {}; }, "step");
   refused([&](MemoryPolicy& p) { p.step_ratio = nan; }, "step_ratio");
+  refused([&](MemoryPolicy& p) { p.step_ratio_max = -1; }, "step_ratio_max");
   refused([&](MemoryPolicy& p) { p.round_to = {}; }, "round_to");
   refused([&](MemoryPolicy& p) { p.shrink_after = -seconds(1); }, "shrink_after");
   refused([&](MemoryPolicy& p) { p.shrink_below = 0; }, "shrink_below");

@@ -521,7 +521,9 @@ TEST(Backoff, LeavesMoreRoomAndDecaysWhenCalm) {
   EXPECT_EQ(loop.plan.actions.at(0).to, mib(110)) << "twice the margin";
   EXPECT_EQ(loop.past().backoff, 2);
   loop.only().facts.limit = mib(110);
-  for (int i = 0; i < 60; ++i) loop.tick();
+  for (int i = 0; i < 119; ++i) loop.tick();
+  EXPECT_EQ(loop.past().backoff, 2);
+  loop.tick();
   EXPECT_EQ(loop.past().backoff, 1);
 }
 
@@ -529,7 +531,7 @@ TEST(Backoff, AShrinkThatWasNotAppliedIsNotRegretted) {
   Loop loop;
   loop.with({container(0, mib(1000), mib(100))}).until_action(100);
   for (int i = 0; i < 5; ++i) {
-    EXPECT_EQ(loop.until_action(100), 30) << "a dry run says the same again a window later";
+    EXPECT_EQ(loop.until_action(100), 15) << "a dry run says the same again half a window later";
     EXPECT_EQ(loop.past().backoff, 1);
   }
 }
@@ -768,10 +770,10 @@ TEST(DecideProperties, HoldOnRandomHistories) {
     }
   }
   // A property of nothing proves nothing.
-  EXPECT_GT(grows, 500);
-  EXPECT_GT(shrinks, 500);
-  EXPECT_GT(probes, 500);
-  EXPECT_GT(leaks, 500);
+  EXPECT_GT(grows, 200);
+  EXPECT_GT(shrinks, 200);
+  EXPECT_GT(probes, 200);
+  EXPECT_GT(leaks, 200);
 }
 
 TEST(DecideProperties, WithoutAvailableMemoryNothingIsEverGranted) {

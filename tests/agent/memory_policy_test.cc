@@ -58,6 +58,14 @@ TEST(GrowOnEvent, Table) {
        {mib(100), mib(50), {}, mib(260)},
        kPredicted,
        to(310, kTimeToLimit)},
+      {"racing, but most of the limit is free",
+       {mib(100), mib(49), {}, mib(5000)},
+       kPredicted,
+       no(kEnoughHeadroom)},
+      {"racing: at most four times the limit",
+       {mib(100), mib(50), {}, mib(5000)},
+       kPredicted,
+       to(350, kTimeToLimit)},
       {"at the watermark", {mib(100), mib(85), {}, mib(1)}, kPredicted, no(kEnoughHeadroom)},
       {"over the watermark, rising",
        {mib(100), mib(86), {}, mib(1)},
@@ -312,7 +320,8 @@ TEST(GrowOnEventProperties, AnUnclippedGrantCoversTheLookAhead) {
     const Armed armed{.floor = mib(32), .ceiling = {kTop}};
     const Verdict verdict = grow_on_event(kPolicy, armed, facts, Layer::kAtTheLimit, {kTop});
     ASSERT_TRUE(verdict.limit) << to_string(facts.limit) << " " << to_string(facts.usage);
-    ASSERT_GE(verdict.limit->value, facts.usage.value + facts.rate_per_second.value);
+    ASSERT_GE(verdict.limit->value,
+              facts.usage.value + std::min(facts.rate_per_second.value, 3 * limit.value));
     ASSERT_GE(verdict.limit->value, limit.value + kPolicy.step.value);
     ASSERT_GE(verdict.limit->value, limit.value + limit.value / 2);
   }
