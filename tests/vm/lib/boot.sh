@@ -18,7 +18,8 @@ start_qemu() {
   parameters+=" cgroup_no_v1=all psi=1"
   parameters+=" rcupdate.rcu_cpu_stall_timeout=${PLIMSOLL_VM_RCU_STALL_SECONDS:-10}"
   parameters+=" rdinit=/init$append"
-  local stdout=stdio
+  local stdout=stdio with_parent=()
+  if type -p setpriv >/dev/null; then with_parent=(setpriv --pdeathsig KILL --); fi
   : >"$console"
   # QEMU makes the files it writes to non-blocking, which the caller's own must not become: pipes.
   exec {to_stdout}> >(exec cat)
@@ -35,7 +36,8 @@ start_qemu() {
   exec {report}< <(
     exec {reports}>&1 1>&"$caller_stdout"
     if ((shell)); then exec <&"$caller_stdin"; else exec </dev/null; fi
-    exec "$qemu" -nodefaults -no-user-config -display none -vga none -no-reboot -machine pc,hpet=off \
+    # Should this script be killed with no chance to clean up, QEMU goes with it.
+    exec ${with_parent[@]+"${with_parent[@]}"} "$qemu" -nodefaults -no-user-config -display none -vga none -no-reboot -machine pc,hpet=off \
       "${accel[@]}" -cpu max -smp "$cpus" -m "$memory" -kernel "$vmlinuz" -initrd "$work/initrd" \
       -append "$parameters" \
       -chardev "file,id=console,path=$console,append=on" -serial chardev:console \
@@ -73,7 +75,9 @@ follow() {
       return 0
     fi
     case "$word" in
-      ready) phase=ready deadline=$((SECONDS + seconds)) ;;
+      ready)
+        phase=ready deadline=$((SECONDS + seconds))
+        rm -f "$work/initrd" ;;
       start)
         phase=running
         if $verbose; then
