@@ -37,7 +37,8 @@ start_qemu() {
     exec {reports}>&1 1>&"$caller_stdout"
     if ((shell)); then exec <&"$caller_stdin"; else exec </dev/null; fi
     # Should this script be killed with no chance to clean up, QEMU goes with it.
-    exec ${with_parent[@]+"${with_parent[@]}"} "$qemu" -nodefaults -no-user-config -display none -vga none -no-reboot -machine pc,hpet=off \
+    exec ${with_parent[@]+"${with_parent[@]}"} "$qemu" \
+      -nodefaults -no-user-config -display none -vga none -no-reboot -machine pc,hpet=off \
       "${accel[@]}" -cpu max -smp "$cpus" -m "$memory" -kernel "$vmlinuz" -initrd "$work/initrd" \
       -append "$parameters" \
       -chardev "file,id=console,path=$console,append=on" -serial chardev:console \
@@ -130,7 +131,10 @@ boot_and_report() {
       elif [[ -n "$complaints" ]]; then result=126; note "the guest's kernel hung"
       else result=124; note "the command did not end within $seconds s"; fi ;;
   esac
-  if [[ "$phase" == exited ]]; then result=126; note "the guest died after the command ended ($status)"; fi
+  if [[ "$phase" == exited ]]; then
+    result=126
+    note "the guest died after the command ended ($status)"
+  fi
   if $lost && ((result == 0)); then result=125; fi
   if [[ -n "$complaints" ]]; then
     while IFS= read -r line; do note "console: $line"; done <<<"$complaints"
