@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/cli.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <iostream>
 
 namespace plimsoll::agent {
@@ -84,15 +87,25 @@ CommandLine parse_command_line(int count, char** words) {
   CLI::App app("Grows a cgroup's memory limit before the OOM killer fires, and gives it back.",
                "plimsoll");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "plimsoll " PLIMSOLL_VERSION);
   RunOptions run_options;
   RunWords run_words;
   CLI::App* run = app.add_subcommand("run", "Run one command with an elastic memory limit");
   add_run(run, run_options, run_words);
+  DoctorOptions doctor_options;
+  CLI::App* doctor = app.add_subcommand("doctor", "Say what this machine can do and what is missing");
+  doctor->add_flag("--json", doctor_options.json, "As one JSON object");
+  doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& error) {
     return ExitNow{app.exit(error) == 0 ? 0 : kRunFailed};
   }
+  if (doctor->parsed()) {
+    doctor_options.colour = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+    return doctor_options;
+  }
+  run_options.arguments.assign(words + 1, words + count);
   if (auto finished = finish_run(run_options, run_words); !finished) {
     std::cerr << "plimsoll: " << finished.error().message << '\n';
     return ExitNow{kRunFailed};

@@ -5,6 +5,7 @@
 
 #include <variant>
 
+#include "agent/doctor.h"
 #include "agent/run.h"
 
 namespace plimsoll::agent {
@@ -15,7 +16,7 @@ struct ExitNow {
   int status = 0;
 };
 
-using CommandLine = std::variant<ExitNow, RunOptions>;
+using CommandLine = std::variant<ExitNow, RunOptions, DoctorOptions>;
 
 CommandLine parse_command_line(int count, char** words);
 

@@ -23,7 +23,7 @@ struct Engine::Tracked {
   std::uint32_t epoch = 0;
   CgroupId id{};
   bool can_reclaim = true;
-  std::optional<FallbackSignals> signals;
+  std::optional<FallbackSignals> signals;  // tiers B and C
   cgroup::UsageFile usage_file;
 
   std::optional<Armed> armed;      // as last sent
@@ -58,16 +58,28 @@ std::string_view to_string(Record::Kind kind) {
   return "unknown";
 }
 
-Engine::Engine(const Config& config, bpf::Tier tier)
-    : config_(config), tier_(tier), tracked_(bpf::kMaxSlots) {}
+Engine::Engine(const Config& config) : config_(config), tracked_(bpf::kMaxSlots) {}
 
-Result<std::unique_ptr<Engine>> Engine::start(const Config& config, bpf::Tier tier) {
-  std::unique_ptr<Engine> engine(new Engine(config, tier));
-  if (tier != bpf::Tier::kC) {
-    auto programs = bpf::MemoryPrograms::load(tier, config.hold);
-    if (!programs) return tl::unexpected(programs.error());
-    engine->programs_ = std::make_unique<bpf::MemoryPrograms>(std::move(*programs));
+// Tried, not guessed: a program that loads and attaches is the only proof.
+Result<void> Engine::load_programs() {
+  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
+    if (config_.tier && *config_.tier != tier) continue;
+    auto programs = bpf::MemoryPrograms::load(tier, config_.hold);
+    if (programs) {
+      programs_ = std::make_unique<bpf::MemoryPrograms>(std::move(*programs));
+      tier_ = tier;
+      return {};
+    }
+    if (config_.tier) return tl::unexpected(programs.error());
+    tier_refusals_ +=
+        "tier " + std::string(bpf::to_string(tier)) + ": " + programs.error().message + "\n";
   }
+  return {};
+}
+
+Result<std::unique_ptr<Engine>> Engine::start(const Config& config) {
+  std::unique_ptr<Engine> engine(new Engine(config));
+  if (auto loaded = engine->load_programs(); !loaded) return tl::unexpected(loaded.error());
   auto reaction = Reaction::start(config.policy.memory, engine->programs_.get());
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
@@ -105,7 +117,8 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
                                      {.watermark = config_.policy.memory.watermark,
                                       .horizon = config_.policy.memory.horizon});
     if (!id) return tl::unexpected(id.error());
-  } else {
+  }
+  if (tier_ != bpf::Tier::kA) {
     auto signals = FallbackSignals::open(tracked->group, *limit);
     if (!signals) return tl::unexpected(signals.error());
     tracked->signals.emplace(std::move(*signals));

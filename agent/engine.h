@@ -52,8 +52,9 @@ std::string_view to_string(Record::Kind kind);
 
 class Engine {
  public:
-  // Loads the programs of `tier` and starts the reaction thread.
-  static Result<std::unique_ptr<Engine>> start(const Config& config, bpf::Tier tier);
+  // Loads the programs of the configured tier, or of the best that the kernel takes, and starts the
+  // reaction thread.
+  static Result<std::unique_ptr<Engine>> start(const Config& config);
   // Detaches everything and stops the thread. Limits stay as they are: whoever tracked a cgroup
   // decides what becomes of it.
   ~Engine();
@@ -74,6 +75,8 @@ class Engine {
   int report_fd() const { return reaction_->report_fd(); }
 
   bpf::Tier tier() const { return tier_; }
+  // What kept it from a better tier, one line each; empty in tier A or when the tier was configured.
+  const std::string& tier_refusals() const { return tier_refusals_; }
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;
   std::optional<bpf::Sight> sight(Slot slot);
@@ -82,7 +85,8 @@ class Engine {
  private:
   struct Tracked;
 
-  Engine(const Config& config, bpf::Tier tier);
+  explicit Engine(const Config& config);
+  Result<void> load_programs();
   Snapshot observe(MonotonicTime now);
   std::optional<ContainerSnapshot> observe_one(Slot slot, Tracked& tracked, MonotonicTime now);
   void observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicTime now);
@@ -94,7 +98,8 @@ class Engine {
   void finish_untrack(Slot slot);
 
   Config config_;
-  bpf::Tier tier_;
+  bpf::Tier tier_ = bpf::Tier::kC;
+  std::string tier_refusals_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C
   std::unique_ptr<Reaction> reaction_;
   cgroup::Writer writer_;

@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <iostream>
 #include <variant>
 
 #include "agent/cli.h"
+#include "agent/doctor.h"
 #include "agent/run.h"
 
-int main(int argc, char** argv) {
-  const plimsoll::agent::CommandLine line = plimsoll::agent::parse_command_line(argc, argv);
-  if (const auto* exit_now = std::get_if<plimsoll::agent::ExitNow>(&line)) return exit_now->status;
-  return plimsoll::agent::run_main(std::get<plimsoll::agent::RunOptions>(line));
-}
+namespace {
+
+using namespace plimsoll::agent;
+
+struct Run {
+  int operator()(const ExitNow& exit_now) const { return exit_now.status; }
+  int operator()(const RunOptions& options) const { return run_main(options); }
+  int operator()(const DoctorOptions& options) const { return doctor_main(options, std::cout); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) { return std::visit(Run{}, parse_command_line(argc, argv)); }

@@ -16,6 +16,7 @@
 #include "agent/engine.h"
 #include "agent/run_cgroup.h"
 #include "agent/run_report.h"
+#include "agent/scope.h"
 #include "base/file.h"
 #include "cgroup/meminfo.h"
 #include "cgroup/mounts.h"
@@ -60,12 +61,38 @@ void forward_signals(const Fd& signals, const Child& child) {
   }
 }
 
-Result<cgroup::Group> open_parent(const cgroup::Root& root, const RunOptions& options) {
+// Where the command's cgroup is made: below the one that was named, else where scope.h finds room.
+struct Place {
+  cgroup::Root root;
+  cgroup::Group parent;
+  std::optional<Scope> scope;
+};
+
+Result<Place> find_place(const RunOptions& options) {
+  if (options.parent.empty()) {
+    auto scope = Scope::enter(options.arguments);
+    if (!scope) return tl::unexpected(scope.error());
+    auto root = cgroup::Root::open(scope->root().path());
+    if (!root) return tl::unexpected(root.error());
+    auto parent = root->open_group(scope->parent().path());
+    if (!parent) return tl::unexpected(parent.error());
+    return Place{std::move(*root), std::move(*parent), std::move(*scope)};
+  }
+  const auto mounts = cgroup::read_mounts();
+  if (!mounts) return tl::unexpected(mounts.error());
+  if (!mounts->v2) return fail(Code::kUnsupported, "no cgroup v2 is mounted; see plimsoll doctor");
+  auto root = cgroup::Root::open(*mounts->v2);
+  if (!root) return tl::unexpected(root.error());
   std::string_view path(options.parent);
-  // As the kernel's path, or as people type it.
-  if (path.starts_with(root.path())) path.remove_prefix(root.path().size());
-  if (path.empty() || path == "/") return root.open_group("");
-  return root.open_group(path);
+  // As people type it, or as the kernel names it.
+  if (path.starts_with(root->path())) path.remove_prefix(root->path().size());
+  auto parent = root->open_group(path == "/" ? "" : path);
+  if (!parent) return tl::unexpected(parent.error());
+  constexpr std::array<std::string_view, 1> kControllers{"memory"};
+  if (auto enabled = cgroup::Writer().enable_controllers(*parent, kControllers); !enabled) {
+    return tl::unexpected(enabled.error());
+  }
+  return Place{std::move(*root), std::move(*parent), std::nullopt};
 }
 
 Result<Bytes> default_ceiling(const RunOptions& options) {
@@ -74,19 +101,6 @@ Result<Bytes> default_ceiling(const RunOptions& options) {
   const Bytes reserve = options.config.policy.budget.reserve.value_or(
       std::max(Bytes{meminfo->total.value / 20}, Bytes{64 * kMiB}));
   return meminfo->total - reserve;
-}
-
-// The best tier that the kernel takes, or the one that was asked for.
-Result<std::unique_ptr<Engine>> start_engine(const Config& config, bool quiet) {
-  if (config.tier) return Engine::start(config, *config.tier);
-  std::string why;
-  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
-    auto engine = Engine::start(config, tier);
-    if (engine) return engine;
-    why += "tier " + std::string(bpf::to_string(tier)) + ": " + engine.error().message + "\n";
-  }
-  if (!quiet) std::cerr << "plimsoll: without BPF (see plimsoll doctor):\n" << why;
-  return Engine::start(config, bpf::Tier::kC);
 }
 
 class Session {
@@ -101,13 +115,14 @@ class Session {
  private:
   Result<void> prepare();
   Result<void> attend(const Child& child);
+  void warn() const;
   void tick();
   void finish();
   void take(const std::vector<Record>& records);
 
   const RunOptions& options_;
   RunReport report_;
-  std::optional<cgroup::Root> root_;
+  std::optional<Place> place_;
   cgroup::Writer writer_;
   std::optional<RunCgroup> cgroup_;
   std::unique_ptr<Engine> engine_;
@@ -116,19 +131,11 @@ class Session {
 };
 
 Result<void> Session::prepare() {
-  const auto mounts = cgroup::read_mounts();
-  if (!mounts) return tl::unexpected(mounts.error());
-  if (!mounts->v2) {
-    return fail(Code::kUnsupported, "no cgroup v2 is mounted; see plimsoll doctor");
-  }
-  auto root = cgroup::Root::open(*mounts->v2);
-  if (!root) return tl::unexpected(root.error());
-  root_.emplace(std::move(*root));
-  auto parent = open_parent(*root_, options_);
-  if (!parent) return tl::unexpected(parent.error());
-  constexpr std::array<std::string_view, 1> kControllers{"memory"};
-  if (auto enabled = writer_.enable_controllers(*parent, kControllers); !enabled) return enabled;
-  auto made = RunCgroup::make(*root_, *parent, options_.name);
+  auto place = find_place(options_);
+  if (!place) return tl::unexpected(place.error());
+  place_.emplace(std::move(*place));
+  cgroup::Group& parent = place_->parent;
+  auto made = RunCgroup::make(place_->root, parent, options_.name);
   if (!made) return tl::unexpected(made.error());
   cgroup_.emplace(std::move(*made));
   auto limited = writer_.set_memory_max(cgroup_->group(), options_.memory);
@@ -136,23 +143,21 @@ Result<void> Session::prepare() {
   report_.start_limit = limited->after;
   report_.final_limit = limited->after;
 
-  auto engine = start_engine(options_.config, options_.quiet);
+  auto engine = Engine::start(options_.config);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
   report_.tier = engine_->tier();
-  if (!engine_->quality().warning.empty() && !options_.quiet) {
-    std::cerr << "plimsoll: " << engine_->quality().warning << '\n';
-  }
+  if (!options_.quiet) warn();
   std::optional<Slot> parent_slot;
   if (options_.parent_ceiling) {
-    const auto limit = parent->read_memory_max();
+    const auto limit = parent.read_memory_max();
     if (!limit) return tl::unexpected(limit.error());
     const auto slot = engine_->track(
-        std::move(*parent), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
+        std::move(parent), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
     if (!slot) return tl::unexpected(slot.error());
     parent_slot = *slot;
   }
-  auto group = root_->open_group(cgroup_->group().path());
+  auto group = place_->root.open_group(cgroup_->group().path());
   if (!group) return tl::unexpected(group.error());
   const auto slot = engine_->track(std::move(*group), {.floor = {report_.start_limit.bytes},
                                                        .ceiling = report_.ceiling,
@@ -161,6 +166,17 @@ Result<void> Session::prepare() {
   slot_ = *slot;
   tick();
   return {};
+}
+
+void Session::warn() const {
+  if (!engine_->tier_refusals().empty()) {
+    std::cerr << "plimsoll: in tier " << bpf::to_string(engine_->tier())
+              << " (plimsoll doctor has the cures):\n"
+              << engine_->tier_refusals();
+  }
+  if (!engine_->quality().warning.empty()) {
+    std::cerr << "plimsoll: " << engine_->quality().warning << '\n';
+  }
 }
 
 Result<ExitStatus> Session::run() {
@@ -230,6 +246,22 @@ void Session::finish() {
   }
 }
 
+// What a run with these options would do, without doing any of it.
+Result<std::string> foresee(const RunOptions& options, Bytes ceiling) {
+  const auto facts = read_scope_facts();
+  if (!facts) return tl::unexpected(facts.error());
+  std::string where = options.parent;
+  if (where.empty()) {
+    const auto decision = decide_scope(*facts, options.arguments);
+    if (!decision) return tl::unexpected(decision.error());
+    where = decision->through.empty() ? "/" + decision->parent : "a scope made by systemd-run";
+  }
+  return "would run " + options.command.front() + " in a fresh cgroup below " + where +
+         "\n  limit    " + to_string(options.memory) + ", growing to at most " +
+         to_string(ceiling) + "\n  shrinks  after " +
+         plimsoll::to_string(options.config.policy.memory.shrink_after) + " without need\n";
+}
+
 }  // namespace
 
 int run_main(const RunOptions& options) {
@@ -241,6 +273,12 @@ int run_main(const RunOptions& options) {
   const auto ceiling = options.memory_ceiling ? Result<Bytes>(*options.memory_ceiling)
                                               : default_ceiling(options);
   if (!ceiling) return failed(ceiling.error());
+  if (options.dry_run) {
+    const auto text = foresee(options, *ceiling);
+    if (!text) return failed(text.error());
+    std::cout << *text;
+    return 0;
+  }
   Session session(options, *ceiling);
   const auto status = session.run();
   return status ? status->code : failed(status.error());

@@ -28,7 +28,7 @@ std::string verdict(const RunReport& report) {
   std::string why = "the kernel's OOM killer ended a process";
   if (denied(Reason::kLeak)) {
     why += ": it climbed without a plateau through several grants, which is a leak";
-  } else if (denied(Reason::kCeiling)) {
+  } else if (report.final_limit >= limit_of(report.ceiling)) {
     why += ": it needed more than the ceiling of " + to_string(report.ceiling);
   } else if (denied(Reason::kBudget)) {
     why += ": the node had nothing left to give";

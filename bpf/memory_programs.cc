@@ -97,7 +97,6 @@ int on_record(void* context, void* data, std::size_t size) {
 }  // namespace
 
 struct MemoryPrograms::Impl {
-  // Not a log: the last lines that libbpf said, for the error message of load().
   std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
   Reader urgent_reader;
   Reader telemetry_reader;
@@ -137,7 +136,7 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
   bpf_program__set_autoload(skeleton.progs.on_oom, tier == Tier::kA);
   bpf_program__set_autoload(skeleton.progs.on_oom_end, tier == Tier::kA);
   bpf_program__set_autoload(skeleton.progs.on_reclaim_tracepoint, tier == Tier::kB);
-  skeleton.rodata->nr_cpus = static_cast<u32>(std::max(libbpf_num_possible_cpus(), 1));
+  skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
   skeleton.rodata->nr_nodes = node_count();
   skeleton.bss->control.slice_ns = count_of(bounds.slice);
   skeleton.bss->control.door_ns = count_of(bounds.door);
