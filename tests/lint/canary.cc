@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Breaks every entry of .clang-tidy at least once; never compiled. tests/lint/tidy_canary.py runs
-// clang-tidy over it and compares what fires, line by line, with the comments at the end of its lines.
-// clang-format off: each comment belongs to its line, however long.
+// clang-tidy over it and compares what fires, line by line, with the comments at the end of its
+// lines. Each comment belongs to its line, however long.
+// clang-format off
 #include <stdio.h>
 
 #include <cassert>
