@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/worker.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <utility>
+
+#include "bench/figures.h"
+#include "cgroup/writer.h"
+
+namespace plimsoll::bench {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kMostPages = 65536;
+
+void touch_and_give_back(volatile char* memory, std::size_t pages) {
+  for (std::size_t i = 0; i < pages; ++i) memory[i * kPage] = 1;
+  ::madvise(const_cast<char*>(memory), pages * kPage, MADV_DONTNEED);
+}
+
+bool fork_and_exec(const char* program) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::execl(program, program, static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  int status = 0;
+  return pid > 0 && ::waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
+
+// The worker's side; -1 as an answer means that the loop failed.
+[[noreturn]] void serve(int socket, const char* program) {
+  void* mapped = ::mmap(nullptr, kMostPages * kPage, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) ::_exit(1);
+  // One fault and one page each; huge pages would charge 512 at a time.
+  ::madvise(mapped, kMostPages * kPage, MADV_NOHUGEPAGE);
+  Task task;
+  while (::read(socket, &task, sizeof(task)) == static_cast<ssize_t>(sizeof(task))) {
+    const auto turn = [&] {
+      if (task.kind == Task::Kind::kForkExec) return fork_and_exec(program);
+      touch_and_give_back(static_cast<volatile char*>(mapped), task.pages);
+      return true;
+    };
+    bool good = task.pages <= kMostPages && turn();
+    const double begin = now_ns();
+    for (std::uint32_t i = 0; i < task.turns && good; ++i) good = turn();
+    const double time = good ? now_ns() - begin : -1;
+    if (::write(socket, &time, sizeof(time)) != static_cast<ssize_t>(sizeof(time))) break;
+  }
+  ::_exit(0);
+}
+
+}  // namespace
+
+Result<Worker> Worker::start(const cgroup::Group& group, const std::string& program) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return errno_error(errno, "make a worker's socket");
+  }
+  const Fd theirs(ends[1]);
+  Fd ours(ends[0]);
+  const pid_t pid = ::fork();
+  if (pid < 0) return errno_error(errno, "fork a worker");
+  if (pid == 0) serve(theirs.get(), program.c_str());
+  Worker worker(std::move(ours), pid);
+  const cgroup::Writer writer;
+  if (auto moved = writer.move_process(group, pid); !moved) return tl::unexpected(moved.error());
+  return worker;
+}
+
+Worker::Worker(Fd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
+
+Worker::Worker(Worker&& other) noexcept
+    : socket_(std::move(other.socket_)), pid_(std::exchange(other.pid_, -1)) {}
+
+Worker::~Worker() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+Result<double> Worker::run(const Task& task) {
+  double time = 0;
+  if (::write(socket_.get(), &task, sizeof(task)) != static_cast<ssize_t>(sizeof(task)) ||
+      ::read(socket_.get(), &time, sizeof(time)) != static_cast<ssize_t>(sizeof(time))) {
+    return errno_error(errno, "talk to a worker");
+  }
+  if (time < 0) return fail(Code::kMalformed, "a worker's loop failed");
+  return time;
+}
+
+}  // namespace plimsoll::bench
