@@ -68,7 +68,8 @@ function(plimsoll_storm_programs)
 endfunction()
 
 # plimsoll_vm_test(<name> <command>...): the command runs in a guest, once per kernel, with
-# plimsoll, storm-load and storm-driver in /bin. A guest has as many CPUs as the machine: alone.
+# plimsoll, storm-load and storm-driver in /bin. A guest has as many CPUs as the machine: alone. A
+# kernel that complains (hung task, stall, warning) fails the test, whatever the command said.
 function(plimsoll_vm_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ADD;COMMAND")
   set(add ${arg_ADD})
@@ -77,13 +78,14 @@ function(plimsoll_vm_test name)
   endforeach()
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
     add_test(NAME vm.${name}.${kernel}
-             COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --name
+             COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --name
                      vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
     set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
   endforeach()
 endfunction()
 
-# tests/vm/<name>_vmtest.cc: a GoogleTest program of its own; tests/vm/<name>.sh: a script.
+# tests/vm/<name>_vmtest.cc: a GoogleTest program of its own; tests/vm/<name>.sh: a script, which
+# sources /bin/checks.
 function(plimsoll_vm_tests)
   file(GLOB sources CONFIGURE_DEPENDS "vm/*_vmtest.cc")
   foreach(source IN LISTS sources)
@@ -98,7 +100,9 @@ function(plimsoll_vm_tests)
   file(GLOB scripts CONFIGURE_DEPENDS "vm/*.sh")
   foreach(script IN LISTS scripts)
     cmake_path(GET script STEM name)
-    plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh" COMMAND /bin/sh /bin/${name}.sh)
+    plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh"
+                                 --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/checks:/bin/checks"
+                     COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
 endfunction()
 
