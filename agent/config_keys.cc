@@ -263,8 +263,9 @@ std::string render_config_docs() {
     const std::string range =
         key.least.empty() ? "see meaning"
                           : "`" + std::string(key.least) + "` to `" + std::string(key.most) + "`";
-    text += "| `" + std::string(key.name) + "` | " + kind_of(key) + " | " + fallback + " | " +
-            range + " | " + std::string(key.summary) + " |\n";
+    text.append("| `").append(key.name).append("` | ").append(kind_of(key)).append(" | ");
+    text.append(fallback).append(" | ").append(range).append(" | ");
+    text.append(key.summary).append(" |\n");
   }
   return text;
 }

@@ -390,11 +390,23 @@ TEST(Shrink, NotWhileItStalls) {
 
 TEST(Shrink, NotWhenTheNewLimitWouldBeGrownAtOnce) {
   Loop loop;
-  loop.with({container(0, mib(1000), mib(100))});
-  for (int i = 0; i < 30; ++i) loop.tick();
-  // The peak allows it, but 700 MiB/s would be at the new limit within the horizon.
-  loop.only().facts.usage = mib(800);
+  loop.with({container(0, mib(1000), mib(480))});
+  for (int i = 0; i < 29; ++i) loop.tick();
+  loop.only().facts.usage = mib(80);
+  loop.tick();
+  // A sawtooth, on its way up at 400 MiB/s: 24 MiB of headroom would be 60 ms.
+  loop.only().facts.usage = mib(480);
   EXPECT_TRUE(loop.tick().actions.empty());
+  EXPECT_EQ(loop.until_action(10), 1) << "and flat a tick later";
+}
+
+TEST(Shrink, AClimbIsLeftRoomToGoOn) {
+  Loop loop;
+  loop.with({container(0, mib(1000), mib(100))});
+  while (loop.tick().actions.empty()) loop.only().facts.usage += mib(2);
+  EXPECT_EQ(loop.plan.actions.at(0).kind, ActionKind::kShrink);
+  // 2 MiB a second for at least three windows more, not to the peak of 160 MiB.
+  EXPECT_GE(loop.plan.actions.at(0).to, mib(160 + 3 * 60));
 }
 
 TEST(Shrink, AnUnlimitedContainerIsLeftAlone) {

@@ -58,6 +58,17 @@ TEST(Simulation, ABurstLivesAndTheLimitIsBackAtTheFloorInTime) {
   }
 }
 
+// However long before the end of the burst its last grant was.
+TEST(Simulation, AShortBurstIsOverInTimeToo) {
+  for (const double length : {1.0, 3.0, 5.0, 10.0, 20.0, 28.0, 35.0}) {
+    Node node(kMemory);
+    node.add(mib(64), mib(8192), burst(50, 1000, 5000, 20, 20 + length));
+    node.run_until(20 + length + kShrinkTime);
+    EXPECT_EQ(node.at(0).kills, 0U);
+    EXPECT_EQ(node.at(0).state.facts.limit, mib(64)) << length << "\n" << told(node.at(0));
+  }
+}
+
 TEST(Simulation, AfterABurstTheLimitIsWithinTenPercentOfTheNeed) {
   for (const double rest : {70.0, 100.0, 333.0, 1000.0, 1350.0, 1490.0}) {
     Node node(kMemory);
