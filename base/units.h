@@ -38,9 +38,7 @@ constexpr Bytes operator+(Bytes a, Bytes b) {
   const std::uint64_t sum = a.value + b.value;
   return {sum < a.value ? std::numeric_limits<std::uint64_t>::max() : sum};
 }
-constexpr Bytes operator-(Bytes a, Bytes b) {
-  return {a.value > b.value ? a.value - b.value : 0};
-}
+constexpr Bytes operator-(Bytes a, Bytes b) { return {a.value > b.value ? a.value - b.value : 0}; }
 constexpr Bytes& operator+=(Bytes& a, Bytes b) { return a = a + b; }
 constexpr Bytes& operator-=(Bytes& a, Bytes b) { return a = a - b; }
 
