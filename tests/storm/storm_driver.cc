@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::string_view kUsage =
     "usage: storm-driver [--cells kill|wrong|all] [--programs LIST] [--wrong LIST]\n"
-    "                    [--thp always,never] [--limits MIB,MIB] [--repeat N]\n"
-    "                    [--baseline-repeat N] [--wrong-repeat N] [--seed N] [--timeout SECONDS]\n"
+    "                    [--thp always,never] [--wrong-thp always,never] [--limits MIB,MIB]\n"
+    "                    [--repeat N] [--baseline-repeat N] [--wrong-repeat N] [--seed N] [--timeout SECONDS]\n"
     "                    [--plimsoll PATH|none] [--load PATH] [--disk DEVICE]\n"
     "       storm-driver --summarize [--json] [--kernel NAME] [--guest-status N] <LINES\n";
 
@@ -82,6 +82,8 @@ Arguments parse_arguments(int count, char** words) {
       options.wrong = split_list(value);
     } else if (flag == "--thp") {
       options.thp = parse_thp(value);
+    } else if (flag == "--wrong-thp") {
+      options.wrong_thp = parse_thp(value);
     } else if (flag == "--limits") {
       options.limits.clear();
       for (const std::string& mib : split_list(value)) {
@@ -144,8 +146,10 @@ struct Turn {
   uint64_t repetition;
 };
 
+using Rounds = std::vector<std::vector<Turn>>;
+
 // One cell's modes follow each other directly, in an order of their own: they are compared.
-void add_turns(std::vector<std::vector<Turn>>& rounds, const DriverOptions& options,
+void add_turns(Rounds& rounds, const DriverOptions& options,
                const Cell& cell, uint64_t repeat, uint64_t bare_repeat, std::mt19937_64& random) {
   for (uint64_t repetition = 0; repetition < std::max(repeat, bare_repeat); ++repetition) {
     std::vector<Turn> turns;
@@ -161,28 +165,34 @@ void add_turns(std::vector<std::vector<Turn>>& rounds, const DriverOptions& opti
   }
 }
 
-std::vector<std::vector<Turn>> plan(const DriverOptions& options) {
-  std::mt19937_64 random(options.seed);
-  std::vector<std::vector<Turn>> rounds;
+void add_killing_rounds(Rounds& rounds, const DriverOptions& options, std::mt19937_64& random) {
   for (const bool thp : options.thp) {
-    for (const std::string& program : options.kill_cells ? options.programs
-                                                         : std::vector<std::string>{}) {
+    for (const std::string& program : options.programs) {
       for (const uint64_t limit : options.limits) {
         add_turns(rounds, options, killing_cell(program, thp, limit), options.repeat,
                   options.baseline_repeat, random);
       }
     }
-    for (const Cell& cell : options.wrong_cells ? wrong_cells(thp) : std::vector<Cell>{}) {
+  }
+}
+
+void add_wrong_rounds(Rounds& rounds, const DriverOptions& options, std::mt19937_64& random) {
+  for (const bool thp : options.wrong_thp) {
+    for (const Cell& cell : wrong_cells(thp)) {
       const std::string name = cell.name.substr(0, cell.name.find('/'));
-      if (!options.wrong.empty() &&
-          std::find(options.wrong.begin(), options.wrong.end(), name) == options.wrong.end()) {
-        continue;
-      }
-      // A delay is a difference of two medians: as many runs on one side as on the other.
-      const uint64_t repeat = options.wrong_repeat * (cell.supervised ? 3 : 1);
+      const auto& chosen = options.wrong;
+      if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), name) == chosen.end()) continue;
+      const uint64_t repeat = options.wrong_repeat * (times_the_kill(cell.expect) ? 3 : 1);
       add_turns(rounds, options, cell, repeat, repeat, random);
     }
   }
+}
+
+Rounds plan(const DriverOptions& options) {
+  std::mt19937_64 random(options.seed);
+  Rounds rounds;
+  if (options.kill_cells) add_killing_rounds(rounds, options, random);
+  if (options.wrong_cells) add_wrong_rounds(rounds, options, random);
   std::shuffle(rounds.begin(), rounds.end(), random);
   return rounds;
 }

@@ -19,6 +19,7 @@ struct DriverOptions {
   std::vector<std::string> programs = killing_programs();
   std::vector<std::string> wrong;  // names of wrong cells; empty: all
   std::vector<bool> thp = {true, false};
+  std::vector<bool> wrong_thp = {true, false};
   std::vector<uint64_t> limits = {32 * kMiB, 64 * kMiB, 128 * kMiB, 256 * kMiB};
   uint64_t repeat = 3;           // with Plimsoll
   uint64_t baseline_repeat = 3;  // without, and without a limit: per cell

@@ -26,8 +26,8 @@ constexpr const char* kOwn = "/sys/fs/cgroup/storm";
 constexpr const char* kParent = "/sys/fs/cgroup/storm-parent";
 
 // The configuration that the cells need, and the only place that knows its keys.
-constexpr const char* kSpentBudget = "budget:\n  limit: 1Mi\n";
-constexpr const char* kEagerLeakRule = "memory:\n  leak:\n    grants: 3\n    window: 60s\n";
+constexpr const char* kSpentBudget = "budget:\n  limit: 0\n";
+constexpr const char* kEagerLeakRule = "memory:\n  leak:\n    grants: 3\n    window: 2s\n";
 
 [[noreturn]] void become(const std::vector<std::string>& words, const std::string& cgroup) {
   setpgid(0, 0);
@@ -86,7 +86,7 @@ struct Place {
 
 Place make_place(const Cell& cell, bool unlimited) {
   // Where a program is fed to its ceiling, the ceiling is what the kernel alone would enforce.
-  const bool fed = cell.expect == Expect::kCeiling || cell.expect == Expect::kLeakRule;
+  const bool fed = cell.expect == Expect::kCeiling || cell.expect == Expect::kLeak;
   const auto limit = unlimited ? std::nullopt
                                : std::optional(fed ? cell.ceiling_bytes : cell.limit_bytes);
   if (!cell.parent_binds) return {kOwn, make_cgroup(kOwn, limit)};
