@@ -21,7 +21,10 @@ begin() {
   plimsoll run --name "$1" --config $config --memory 64Mi --memory-ceiling 640Mi \
     --report "/tmp/report-$1" --quiet -- sh -c "$storm" &
   agent=$!
-  is_grown() { group=$(group_named "$1"); [ -n "$group" ] && [ "$(cat "$group/memory.max")" -gt 67108864 ]; }
+  is_grown() {
+    group=$(group_named "$1")
+    [ -n "$group" ] && [ "$(cat "$group/memory.max")" -gt 67108864 ]
+  }
   until_true 60 is_grown "$1"
   is "$1: the storm is on" 0 $?
 }
@@ -36,8 +39,10 @@ lives_in() {
   sh -c 'echo 0 >"$1/cgroup.procs" && exec storm-load touch --bytes 512Mi --result /dev/null' \
     lives_in "$1"
 }
-tracing() { grep -cE '^(page_counter_try_charge|mem_cgroup_out_of_memory|try_to_free_mem_cgroup_pages) ' \
-  /sys/kernel/tracing/enabled_functions; }
+tracing() {
+  grep -cE '^(page_counter_try_charge|mem_cgroup_out_of_memory|try_to_free_mem_cgroup_pages) ' \
+    /sys/kernel/tracing/enabled_functions
+}
 no_tracing() { [ "$(tracing)" = 0 ]; }
 
 # How long a kill takes at the same limit without Plimsoll.
@@ -60,7 +65,8 @@ limit=$(cat "$group/memory.max")
 usleep 1200000
 later_ms=$(stall_ms "$group")
 baseline "$limit"
-echo "# limit $limit: last progress to death: $baseline_ms ms without, $stopped_ms ms right after, $later_ms ms later"
+echo "# from last progress to death at $limit: $baseline_ms ms without," \
+  "$stopped_ms ms right after, $later_ms ms later"
 at_most "stop: a load right after is killed in time" $((baseline_ms + 1000)) "$stopped_ms"
 at_most "stop: later it is as without" $((baseline_ms + 200)) "$later_ms"
 is "stop: the limit stays" "$limit" "$(cat "$group/memory.max")"
@@ -73,7 +79,7 @@ is "continue: a load lives again" 0 $?
 touch /tmp/end
 wait $agent
 is "continue: the command's status" 0 $?
-at_least "stop: somebody asked for a hold and was refused" 1 "$(value refused_heartbeat /tmp/report-stop)"
+at_least "stop: a hold was refused" 1 "$(value refused_heartbeat /tmp/report-stop)"
 is "stop: nothing is attached" 0 "$(tracing)"
 is "stop: no cgroup" 0 "$(run_groups)"
 
@@ -89,7 +95,8 @@ is "kill: nothing is attached" 0 $?
 echo "# nothing attached after $(($(now_ms) - killed_at)) ms"
 limit=$(cat "$group/memory.max")
 baseline "$limit"
-echo "# limit $limit: last progress to death: $baseline_ms ms without, $killed_ms ms with a dead agent"
+echo "# from last progress to death at $limit: $baseline_ms ms without," \
+  "$killed_ms ms with a dead agent"
 at_most "kill: a load is killed in time" $((baseline_ms + 1000)) "$killed_ms"
 until_true 20 test -e /tmp/calmed
 is "kill: the command lives on" 0 $?

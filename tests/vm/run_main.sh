@@ -51,7 +51,8 @@ rmdir $top/slice
 # What catches it. Slow enough, the prediction must be ahead of the limit.
 plimsoll run --memory 64Mi --memory-ceiling 768Mi --quiet --report $report -- sh -c \
   'storm-load touch --bytes 96Mi --rate 64Mi --result /dev/null
-   g=$(sed -n s/^0:://p /proc/self/cgroup); sed -n "s/^max //p" /sys/fs/cgroup$g/memory.events >/tmp/max'
+   g=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)
+   sed -n "s/^max //p" $g/memory.events >/tmp/max'
 is "slow growth: lives" 0 $?
 is "slow growth: never meets its limit" 0 "$(cat /tmp/max)"
 says "slow growth: predicted" '"layer":"predicted"' $report
@@ -84,7 +85,8 @@ printf 'memory:\n  watermark: high\nhold:\n  dooor: 1s\ntick: 5\n' >/tmp/bad.yam
 run --config /tmp/bad.yaml -- true
 is "bad configuration: status" 125 $?
 says "bad configuration: wrong type" '^plimsoll: /tmp/bad.yaml:2: memory.watermark: ' /tmp/err
-says "bad configuration: unknown key" '^/tmp/bad.yaml:4: hold.dooor: unknown key; did you mean hold.door?' /tmp/err
+says "bad configuration: unknown key" \
+  '^/tmp/bad.yaml:4: hold.dooor: unknown key; did you mean hold.door?' /tmp/err
 says "bad configuration: no unit" '^/tmp/bad.yaml:5: tick: ' /tmp/err
 run --config /tmp/none.yaml -- true
 is "no configuration: status" 125 $?
