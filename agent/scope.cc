@@ -82,6 +82,13 @@ Result<ScopeDecision> decide_alone(const ScopeFacts& facts) {
   }
   if (const auto own = nearest(facts.levels)) return *own;
   const auto has = [&](auto property) { return std::ranges::any_of(facts.levels, property); };
+  if (!has(&ScopeLevel::writable) && facts.uid == 0) {
+    return fail(
+        Code::kDenied,
+        "root may not make a cgroup in " + first_of(facts) +
+            " or above it; grant CAP_DAC_OVERRIDE, and in a container mount the cgroup file "
+            "system writable (Kubernetes: a hostPath volume of /sys/fs/cgroup)");
+  }
   if (!has(&ScopeLevel::writable)) {
     return fail(Code::kDenied,
                 "no permission to make a cgroup in " + first_of(facts) +

@@ -136,6 +136,12 @@ TEST(Scope, AUserWithNothingIsToldWhatToType) {
   EXPECT_TRUE(says(error, "chown -R $USER /sys/fs/cgroup/mine")) << error.message;
 }
 
+TEST(Scope, RootWithoutTheCapabilityIsToldSo) {
+  ScopeFacts facts = root_alone();
+  facts.levels.back().writable = false;
+  EXPECT_TRUE(says(refused(facts), "CAP_DAC_OVERRIDE"));
+}
+
 TEST(Scope, SystemdIsAskedForAScope) {
   EXPECT_EQ(
       decided(systemd(0)).through,
