@@ -52,7 +52,7 @@ void EventsWatch::remove(CgroupId id) {
 
 Result<EventsWatch::Changes> EventsWatch::drain() {
   Changes changes;
-  alignas(inotify_event) std::array<char, 4096> buffer;
+  alignas(inotify_event) std::array<char, 4096> buffer{};
   while (true) {
     const ssize_t got = ::read(fd_.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
