@@ -80,7 +80,8 @@ function(plimsoll_vm_test name)
     add_test(NAME vm.${name}.${kernel}
              COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --name
                      vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
-    set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
+    # Longer than the harness gives the guest, so that it is the harness that ends it and says why.
+    set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 900)
   endforeach()
 endfunction()
 
