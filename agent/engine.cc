@@ -246,6 +246,12 @@ void Engine::observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicT
 std::vector<Record> Engine::tick(MonotonicTime now) {
   std::vector<Record> records;
   take_reports(records);
+  // A report that was lost may have been the end of a slot: asked again, it is said again.
+  for (Slot slot = 0; slot < tracked_.size(); ++slot) {
+    if (tracked_[slot] == nullptr || !tracked_[slot]->leaving) continue;
+    reaction_->send(
+        {.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked_[slot]->epoch});
+  }
   const Bytes granted_before = reaction_->granted();
   const Snapshot snapshot = observe(now);
   for (const ContainerSnapshot& seen : snapshot.containers) {

@@ -85,6 +85,7 @@ struct Reaction::Entry {
   FallbackSignals* signals = nullptr;
   std::uint32_t epoch = 0;
   std::optional<Slot> parent;
+  std::uint32_t parent_epoch = 0;
   Armed armed;
   Bytes limit;               // as last written or observed; UINT64_MAX: none
   MonotonicTime limit_at;    // when that was
@@ -191,6 +192,7 @@ void Reaction::obey(const Command& command) noexcept {
              .armed = command.armed,
              .limit = command.limit,
              .limit_at = command.at};
+    if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
     if (entry.signals != nullptr) {
       for (const auto& [fd, events] : entry.signals->descriptors()) {
         if (fd >= 0) (void)add_to(epoll_, fd, events, command.slot);
@@ -198,7 +200,13 @@ void Reaction::obey(const Command& command) noexcept {
     }
     return;
   }
-  if (entry.epoch != command.epoch || entry.limit_file == nullptr) return;
+  if (entry.epoch != command.epoch || entry.limit_file == nullptr) {
+    // Asked again, because the answer was lost.
+    if (command.kind == Command::Kind::kUntrack) {
+      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+    }
+    return;
+  }
   switch (command.kind) {
     case Command::Kind::kUntrack:
       if (entry.signals != nullptr) {
@@ -317,7 +325,9 @@ int Reaction::raise(Entry& entry, Bytes to) noexcept {
   const Bytes increase = to - entry.limit;
   if (entry.parent) {
     Entry& parent = entries_[*entry.parent % entries_.size()];
-    if (parent.limit_file != nullptr && !Limit{parent.limit.value}.is_max()) {
+    // Its slot may be somebody else's by now.
+    const bool lives = parent.limit_file != nullptr && parent.epoch == entry.parent_epoch;
+    if (lives && !Limit{parent.limit.value}.is_max()) {
       // A parent that cannot be raised binds, and its own event will say so.
       (void)raise(parent, std::min(parent.limit + increase, parent.armed.ceiling));
     }
