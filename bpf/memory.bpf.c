@@ -407,11 +407,15 @@ int on_untrack(void *ctx)
 {
 	struct pl_slot *slot = &slots[command.slot & (PL_MAX_SLOTS - 1)];
 	u64 counter = slot->counter;
-	u32 place = filter_index(counter) & (PL_FILTER_SIZE - 1);
+	u32 place = filter_index(counter) & (PL_FILTER_SIZE - 1), *index;
 
 	if (!counter)
 		return 0;
-	bpf_map_delete_elem(&slot_of_counter, &counter);
+	/* The kernel gives the address of a freed cgroup to the next one, which may be tracked as
+	 * another slot by now. */
+	index = bpf_map_lookup_elem(&slot_of_counter, &counter);
+	if (index && *index == (command.slot & (PL_MAX_SLOTS - 1)))
+		bpf_map_delete_elem(&slot_of_counter, &counter);
 	if (filter[place] && filter[place] != 255)
 		filter[place]--;
 	slot->counter = 0;

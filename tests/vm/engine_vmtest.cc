@@ -1,0 +1,741 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The programs, the reaction thread and the engine on a real kernel, where each of them is alone
+// responsible: the hold with a slow answer, the prediction, a full ring buffer, cgroups that vanish
+// between any two steps, a full table, and what is left behind. Run as root in a guest.
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/engine.h"
+#include "agent/reaction.h"
+#include "bpf/memory_programs.h"
+#include "cgroup/limit_file.h"
+#include "cgroup/mounts.h"
+#include "cgroup/root.h"
+#include "cgroup/writer.h"
+
+namespace plimsoll::test {
+namespace {
+
+using agent::Command;
+using agent::ContainerSpec;
+using agent::Engine;
+using agent::Reaction;
+using agent::Record;
+using agent::Report;
+using bpf::EventKind;
+using bpf::MemoryEvent;
+using bpf::MemoryPrograms;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Bytes mebibytes(std::uint64_t count) { return {count * kMiB}; }
+
+MonotonicTime now() {
+  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
+}
+
+template <typename T>
+T value(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+bool until(const std::function<bool()>& condition, seconds longest = seconds(20)) {
+  const MonotonicTime deadline = now() + longest;
+  while (!condition()) {
+    if (now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  return true;
+}
+
+// One cgroup below the root, emptied and removed at the end if it is still there.
+class OwnGroup {
+ public:
+  explicit OwnGroup(const std::string& name, std::optional<Bytes> limit = std::nullopt)
+      : root_(value(cgroup::Root::open(*value(cgroup::read_mounts()).v2))), name_(name) {
+    value(cgroup::Writer().create_group(root_.top(), name));
+    if (limit) value(cgroup::Writer().set_memory_max(group(), limit_of(*limit)));
+  }
+  ~OwnGroup() { (void)remove(); }
+  OwnGroup(const OwnGroup&) = delete;
+  OwnGroup& operator=(const OwnGroup&) = delete;
+
+  cgroup::Group group() const { return value(root_.open_group(name_)); }
+  std::string file(const std::string& name) const {
+    return root_.path() + "/" + name_ + "/" + name;
+  }
+  std::uint64_t event(const std::string& key) const {
+    std::ifstream events(file("memory.events"));
+    std::string word;
+    std::uint64_t count = 0;
+    while (events >> word >> count) {
+      if (word == key) return count;
+    }
+    return 0;
+  }
+  bool remove() {
+    const auto group = root_.open_group(name_);
+    if (!group) return true;
+    (void)cgroup::Writer().kill(*group);
+    return until([&] { return ::rmdir((root_.path() + "/" + name_).c_str()) == 0; });
+  }
+
+ private:
+  cgroup::Root root_;
+  std::string name_;
+};
+
+// A process that runs `body` in the cgroup.
+class Load {
+ public:
+  Load(const OwnGroup& group, const std::function<void()>& body) {
+    const std::string procs = group.file("cgroup.procs");
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    {
+      std::ofstream file(procs);
+      file << 0 << std::flush;
+    }
+    body();
+    ::_exit(0);
+  }
+  ~Load() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    (void)wait();
+  }
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+
+  // The status of waitpid(); blocks.
+  int wait() {
+    int status = 0;
+    if (pid_ > 0) ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return status;
+  }
+  bool was_killed() {
+    const int status = wait();
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  }
+  bool has_ended() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+void* fill(Bytes bytes) {
+  void* memory =
+      ::mmap(nullptr, bytes.value, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (std::uint64_t at = 0; at < bytes.value; at += 4096)
+    static_cast<volatile char*>(memory)[at] = 1;
+  return memory;
+}
+
+void fill_slowly(Bytes bytes, Bytes per_10_ms) {
+  for (std::uint64_t done = 0; done < bytes.value; done += per_10_ms.value) {
+    (void)fill(per_10_ms);
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+}
+
+// Programs whose events are answered by this: each one `late` after it was seen, with a limit
+// `step` higher. It beats as the reaction thread does.
+class LateAnswers {
+ public:
+  LateAnswers(MemoryPrograms& programs, const OwnGroup& group, milliseconds late, Bytes step)
+      : programs_(programs),
+        file_(value(cgroup::LimitFile::open_max(group.group()))),
+        late_(late),
+        step_(step),
+        thread_([this] { run(); }) {}
+  ~LateAnswers() {
+    stopping_ = true;
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    while (!stopping_) {
+      pollfd waits{.fd = programs_.urgent_fd(), .events = POLLIN, .revents = 0};
+      ::poll(&waits, 1, 50);
+      programs_.beat(now());
+      seen_ = {};
+      programs_.drain_urgent(
+          [](void* self, const MemoryEvent& event) {
+            static_cast<LateAnswers*>(self)->seen_ = event;
+          },
+          this);
+      if (!seen_) continue;
+      std::this_thread::sleep_for(late_);
+      const Limit limit = file_.read().value_or(kNoLimit);
+      if (limit.bytes == seen_->limit.value) (void)file_.write(limit.bytes + step_.value);
+      programs_.answer(seen_->slot, true);
+    }
+  }
+
+  MemoryPrograms& programs_;
+  cgroup::LimitFile file_;
+  milliseconds late_;
+  Bytes step_;
+  std::optional<MemoryEvent> seen_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+// Ids of the loaded BPF programs, by the names that are ours.
+std::set<std::uint32_t> our_programs() {
+  const std::set<std::string> names{"on_charge",       "on_reclaim_end", "on_oom",     "on_oom_end",
+                                    "on_reclaim_trac", "on_track",       "on_untrack", "on_sweep"};
+  std::set<std::uint32_t> found;
+  for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) {
+    const Fd program(::bpf_prog_get_fd_by_id(id));
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof(info);
+    if (program && ::bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 &&
+        names.contains(info.name)) {
+      found.insert(id);
+    }
+  }
+  return found;
+}
+
+std::size_t map_count() {
+  std::size_t count = 0;
+  for (std::uint32_t id = 0; ::bpf_map_get_next_id(id, &id) == 0;) ++count;
+  return count;
+}
+
+// Only the limit and the door: no prediction.
+constexpr bpf::Thresholds kLate{.watermark = 1.0, .horizon = Nanoseconds(0)};
+
+std::size_t drain(MemoryPrograms& programs, std::vector<MemoryEvent>& into) {
+  return programs.drain_urgent(
+      [](void* out, const MemoryEvent& event) {
+        static_cast<std::vector<MemoryEvent>*>(out)->push_back(event);
+      },
+      &into);
+}
+
+// Longer than the kernel's own retries take, shorter than the hold.
+constexpr milliseconds kVeryLate(50);
+
+TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  std::uint64_t saved = 0;
+  int held_runs = 0;
+  for (int run = 0; run < 5; ++run) {
+    const OwnGroup group("hold-" + std::to_string(run), mebibytes(32));
+    value(programs.track(0, 1, group.group().fd().get(), kLate));
+    programs.beat(now());
+    programs.arm(0, true);
+    {
+      const LateAnswers answers(programs, group, kVeryLate, mebibytes(64));
+      Load load(group, [] { (void)fill(mebibytes(128)); });
+      EXPECT_FALSE(load.was_killed()) << "run " << run;
+    }
+    EXPECT_EQ(group.event("oom_kill"), 0u);
+    const bpf::Sight sight = programs.read_sight(0);
+    held_runs += sight.held > 0 ? 1 : 0;
+    saved += sight.saved;
+    programs.untrack(0);
+  }
+  // Not each run of each: a guest under emulation may be so slow that the kernel's own retries last
+  // until the answer is there.
+  EXPECT_GE(held_runs, 3);
+  EXPECT_GT(saved, 0u);
+}
+
+// Both kinds of hold off: the same answers come too late. What the test above relies on.
+TEST(Hold, WithoutItTheSameAnswersAreTooLate) {
+  auto programs =
+      value(MemoryPrograms::load(bpf::Tier::kA, {.slice = Nanoseconds(0), .door = Nanoseconds(0)}));
+  int killed = 0;
+  for (int run = 0; run < 5; ++run) {
+    const OwnGroup group("no-hold-" + std::to_string(run), mebibytes(32));
+    value(programs.track(0, 1, group.group().fd().get(), kLate));
+    programs.beat(now());
+    programs.arm(0, true);
+    const LateAnswers answers(programs, group, kVeryLate, mebibytes(64));
+    Load load(group, [] { (void)fill(mebibytes(128)); });
+    killed += load.was_killed() ? 1 : 0;
+    EXPECT_EQ(programs.read_sight(0).held, 0u);
+    programs.untrack(0);
+  }
+  EXPECT_GE(killed, 4);
+}
+
+TEST(Hold, NobodyIsHeldWithoutABeat) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  const OwnGroup group("no-beat", mebibytes(32));
+  value(programs.track(0, 1, group.group().fd().get(), kLate));
+  programs.arm(0, true);
+  programs.beat(now() - seconds(2));
+  Load load(group, [] { (void)fill(mebibytes(64)); });
+  EXPECT_TRUE(load.was_killed());
+  EXPECT_EQ(programs.counters().held, 0u);
+  EXPECT_GT(programs.counters().refused_heartbeat, 0u);
+}
+
+TEST(Hold, NobodyIsHeldWhoIsNotArmed) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  const OwnGroup group("not-armed", mebibytes(32));
+  value(programs.track(0, 1, group.group().fd().get(), kLate));
+  programs.beat(now());
+  Load load(group, [] { (void)fill(mebibytes(64)); });
+  EXPECT_TRUE(load.was_killed());
+  EXPECT_EQ(programs.counters().held, 0u);
+  EXPECT_EQ(programs.counters().events_urgent, 0u);
+}
+
+// No answer ever comes: the second's budget bounds the time of all holds together.
+TEST(Hold, EndsByItselfWhenNobodyAnswers) {
+  const bpf::HoldBounds bounds;
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, bounds));
+  const OwnGroup group("no-answer", mebibytes(32));
+  value(programs.track(0, 1, group.group().fd().get(), kLate));
+  programs.beat(now());
+  programs.arm(0, true);
+  Load load(group, [] { (void)fill(mebibytes(64)); });
+  const MonotonicTime begin = now();
+  while (!load.has_ended() && now() - begin < seconds(20)) {
+    programs.beat(now());
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_TRUE(load.was_killed());
+  const bpf::Counters counters = programs.counters();
+  EXPECT_GT(counters.expired, 0u);
+  EXPECT_EQ(counters.saved, 0u);
+  // One process and one door: what is held ends within a second's budget and one more slice.
+  EXPECT_LE(counters.held_for, 2 * bounds.budget_per_second);
+}
+
+// Steady growth at a pace that an answer has time for: it must be told before the limit is met.
+TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  const OwnGroup group("slow", mebibytes(64));
+  value(programs.track(0, 7, group.group().fd().get(), {}));
+  programs.beat(now());
+  programs.arm(0, true);
+  Load load(group, [] { fill_slowly(mebibytes(60), mebibytes(1)); });
+  std::vector<MemoryEvent> events;
+  EXPECT_TRUE(until([&] { return drain(programs, events) > 0 || load.has_ended(); }));
+  EXPECT_FALSE(load.was_killed());
+  drain(programs, events);
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events.front().kind, EventKind::kPredicted);
+  EXPECT_EQ(events.front().slot, 0u);
+  EXPECT_EQ(events.front().epoch, 7u);
+  EXPECT_EQ(events.front().id, group.group().id());
+  EXPECT_EQ(events.front().limit, mebibytes(64));
+  EXPECT_LT(events.front().usage, mebibytes(64));
+  EXPECT_GT(events.front().rate_per_second, Bytes{});
+  EXPECT_EQ(group.event("max"), 0u);
+}
+
+TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  const OwnGroup group("full", mebibytes(64));
+  value(programs.track(0, 1, group.group().fd().get(), {.watermark = 0.01, .horizon = seconds(1)}));
+  programs.arm(0, true);
+  {
+    Load load(group, [] {
+      const Bytes size = mebibytes(48);
+      while (true) {
+        ::munmap(::mmap(nullptr, size.value, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0),
+                 size.value);
+      }
+    });
+    // Every charge may send an event, and nobody takes them out.
+    EXPECT_TRUE(until(
+        [&] {
+          programs.beat(now());
+          for (int i = 0; i < 200; ++i) {
+            programs.answer(0, true);
+            std::this_thread::yield();
+          }
+          return programs.counters().events_dropped > 0;
+        },
+        seconds(60)));
+  }
+  // Whoever is at the limit now is killed as without us: nobody was told.
+  const bpf::Counters before = programs.counters();
+  programs.answer(0, true);
+  programs.beat(now());
+  const MonotonicTime begin = now();
+  Load load(group, [] { (void)fill(mebibytes(128)); });
+  while (!load.has_ended() && now() - begin < seconds(20)) {
+    programs.beat(now());
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_TRUE(load.was_killed());
+  const bpf::Counters after = programs.counters();
+  EXPECT_EQ(after.held, before.held);
+  EXPECT_GT(after.events_dropped, before.events_dropped);
+
+  std::vector<MemoryEvent> events;
+  drain(programs, events);
+  EXPECT_EQ(events.size(), after.events_urgent);
+  EXPECT_EQ(programs.malformed(), 0u);
+  for (const MemoryEvent& event : events) {
+    EXPECT_EQ(event.id, group.group().id());
+    EXPECT_LT(event.slot, bpf::kMaxSlots);
+  }
+  // There is room again.
+  programs.answer(0, true);
+  Load again(group, [] { (void)fill(mebibytes(60)); });
+  EXPECT_FALSE(again.was_killed());
+  EXPECT_GT(drain(programs, events), 0u);
+}
+
+TEST(Programs, LeaveNothingBehind) {
+  const std::set<std::uint32_t> before = our_programs();
+  const std::size_t maps = map_count();
+  EXPECT_TRUE(before.empty());
+  {
+    const OwnGroup group("load", mebibytes(64));
+    auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+    value(programs.track(0, 1, group.group().fd().get(), {}));
+    EXPECT_FALSE(our_programs().empty());
+  }
+  EXPECT_TRUE(until([&] { return our_programs().empty() && map_count() == maps; }));
+}
+
+TEST(Programs, GoWithAProcessThatIsKilled) {
+  const std::size_t maps = map_count();
+  const OwnGroup group("killed", mebibytes(32));
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t agent = ::fork();
+  if (agent == 0) {
+    auto programs = MemoryPrograms::load(bpf::Tier::kA, {});
+    if (!programs || !programs->track(0, 1, group.group().fd().get(), kLate)) ::_exit(1);
+    programs->beat(now());
+    programs->arm(0, true);
+    (void)!::write(ready[1], "r", 1);
+    while (true) {
+      programs->beat(now());
+      ::usleep(1000);
+    }
+  }
+  ::close(ready[1]);
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_FALSE(our_programs().empty());
+  ::kill(agent, SIGKILL);
+  ::waitpid(agent, nullptr, 0);
+  EXPECT_TRUE(until([&] { return our_programs().empty() && map_count() == maps; }));
+  Load load(group, [] { (void)fill(mebibytes(64)); });
+  EXPECT_TRUE(load.was_killed());
+  ::close(ready[0]);
+}
+
+TEST(Programs, CgroupThatVanishedCannotBeTracked) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  OwnGroup group("gone");
+  const cgroup::Group opened = group.group();
+  ASSERT_TRUE(group.remove());
+  const auto tracked = programs.track(0, 1, opened.fd().get(), {});
+  // A removed cgroup that the kernel still has may be looked up, too: then nothing comes of it.
+  if (tracked) programs.untrack(0);
+  OwnGroup next("next", mebibytes(64));
+  EXPECT_TRUE(programs.track(0, 2, next.group().fd().get(), {}));
+}
+
+// The kernel gives the memory of a freed cgroup to the next one. What was known about the old must
+// not take the new one's entry with it.
+TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  std::vector<MemoryEvent> events;
+  for (int run = 0; run < 30; ++run) {
+    OwnGroup old("old-" + std::to_string(run), mebibytes(64));
+    value(programs.track(0, 1, old.group().fd().get(), {}));
+    ASSERT_TRUE(old.remove());
+    std::this_thread::sleep_for(milliseconds(30));
+    OwnGroup next("new-" + std::to_string(run), mebibytes(16));
+    value(programs.track(1, 2, next.group().fd().get(), kLate));
+    programs.untrack(0);
+    programs.arm(1, true);
+    programs.beat(now() - seconds(2));
+    Load load(next, [] { (void)fill(mebibytes(32)); });
+    EXPECT_TRUE(load.was_killed());
+    events.clear();
+    drain(programs, events);
+    EXPECT_FALSE(events.empty()) << "run " << run << ": the new cgroup is not watched";
+    programs.untrack(1);
+    programs.answer(1, false);
+  }
+}
+
+// Events give away the budget to its last byte, and then nobody is held any more, in no cgroup.
+TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  const OwnGroup first("spends", mebibytes(64));
+  const OwnGroup second("waits", mebibytes(64));
+  const auto first_file = value(cgroup::LimitFile::open_max(first.group()));
+  const auto second_file = value(cgroup::LimitFile::open_max(second.group()));
+  value(programs.track(0, 1, first.group().fd().get(), {}));
+  value(programs.track(1, 2, second.group().fd().get(), {}));
+  auto reaction = value(Reaction::start({}, &programs));
+  const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
+  // 40 MiB are left: 100, less the 60 that were granted after the slow loop had counted.
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
+                              .slot = 1,
+                              .epoch = 2,
+                              .limit_file = &second_file,
+                              .armed = armed,
+                              .limit = mebibytes(4)}));
+  ASSERT_TRUE(reaction->send(
+      {.kind = Command::Kind::kRaise, .slot = 1, .epoch = 2, .limit = mebibytes(64)}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(100)}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
+                              .slot = 0,
+                              .epoch = 1,
+                              .limit_file = &first_file,
+                              .armed = armed,
+                              .limit = mebibytes(64)}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 0, .epoch = 1, .armed = armed}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 1, .epoch = 2, .armed = armed}));
+  // All of it has been obeyed when this is answered.
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kUntrack, .slot = 9, .epoch = 9}));
+  ASSERT_TRUE(until([&] {
+    const auto report = reaction->receive();
+    return report && report->kind == Report::Kind::kUntracked;
+  }));
+  Load big(first, [] { (void)fill(mebibytes(256)); });
+  EXPECT_TRUE(big.was_killed());
+  EXPECT_EQ(first_file.read(), limit_of(mebibytes(104)));
+  const std::uint64_t held = programs.counters().held;
+  Load other(second, [] { (void)fill(mebibytes(128)); });
+  EXPECT_TRUE(other.was_killed());
+  EXPECT_EQ(second_file.read(), limit_of(mebibytes(64)));
+  EXPECT_EQ(programs.counters().held, held);
+  EXPECT_EQ(reaction->granted(), mebibytes(100));
+}
+
+TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
+  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  OwnGroup group("vanishes", mebibytes(64));
+  const auto id = value(programs.track(3, 9, group.group().fd().get(), {}));
+  const auto file = value(cgroup::LimitFile::open_max(group.group()));
+  auto reaction = value(Reaction::start({}, &programs));
+  const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(1024)}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
+                              .slot = 3,
+                              .epoch = 9,
+                              .limit_file = &file,
+                              .armed = armed,
+                              .limit = mebibytes(64)}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 3, .epoch = 9, .armed = armed}));
+  ASSERT_TRUE(group.remove());
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kRaise,
+                              .slot = 3,
+                              .epoch = 9,
+                              .limit = mebibytes(128),
+                              .reason = agent::Reason::kThrashing}));
+  std::optional<Report> report;
+  ASSERT_TRUE(until([&] { return (report = reaction->receive()).has_value(); }));
+  EXPECT_EQ(report->kind, Report::Kind::kFailure);
+  EXPECT_EQ(report->error, ENODEV);
+  EXPECT_EQ(reaction->granted(), Bytes{});
+  EXPECT_NE(id, CgroupId{});
+  // Sweeps and rewrites of what is gone are harmless, and it can be let go.
+  EXPECT_TRUE(programs.sweep());
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kRewrite, .slot = 3, .epoch = 9}));
+  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kUntrack, .slot = 3, .epoch = 9}));
+  ASSERT_TRUE(until([&] { return (report = reaction->receive()).has_value(); }));
+  EXPECT_EQ(report->kind, Report::Kind::kUntracked);
+  programs.untrack(3);
+  EXPECT_TRUE(programs.sweep());
+}
+
+agent::Config tier_a() {
+  agent::Config config;
+  config.tier = bpf::Tier::kA;
+  return config;
+}
+
+class EngineOnAKernel : public ::testing::Test {
+ protected:
+  EngineOnAKernel() : engine_(value(Engine::start(tier_a()))) {}
+
+  agent::Slot track(const OwnGroup& group, Bytes floor = mebibytes(64)) {
+    return value(engine_->track(group.group(), {.floor = floor, .ceiling = mebibytes(512)}));
+  }
+  std::vector<Record> tick() { return engine_->tick(now()); }
+  // The slot is given to somebody else only when the reaction thread has let go.
+  bool is_free(agent::Slot slot) {
+    const OwnGroup probe("probe-" + std::to_string(probes_++), mebibytes(64));
+    tick();
+    const agent::Slot got = track(probe);
+    engine_->untrack(got);
+    return got == slot;
+  }
+
+  std::unique_ptr<Engine> engine_;
+  int probes_ = 0;
+};
+
+TEST_F(EngineOnAKernel, GroupVanishesBeforeItIsTracked) {
+  OwnGroup group("early", mebibytes(64));
+  cgroup::Group opened = group.group();
+  ASSERT_TRUE(group.remove());
+  const auto slot = engine_->track(std::move(opened), {.ceiling = mebibytes(512)});
+  ASSERT_FALSE(slot);
+  EXPECT_EQ(slot.error().code, Code::kGone);
+  EXPECT_TRUE(until([&] { return is_free(0); }));
+}
+
+TEST_F(EngineOnAKernel, GroupVanishesBeforeTheFirstTick) {
+  OwnGroup group("first", mebibytes(64));
+  const agent::Slot slot = track(group);
+  ASSERT_TRUE(group.remove());
+  for (const Record& record : tick()) EXPECT_NE(record.kind, Record::Kind::kFailure);
+  EXPECT_TRUE(until([&] { return is_free(slot); }));
+}
+
+TEST_F(EngineOnAKernel, GroupVanishesBetweenTicks) {
+  OwnGroup group("between", mebibytes(64));
+  const agent::Slot slot = track(group);
+  tick();
+  tick();
+  ASSERT_TRUE(group.remove());
+  tick();
+  EXPECT_TRUE(until([&] { return is_free(slot); }));
+}
+
+TEST_F(EngineOnAKernel, GroupVanishesBeforeUntrack) {
+  OwnGroup group("untrack", mebibytes(64));
+  const agent::Slot slot = track(group);
+  tick();
+  ASSERT_TRUE(group.remove());
+  engine_->untrack(slot);
+  engine_->untrack(slot);  // twice is once
+  tick();
+  EXPECT_TRUE(until([&] { return is_free(slot); }));
+}
+
+// Ticks, tracking, storms and removals all at once, for a second.
+TEST_F(EngineOnAKernel, GroupsComeAndGoInTheMiddleOfAStorm) {
+  const MonotonicTime end = now() + seconds(3);
+  int rounds = 0;
+  while (now() < end) {
+    OwnGroup group("storm-" + std::to_string(rounds++), mebibytes(32));
+    track(group, mebibytes(32));
+    tick();
+    Load load(group, [] { (void)fill(mebibytes(96)); });
+    if (rounds % 3 == 0) {
+      engine_->collect();
+    } else if (rounds % 3 == 1) {
+      tick();
+    } else {
+      EXPECT_FALSE(load.was_killed());
+    }
+    ASSERT_TRUE(group.remove());
+  }
+  EXPECT_GT(rounds, 2);
+  EXPECT_TRUE(until([&] { return is_free(0); }));
+}
+
+// A new cgroup in the slot of a former one: what was known of the former does not touch it.
+TEST_F(EngineOnAKernel, FormerTenantOfASlotDoesNotTouchTheNextOne) {
+  for (int run = 0; run < 5; ++run) {
+    OwnGroup first("first-" + std::to_string(run), mebibytes(32));
+    const agent::Slot slot = track(first, mebibytes(32));
+    tick();
+    auto load = std::make_unique<Load>(first, [] { (void)fill(mebibytes(160)); });
+    EXPECT_TRUE(until([&] { return load->has_ended() || first.event("max") > 0; }));
+    load.reset();
+    ASSERT_TRUE(first.remove());
+    engine_->untrack(slot);
+    const OwnGroup second("second-" + std::to_string(run), mebibytes(48));
+    ASSERT_TRUE(until([&] {
+      tick();
+      const agent::Slot got = track(second, mebibytes(48));
+      if (got != slot) engine_->untrack(got);
+      return got == slot;
+    }));
+    for (int i = 0; i < 3; ++i) {
+      for (const Record& record : tick()) EXPECT_NE(record.kind, Record::Kind::kGrant);
+    }
+    EXPECT_EQ(value(second.group().read_memory_max()), limit_of(mebibytes(48)));
+    engine_->untrack(slot);
+    tick();
+  }
+}
+
+TEST_F(EngineOnAKernel, AsManyCgroupsAsThereAreSlots) {
+  // Three descriptors for each, and the test's own.
+  const rlimit files{.rlim_cur = 65536, .rlim_max = 65536};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  std::vector<std::unique_ptr<OwnGroup>> groups;
+  for (std::uint32_t i = 0; i < bpf::kMaxSlots + 1; ++i) {
+    groups.push_back(std::make_unique<OwnGroup>("many-" + std::to_string(i)));
+  }
+  for (std::uint32_t i = 0; i < bpf::kMaxSlots; ++i) {
+    ASSERT_TRUE(
+        engine_->track(groups[i]->group(), {.floor = mebibytes(64), .ceiling = mebibytes(512)}))
+        << i;
+  }
+  const auto refused = engine_->track(groups.back()->group(), {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kDenied);
+  tick();
+  tick();
+
+  // The last of them is as good as the first.
+  value(cgroup::Writer().set_memory_max(groups[bpf::kMaxSlots - 1]->group(),
+                                        limit_of(mebibytes(64))));
+  tick();
+  tick();
+  Load load(*groups[bpf::kMaxSlots - 1], [] { (void)fill(mebibytes(192)); });
+  EXPECT_FALSE(load.was_killed());
+
+  // All go at once, and all slots are free again.
+  for (auto& group : groups) ASSERT_TRUE(group->remove());
+  groups.clear();
+  tick();
+  tick();
+  std::uint32_t again = 0;
+  EXPECT_TRUE(until([&] {
+    tick();
+    while (again < bpf::kMaxSlots) {
+      if (groups.size() <= again) {
+        groups.push_back(std::make_unique<OwnGroup>("again-" + std::to_string(again)));
+      }
+      if (!engine_->track(groups[again]->group(), {})) return false;
+      ++again;
+    }
+    return true;
+  })) << again
+      << " of " << bpf::kMaxSlots << " slots came back";
+}
+
+}  // namespace
+}  // namespace plimsoll::test
