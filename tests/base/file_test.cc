@@ -14,15 +14,19 @@ namespace {
 
 // A file of its own, removed at the end.
 class File : public testing::Test {
+ public:
+  File() : fd(::mkostemp(path.data(), O_CLOEXEC)) {}
+  ~File() override { ::unlink(path.c_str()); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
  protected:
-  File() : fd_(::mkostemp(path_.data(), O_CLOEXEC)) {}
-  ~File() override { ::unlink(path_.c_str()); }
   void fill(std::string_view text) {
-    ASSERT_EQ(::ftruncate(fd_.get(), 0), 0);
-    ASSERT_EQ(::pwrite(fd_.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    ASSERT_EQ(::ftruncate(fd.get(), 0), 0);
+    ASSERT_EQ(::pwrite(fd.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
   }
-  std::string path_ = (std::filesystem::temp_directory_path() / "plimsoll-file-XXXXXX").string();
-  Fd fd_;
+  std::string path = (std::filesystem::temp_directory_path() / "plimsoll-file-XXXXXX").string();
+  Fd fd;
 };
 
 TEST_F(File, ReadsAllOfEverySize) {
@@ -30,25 +34,25 @@ TEST_F(File, ReadsAllOfEverySize) {
     std::string text(size, 'a');
     if (size > 0) text.back() = '\0';
     fill(text);
-    EXPECT_EQ(read_all(fd_, "f"), text) << size;
-    EXPECT_EQ(read_file(path_), text) << size;
+    EXPECT_EQ(read_all(fd, "f"), text) << size;
+    EXPECT_EQ(read_file(path), text) << size;
   }
 }
 
 TEST_F(File, ReadsFromTheStartWhateverThePosition) {
   fill("hello");
-  ASSERT_EQ(::lseek(fd_.get(), 3, SEEK_SET), 3);
-  EXPECT_EQ(read_all(fd_, "f"), "hello");
-  EXPECT_EQ(read_all(fd_, "f"), "hello");
+  ASSERT_EQ(::lseek(fd.get(), 3, SEEK_SET), 3);
+  EXPECT_EQ(read_all(fd, "f"), "hello");
+  EXPECT_EQ(read_all(fd, "f"), "hello");
 }
 
 TEST_F(File, TheLongestIsReadAndALongerOneRefused) {
   fill(std::string(kLargestFile, 'x'));
-  const auto longest = read_file(path_);
+  const auto longest = read_file(path);
   ASSERT_TRUE(longest) << longest.error().message;
   EXPECT_EQ(longest->size(), kLargestFile);
   fill(std::string(kLargestFile + 1, 'x'));
-  const auto longer = read_file(path_);
+  const auto longer = read_file(path);
   ASSERT_FALSE(longer);
   EXPECT_EQ(longer.error().code, Code::kMalformed);
 }
@@ -60,10 +64,10 @@ TEST_F(File, AnEndlessFileIsRefused) {
 }
 
 TEST_F(File, ErrorsNameTheFile) {
-  const auto none = read_file(path_ + ".none");
+  const auto none = read_file(path + ".none");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Code::kGone);
-  EXPECT_NE(none.error().message.find(path_ + ".none"), std::string::npos);
+  EXPECT_NE(none.error().message.find(path + ".none"), std::string::npos);
   const auto directory = read_file("/proc");
   ASSERT_FALSE(directory);
   const Fd closed;
@@ -73,9 +77,9 @@ TEST_F(File, ErrorsNameTheFile) {
 
 TEST_F(File, WritesAtTheStart) {
   fill("0123456789");
-  ASSERT_EQ(::lseek(fd_.get(), 5, SEEK_SET), 5);
-  ASSERT_TRUE(write_all(fd_, "ab", "f"));
-  EXPECT_EQ(read_file(path_), "ab23456789");
+  ASSERT_EQ(::lseek(fd.get(), 5, SEEK_SET), 5);
+  ASSERT_TRUE(write_all(fd, "ab", "f"));
+  EXPECT_EQ(read_file(path), "ab23456789");
 }
 
 TEST_F(File, AFullDeviceIsTold) {

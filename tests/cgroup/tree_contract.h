@@ -31,15 +31,15 @@ template <typename Tree>
 class TreeContract : public testing::Test {
  protected:
   Group add(const std::string& name) {
-    tree_.add(name);
+    tree.add(name);
     return open(name);
   }
   Group open(const std::string& name) {
-    auto group = tree_.root().open_group(tree_.path() + "/" + name);
+    auto group = tree.root().open_group(tree.path() + "/" + name);
     if (!group) throw std::runtime_error(group.error().message);
     return std::move(*group);
   }
-  Tree tree_;
+  Tree tree;
 };
 TYPED_TEST_SUITE_P(TreeContract);
 
@@ -56,8 +56,8 @@ TYPED_TEST_P(TreeContract, AGroupIsKnownByItsInode) {
   const Group b = this->add("b");
   EXPECT_NE(a.id(), b.id());
   EXPECT_EQ(a.id(), this->open("a").id());
-  EXPECT_EQ(a.path(), this->tree_.path() + "/a");
-  const auto slash = this->tree_.root().open_group("/" + a.path());
+  EXPECT_EQ(a.path(), this->tree.path() + "/a");
+  const auto slash = this->tree.root().open_group("/" + a.path());
   ASSERT_TRUE(slash);
   EXPECT_EQ(slash->id(), a.id());
   EXPECT_EQ(slash->path(), a.path());
@@ -86,7 +86,7 @@ TYPED_TEST_P(TreeContract, AFreshGroupIsEmptyAndUnlimited) {
 }
 
 TYPED_TEST_P(TreeContract, TheTopHasNoLimits) {
-  const cgroup::Root root = this->tree_.root();
+  const cgroup::Root root = this->tree.root();
   EXPECT_EQ(root.top().path(), "");
   EXPECT_EQ(code_of(root.top().read_memory_max()), Code::kUnsupported);
   EXPECT_EQ(code_of(root.top().read_memory_current()), Code::kUnsupported);
@@ -99,14 +99,14 @@ TYPED_TEST_P(TreeContract, AFileThatTheKernelLacksIsUnsupportedNotGone) {
 }
 
 TYPED_TEST_P(TreeContract, PathsThatLeaveTheRootAreRefused) {
-  const cgroup::Root root = this->tree_.root();
+  const cgroup::Root root = this->tree.root();
   for (const std::string path : {"..", "../x", "a/../..", "./a", "a//b", "a/", "//"}) {
     EXPECT_EQ(code_of(root.open_group(path)), Code::kMalformed) << path;
   }
   EXPECT_EQ(code_of(root.open_group(std::string("a\0b", 3))), Code::kMalformed);
   EXPECT_EQ(code_of(root.open_group(std::string(5000, 'a'))), Code::kMalformed);
-  EXPECT_EQ(code_of(root.open_group(this->tree_.path() + "/never_made")), Code::kGone);
-  EXPECT_FALSE(root.open_group(this->tree_.path() + "/cgroup.procs"));
+  EXPECT_EQ(code_of(root.open_group(this->tree.path() + "/never_made")), Code::kGone);
+  EXPECT_FALSE(root.open_group(this->tree.path() + "/cgroup.procs"));
 }
 
 TYPED_TEST_P(TreeContract, LimitsAreWrittenAndReadBack) {
@@ -164,7 +164,7 @@ TYPED_TEST_P(TreeContract, AStepThatFailsSaysWhatWasDoneBefore) {
   const Group pod = this->add("pod");
   const Group container = this->add("pod/container");
   ASSERT_TRUE(Writer().set_memory_max(pod, mebibytes(64)));
-  this->tree_.remove("pod/container");
+  this->tree.remove("pod/container");
   const std::array<cgroup::Step, 2> up{{{&pod, mebibytes(128)}, {&container, mebibytes(96)}}};
   const cgroup::Steps raised = Writer().raise_memory_max(up);
   EXPECT_EQ(raised.done, (std::vector{cgroup::Change{pod.id(), mebibytes(64), mebibytes(128)}}));
@@ -201,7 +201,7 @@ TYPED_TEST_P(TreeContract, AnOpenLimitFileWritesWhatAnybodyReads) {
 TYPED_TEST_P(TreeContract, ARemovedGroupIsGoneForGood) {
   const Group group = this->add("a");
   EXPECT_TRUE(group.alive());
-  this->tree_.remove("a");
+  this->tree.remove("a");
   EXPECT_FALSE(group.alive());
   EXPECT_EQ(code_of(group.read_memory_max()), Code::kGone);
   EXPECT_EQ(code_of(group.read_memory_stat()), Code::kGone);
@@ -210,13 +210,13 @@ TYPED_TEST_P(TreeContract, ARemovedGroupIsGoneForGood) {
   EXPECT_EQ(code_of(Writer().set_memory_max(group, mebibytes(64))), Code::kGone);
   EXPECT_EQ(code_of(Writer().remove_group(group)), Code::kGone);
   EXPECT_EQ(code_of(cgroup::LimitFile::open_max(group)), Code::kGone);
-  EXPECT_EQ(code_of(cgroup::read_levels(this->tree_.root(), group)), Code::kGone);
+  EXPECT_EQ(code_of(cgroup::read_levels(this->tree.root(), group)), Code::kGone);
   EXPECT_EQ(code_of(cgroup::list_descendants(group)), Code::kGone);
 
   const Group successor = this->add("a");
   EXPECT_NE(successor.id(), group.id());
   EXPECT_EQ(code_of(group.read_memory_max()), Code::kGone);
-  EXPECT_EQ(code_of(cgroup::read_levels(this->tree_.root(), group)), Code::kGone);
+  EXPECT_EQ(code_of(cgroup::read_levels(this->tree.root(), group)), Code::kGone);
 }
 
 TYPED_TEST_P(TreeContract, TheWalkFindsEveryGroupByItsId) {
@@ -224,7 +224,7 @@ TYPED_TEST_P(TreeContract, TheWalkFindsEveryGroupByItsId) {
   const Group b = this->add("a/b");
   const Group c = this->add("a/b/c");
   const Group d = this->add("d");
-  const cgroup::Root root = this->tree_.root();
+  const cgroup::Root root = this->tree.root();
 
   const auto walk = cgroup::list_descendants(a);
   ASSERT_TRUE(walk);
@@ -237,7 +237,7 @@ TYPED_TEST_P(TreeContract, TheWalkFindsEveryGroupByItsId) {
   }
   EXPECT_EQ(cgroup::find_by_id(root, root.top().id())->path(), "");
   EXPECT_EQ(code_of(cgroup::find_by_id(root, CgroupId{~0ULL})), Code::kGone);
-  this->tree_.remove("d");
+  this->tree.remove("d");
   EXPECT_EQ(code_of(cgroup::find_by_id(root, d.id())), Code::kGone);
 }
 
@@ -253,14 +253,14 @@ TYPED_TEST_P(TreeContract, TheWalkStopsAtItsBounds) {
   ASSERT_TRUE(shallow);
   EXPECT_FALSE(shallow->complete);
   EXPECT_EQ(shallow->groups.size(), 1U);
-  EXPECT_EQ(code_of(cgroup::find_by_id(this->tree_.root(), c.id(), {.most_groups = 1})),
+  EXPECT_EQ(code_of(cgroup::find_by_id(this->tree.root(), c.id(), {.most_groups = 1})),
             Code::kUnavailable);
 }
 
 TYPED_TEST_P(TreeContract, TheSmallestMarginBinds) {
   const Group pod = this->add("pod");
   const Group container = this->add("pod/container");
-  const cgroup::Root root = this->tree_.root();
+  const cgroup::Root root = this->tree.root();
   const auto binding = [&]() -> std::string {
     const auto levels = cgroup::read_levels(root, container);
     if (!levels) return levels.error().message;
@@ -291,7 +291,7 @@ TYPED_TEST_P(TreeContract, AnEventsWatchIsQuietWhenNothingHappens) {
   EXPECT_FALSE(changes->lost);
   watch->remove(a.id());
   watch->remove(a.id());
-  this->tree_.remove("a");
+  this->tree.remove("a");
   EXPECT_EQ(code_of(watch->add(a)), Code::kGone);
   ASSERT_TRUE(watch->drain());
 }
@@ -309,7 +309,7 @@ TYPED_TEST_P(TreeContract, CreatingTakesOneFreshName) {
 }
 
 TYPED_TEST_P(TreeContract, TheRootIsNotRemoved) {
-  EXPECT_EQ(code_of(Writer().remove_group(this->tree_.root().top())), Code::kDenied);
+  EXPECT_EQ(code_of(Writer().remove_group(this->tree.root().top())), Code::kDenied);
 }
 
 REGISTER_TYPED_TEST_SUITE_P(TreeContract, AGroupIsKnownByItsInode, AFreshGroupIsEmptyAndUnlimited,

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // As Linux 6.12 shows a cgroup that was just made, without the lines that nothing here reads.
 const CgroupTree::Files& every_group() {
-  static const CgroupTree::Files files{
+  static const CgroupTree::Files kFiles{
       {"cgroup.controllers", "cpu memory pids\n"},
       {"cgroup.subtree_control", "memory\n"},
       {"cgroup.procs", ""},
@@ -29,23 +29,23 @@ const CgroupTree::Files& every_group() {
       {"memory.pressure",
        "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
        "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"}};
-  return files;
+  return kFiles;
 }
 
 // Those that the top of the kernel's tree does not have.
 const CgroupTree::Files& below_top() {
-  static const std::string events = "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n";
-  static const CgroupTree::Files files{{"cgroup.events", "populated 0\nfrozen 0\n"},
-                                       {"cgroup.freeze", "0\n"},
-                                       {"cgroup.kill", ""},
-                                       {"memory.current", "0\n"},
-                                       {"memory.events", events},
-                                       {"memory.events.local", events},
-                                       {"memory.high", "max\n"},
-                                       {"memory.max", "max\n"},
-                                       {"memory.peak", "0\n"},
-                                       {"memory.reclaim", ""}};
-  return files;
+  static const std::string kEvents = "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n";
+  static const CgroupTree::Files kFiles{{"cgroup.events", "populated 0\nfrozen 0\n"},
+                                        {"cgroup.freeze", "0\n"},
+                                        {"cgroup.kill", ""},
+                                        {"memory.current", "0\n"},
+                                        {"memory.events", kEvents},
+                                        {"memory.events.local", kEvents},
+                                        {"memory.high", "max\n"},
+                                        {"memory.max", "max\n"},
+                                        {"memory.peak", "0\n"},
+                                        {"memory.reclaim", ""}};
+  return kFiles;
 }
 
 template <typename T>

@@ -191,10 +191,10 @@ int fill_name_cache(std::size_t names) {
 class KernelTree : public testing::Test {
  protected:
   Group add(const std::string& name) {
-    tree_.add(name);
-    return value(tree_.root().open_group(tree_.path() + "/" + name));
+    tree.add(name);
+    return value(tree.root().open_group(tree.path() + "/" + name));
   }
-  RealTree tree_;
+  RealTree tree;
 };
 
 TEST_F(KernelTree, ThisMachineHasItsRootWhereTheMountsSay) {
@@ -281,8 +281,8 @@ TEST_F(KernelTree, TheWatchTellsOfAnOomKill) {
   EXPECT_EQ(events.oom_kill, 1U);
   EXPECT_EQ(value(other.read_memory_events()).oom_kill, 0U);
   // Counted above it too, but not there in the local file.
-  EXPECT_EQ(value(tree_.work().read_memory_events()).oom_kill, 1U);
-  EXPECT_EQ(value(tree_.work().read_memory_events_local()).oom_kill, 0U);
+  EXPECT_EQ(value(tree.work().read_memory_events()).oom_kill, 1U);
+  EXPECT_EQ(value(tree.work().read_memory_events_local()).oom_kill, 0U);
 }
 
 TEST_F(KernelTree, ThePsiTriggerFiresOnAStallAndSaysWhenTheGroupIsGone) {
@@ -355,7 +355,7 @@ TEST_F(KernelTree, AWatchOutlivesTheGroupsItWatched) {
   const Group other = add("b");
   auto watch = value(cgroup::EventsWatch::open());
   ASSERT_TRUE(watch.add(group));
-  tree_.remove("a");
+  tree.remove("a");
   const auto changes = value(watch.drain());
   for (const CgroupId id : changes.gone) EXPECT_EQ(id, group.id());
   std::printf("inotify tells of a removed cgroup: %s\n", changes.gone.empty() ? "no" : "yes");
@@ -390,7 +390,7 @@ TEST_F(KernelTree, AnOpenFileOfARemovedGroupSaysSo) {
   const Group group = add("a");
   const auto max = value(cgroup::LimitFile::open_max(group));
   const auto usage = value(cgroup::UsageFile::open(group));
-  tree_.remove("a");
+  tree.remove("a");
   EXPECT_EQ(max.write(kMiB), ENODEV);
   EXPECT_EQ(max.read(), std::nullopt);
   EXPECT_EQ(usage.read(), std::nullopt);
@@ -420,7 +420,7 @@ TEST_F(KernelTree, WithoutTheControllerThereAreNoLimits) {
   EXPECT_EQ(code_of(plain.read_memory_max()), Code::kUnsupported);
   EXPECT_EQ(code_of(cgroup::LimitFile::open_max(plain)), Code::kUnsupported);
   ASSERT_TRUE(Writer().set_memory_max(group, mebibytes(64)));
-  const auto levels = value(cgroup::read_levels(tree_.root(), plain));
+  const auto levels = value(cgroup::read_levels(tree.root(), plain));
   ASSERT_FALSE(levels.empty());
   EXPECT_EQ(levels.front().id, group.id());
 }
@@ -459,7 +459,7 @@ TEST_F(KernelTree, KillReachesTheDescendants) {
   ASSERT_TRUE(Writer().kill(top));
   EXPECT_TRUE(killed(one.wait()));
   EXPECT_TRUE(killed(two.wait()));
-  tree_.remove("a");
+  tree.remove("a");
   EXPECT_EQ(code_of(Writer().kill(top)), Code::kGone);
 }
 
