@@ -24,13 +24,20 @@ enum class Expect {
 
 inline const char* name_of(Expect expect) {
   switch (expect) {
-    case Expect::kSurvive: return "survive";
-    case Expect::kNoGrant: return "no-grant";
-    case Expect::kCeiling: return "ceiling";
-    case Expect::kLeak: return "leak";
-    case Expect::kLeakRule: return "leak-rule";
-    case Expect::kDeniedCeiling: return "denied-ceiling";
-    case Expect::kDeniedBudget: return "denied-budget";
+    case Expect::kSurvive:
+      return "survive";
+    case Expect::kNoGrant:
+      return "no-grant";
+    case Expect::kCeiling:
+      return "ceiling";
+    case Expect::kLeak:
+      return "leak";
+    case Expect::kLeakRule:
+      return "leak-rule";
+    case Expect::kDeniedCeiling:
+      return "denied-ceiling";
+    case Expect::kDeniedBudget:
+      return "denied-budget";
   }
   return "?";
 }
@@ -52,8 +59,8 @@ struct Cell {
 };
 
 inline const std::vector<std::string>& killing_programs() {
-  static const std::vector<std::string> kPrograms = {"touch", "populate", "mlock", "read",
-                                                     "tmpfs", "forks",    "threads", "child",
+  static const std::vector<std::string> kPrograms = {"touch",  "populate", "mlock",   "read",
+                                                     "tmpfs",  "forks",    "threads", "child",
                                                      "parent", "burst2"};
   return kPrograms;
 }

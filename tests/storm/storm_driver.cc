@@ -18,7 +18,8 @@ namespace {
 constexpr std::string_view kUsage =
     "usage: storm-driver [--cells kill|wrong|all] [--programs LIST] [--wrong LIST]\n"
     "                    [--thp always,never] [--wrong-thp always,never] [--limits MIB,MIB]\n"
-    "                    [--repeat N] [--baseline-repeat N] [--wrong-repeat N] [--seed N] [--timeout SECONDS]\n"
+    "                    [--repeat N] [--baseline-repeat N] [--wrong-repeat N] [--seed N] "
+    "[--timeout SECONDS]\n"
     "                    [--plimsoll PATH|none] [--load PATH] [--disk DEVICE]\n"
     "       storm-driver --summarize [--json] [--kernel NAME] [--guest-status N] <LINES\n";
 
@@ -149,8 +150,8 @@ struct Turn {
 using Rounds = std::vector<std::vector<Turn>>;
 
 // One cell's modes follow each other directly, in an order of their own: they are compared.
-void add_turns(Rounds& rounds, const DriverOptions& options,
-               const Cell& cell, uint64_t repeat, uint64_t bare_repeat, std::mt19937_64& random) {
+void add_turns(Rounds& rounds, const DriverOptions& options, const Cell& cell, uint64_t repeat,
+               uint64_t bare_repeat, std::mt19937_64& random) {
   for (uint64_t repetition = 0; repetition < std::max(repeat, bare_repeat); ++repetition) {
     std::vector<Turn> turns;
     if (repetition < repeat && options.plimsoll != "none") {
@@ -181,7 +182,8 @@ void add_wrong_rounds(Rounds& rounds, const DriverOptions& options, std::mt19937
     for (const Cell& cell : wrong_cells(thp)) {
       const std::string name = cell.name.substr(0, cell.name.find('/'));
       const auto& chosen = options.wrong;
-      if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), name) == chosen.end()) continue;
+      if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), name) == chosen.end())
+        continue;
       const uint64_t repeat = options.wrong_repeat * (times_the_kill(cell.expect) ? 3 : 1);
       add_turns(rounds, options, cell, repeat, repeat, random);
     }
@@ -213,12 +215,15 @@ int run_matrix(const DriverOptions& options) {
       RunRecord run = run_cell(options, guest, turn.cell, turn.mode, turn.repetition);
       run.run = ++number;
       if (!run.faults.empty()) ++faulty;
-      printf("%s\n", nlohmann::json(run).dump(-1, ' ', false,
-                                              nlohmann::json::error_handler_t::replace).c_str());
+      printf("%s\n", nlohmann::json(run)
+                         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                         .c_str());
       fflush(stdout);
       fprintf(stderr, "%llu/%zu %s %s: %s %.2f s%s%s\n", static_cast<unsigned long long>(number),
               all, run.cell.c_str(), run.mode.c_str(),
-              run.killed ? "killed" : survived(run) ? "survived" : "failed",
+              run.killed      ? "killed"
+              : survived(run) ? "survived"
+                              : "failed",
               run.seconds.value_or(run.wall_seconds), run.faults.empty() ? "" : "  FAULT ",
               run.faults.empty() ? "" : run.faults.front().c_str());
     }

@@ -45,7 +45,7 @@ constexpr const char* kEagerLeakRule = "memory:\n  leak:\n    grants: 3\n    win
 }
 
 std::string tail(const std::string& text) {
-  constexpr size_t kLongest = 600;
+  constexpr size_t kLongest = 3000;  // a whole report, whose grants say how a fault came about
   return text.size() <= kLongest ? text : text.substr(text.size() - kLongest);
 }
 
@@ -59,8 +59,8 @@ std::string unpadded(std::string text) {
 
 std::vector<std::string> load_command(const DriverOptions& options, const Guest& guest,
                                       const Cell& cell, uint64_t seed) {
-  std::vector<std::string> words = {options.load, cell.program, "--result", kResult, "--seed",
-                                    std::to_string(seed)};
+  std::vector<std::string> words = {options.load, cell.program, "--result",
+                                    kResult,      "--seed",     std::to_string(seed)};
   if (cell.load_bytes > 0) {
     words.insert(words.end(), {"--bytes", std::to_string(cell.load_bytes)});
   }
@@ -87,8 +87,8 @@ struct Place {
 Place make_place(const Cell& cell, bool unlimited) {
   // Where a program is fed to its ceiling, the ceiling is what the kernel alone would enforce.
   const bool fed = cell.expect == Expect::kCeiling || cell.expect == Expect::kLeak;
-  const auto limit = unlimited ? std::nullopt
-                               : std::optional(fed ? cell.ceiling_bytes : cell.limit_bytes);
+  const auto limit =
+      unlimited ? std::nullopt : std::optional(fed ? cell.ceiling_bytes : cell.limit_bytes);
   if (!cell.parent_binds) return {kOwn, make_cgroup(kOwn, limit)};
   const std::string below = std::string(kParent) + "/command";
   return {below, make_cgroup(kParent, limit) &&
@@ -178,8 +178,8 @@ std::vector<std::string> plimsoll_command(const DriverOptions& options, const Ce
                                           const std::string& parent, const std::string& report) {
   const std::string limit = std::to_string(cell.limit_bytes);
   const std::string ceiling = std::to_string(cell.ceiling_bytes);
-  std::vector<std::string> words = {options.plimsoll, "run", "--json", "--report", report,
-                                    "--shrink-after", cell.shrink_after};
+  std::vector<std::string> words = {
+      options.plimsoll, "run", "--json", "--report", report, "--shrink-after", cell.shrink_after};
   if (cell.parent_binds) {
     words.insert(words.end(), {"--parent", parent, "--parent-ceiling", ceiling, "--memory", "max"});
   } else {

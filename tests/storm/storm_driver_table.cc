@@ -31,9 +31,8 @@ std::string table_of(const Summary& summary) {
   std::string text;
   char line[256];
   const auto row = [&](const char* cell, const std::string& lived, const std::string& without,
-                       const std::string& ratio, const std::string& grants,
-                       const std::string& held, const std::string& stall,
-                       const std::string& layers) {
+                       const std::string& ratio, const std::string& grants, const std::string& held,
+                       const std::string& stall, const std::string& layers) {
     snprintf(line, sizeof(line), "%-24s %9s %9s %7s %7s %6s %13s  %s\n", cell, lived.c_str(),
              without.c_str(), ratio.c_str(), grants.c_str(), held.c_str(), stall.c_str(),
              layers.c_str());
@@ -43,9 +42,9 @@ std::string table_of(const Summary& summary) {
   row("", "with", "without", "ratio", "per run", "", "with/without", "");
   for (const CellSummary& cell : summary.cells) {
     const std::optional<double> grants =
-        cell.runs == 0 ? std::nullopt
-                       : std::optional(static_cast<double>(cell.grants) /
-                                       static_cast<double>(cell.runs));
+        cell.runs == 0
+            ? std::nullopt
+            : std::optional(static_cast<double>(cell.grants) / static_cast<double>(cell.runs));
     const std::string stall = !cell.median_stall_ms && !cell.baseline_median_stall_ms
                                   ? "-"
                                   : figure(cell.median_stall_ms, "%.0f") + "/" +
@@ -63,8 +62,9 @@ std::string table_of(const Summary& summary) {
           share(summary.wrong_right, summary.wrong_runs) + ", wrong grants " +
           std::to_string(summary.wrong_grants) + ", wrong holds " +
           std::to_string(summary.wrong_holds) + ", delay of a denied kill " +
-          figure(summary.denied_kill_delay_ms, "%.1f ms") + "\ncaught by: " +
-          layers_of(summary.layers) + "; holds: " + layers_of(summary.holds) + "\n";
+          figure(summary.denied_kill_delay_ms, "%.1f ms") +
+          "\ncaught by: " + layers_of(summary.layers) + "; holds: " + layers_of(summary.holds) +
+          "\n";
   for (size_t index = 0; index < summary.faults.size() && index < 30; ++index) {
     text += "FAULT " + summary.faults[index] + "\n";
   }

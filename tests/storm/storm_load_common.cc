@@ -137,9 +137,8 @@ void touch_pages(const Region& region, uint64_t seed, uint64_t rate, Slot& slot)
     }
     slot.step();
     if (rate == 0) continue;
-    const auto due =
-        start + static_cast<int64_t>(static_cast<double>((page + 1) * kPageSize) * 1e9 /
-                                     static_cast<double>(rate));
+    const auto due = start + static_cast<int64_t>(static_cast<double>((page + 1) * kPageSize) *
+                                                  1e9 / static_cast<double>(rate));
     const int64_t early_ms = (due - now_ns()) / 1'000'000;
     if (early_ms > 0) {
       sleep_ms(early_ms);

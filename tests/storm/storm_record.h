@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-#include <nlohmann/json.hpp>
 
 namespace nlohmann {
 template <typename T>

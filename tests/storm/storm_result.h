@@ -6,10 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <nlohmann/json.hpp>
 
 namespace plimsoll::storm {
 
@@ -27,14 +27,11 @@ struct LoadResult {
 };
 
 inline nlohmann::json to_json_value(const LoadResult& result) {
-  nlohmann::json value = {{"program", result.program},
-                          {"bytes", result.bytes},
-                          {"errors", result.errors},
-                          {"first_error", result.first_error},
-                          {"seconds", result.seconds},
-                          {"waited_seconds", result.waited_seconds},
-                          {"max_gap_ms", result.max_gap_ms},
-                          {"killed_children", result.killed_children}};
+  nlohmann::json value = {
+      {"program", result.program},       {"bytes", result.bytes},
+      {"errors", result.errors},         {"first_error", result.first_error},
+      {"seconds", result.seconds},       {"waited_seconds", result.waited_seconds},
+      {"max_gap_ms", result.max_gap_ms}, {"killed_children", result.killed_children}};
   if (result.shrink_seen) value["shrink_seen"] = *result.shrink_seen;
   if (result.stall_ms) value["stall_ms"] = *result.stall_ms;
   return value;

@@ -15,7 +15,8 @@
 
 namespace plimsoll::storm {
 
-// Median of with minus median of without: the longest that Plimsoll may put off the kill of a container that it gives nothing.
+// Median of with minus median of without: the longest that Plimsoll may put off the kill of a
+// container that it gives nothing.
 inline constexpr double kMaxKillDelayMs = 10.0;
 // A median of few samples is noise of that size; what a hold would cost is still more than this.
 inline constexpr size_t kEnoughKills = 9;
@@ -53,11 +54,13 @@ struct CellSummary {
   std::optional<double> median_stall_ms;
   std::optional<double> baseline_median_stall_ms;
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
-    CellSummary, cell, expect, runs, right, survived, baseline_runs, baseline_killed,
-    unlimited_runs, unlimited_survived, grants, held, expired, program_errors, layers,
-    median_seconds, unlimited_median_seconds, median_time_ratio, worst_gap_ms, timed_kills, median_stall_ms,
-    baseline_median_stall_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(CellSummary, cell, expect, runs, right, survived,
+                                                baseline_runs, baseline_killed, unlimited_runs,
+                                                unlimited_survived, grants, held, expired,
+                                                program_errors, layers, median_seconds,
+                                                unlimited_median_seconds, median_time_ratio,
+                                                worst_gap_ms, timed_kills, median_stall_ms,
+                                                baseline_median_stall_ms)
 
 struct Summary {
   std::string kernel;
@@ -82,10 +85,12 @@ struct Summary {
   std::vector<CellSummary> cells;
   bool ok = false;
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
-    Summary, kernel, runs, survived, program_errors, baseline_runs, baseline_killed, unlimited_runs,
-    unlimited_survived, median_time_ratio, worst_cell_time_ratio, wrong_runs, wrong_right,
-    wrong_grants, wrong_holds, denied_kill_delay_ms, residue, layers, holds, faults, cells, ok)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Summary, kernel, runs, survived, program_errors,
+                                                baseline_runs, baseline_killed, unlimited_runs,
+                                                unlimited_survived, median_time_ratio,
+                                                worst_cell_time_ratio, wrong_runs, wrong_right,
+                                                wrong_grants, wrong_holds, denied_kill_delay_ms,
+                                                residue, layers, holds, faults, cells, ok)
 
 namespace summing {
 

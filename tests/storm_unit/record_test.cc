@@ -15,8 +15,8 @@ TEST(Size, WholeNumbersWithAKnownUnit) {
   EXPECT_EQ(parse_size("4096"), 4096U);
   EXPECT_EQ(parse_size("64Mi"), 64 * kMiB);
   EXPECT_EQ(parse_size("2G"), 2 * kGiB);
-  for (const char* bad : {"", "Mi", "-1", "1.5G", "64MiB", "64 M", "99999999999999999999",
-                          "18014398509481984K"}) {
+  for (const char* bad :
+       {"", "Mi", "-1", "1.5G", "64MiB", "64 M", "99999999999999999999", "18014398509481984K"}) {
     EXPECT_FALSE(parse_size(bad).has_value()) << bad;
   }
 }

@@ -34,12 +34,11 @@ TEST(Median, OfNothingOddAndEven) {
 }
 
 TEST(Summary, TimeIsComparedWithTheSameCellOnly) {
-  const Summary summary = summarize({run_of("a", "survive", "unlimited", 1.0),
-                                     run_of("a", "survive", "plimsoll", 1.1),
-                                     run_of("b", "survive", "unlimited", 10.0),
-                                     run_of("b", "survive", "plimsoll", 12.0),
-                                     run_of("c", "survive", "plimsoll", 99.0)},
-                                    "6.1", true);
+  const Summary summary = summarize(
+      {run_of("a", "survive", "unlimited", 1.0), run_of("a", "survive", "plimsoll", 1.1),
+       run_of("b", "survive", "unlimited", 10.0), run_of("b", "survive", "plimsoll", 12.0),
+       run_of("c", "survive", "plimsoll", 99.0)},
+      "6.1", true);
   ASSERT_TRUE(summary.median_time_ratio.has_value());
   EXPECT_NEAR(*summary.median_time_ratio, 1.15, 1e-9);
   EXPECT_NEAR(*summary.worst_cell_time_ratio, 1.2, 1e-9);
@@ -52,10 +51,9 @@ TEST(Summary, AKilledRunIsARunThatDidNotSurviveAndGivesNoTime) {
   RunRecord killed = run_of("a", "survive", "plimsoll", 50.0);
   killed.killed = true;
   killed.faults = {"did not survive"};
-  const Summary summary =
-      summarize({run_of("a", "survive", "unlimited", 1.0), run_of("a", "survive", "plimsoll", 1.0),
-                 killed},
-                "6.1", true);
+  const Summary summary = summarize(
+      {run_of("a", "survive", "unlimited", 1.0), run_of("a", "survive", "plimsoll", 1.0), killed},
+      "6.1", true);
   EXPECT_EQ(summary.runs, 2U);
   EXPECT_EQ(summary.survived, 1U);
   EXPECT_EQ(summary.median_time_ratio, 1.0);
