@@ -472,7 +472,7 @@ TEST(Programs, CgroupThatVanishedCannotBeTracked) {
 TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
   auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
   std::vector<MemoryEvent> events;
-  for (int run = 0; run < 30; ++run) {
+  for (int run = 0; run < 20; ++run) {
     OwnGroup old("old-" + std::to_string(run), mebibytes(64));
     value(programs.track(0, 1, old.group().fd().get(), {}));
     ASSERT_TRUE(old.remove());
