@@ -43,7 +43,9 @@ struct Reclaimed {
   Bytes asked;
   bool complete = false;  // false: the kernel found less than was asked for
   Bytes before;           // memory.current
-  Bytes after;            // other tasks charge meanwhile: it may be above `before`
+  // Other tasks charge meanwhile, and kernel memory is freed a grace period later: it may be above
+  // `before`, and fall on.
+  Bytes after;
 };
 
 struct RemoveBounds {

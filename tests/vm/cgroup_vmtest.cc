@@ -326,15 +326,17 @@ TEST_F(KernelTree, ReclaimTakesAsMuchAsWasAskedWhereItCan) {
   EXPECT_LE(reclaimed->after.value, reclaimed->before.value - 15 * kMiB);
 }
 
-// The kernel frees caches of its own too, but does not count them as reclaimed.
-TEST_F(KernelTree, ReclaimShrinksKernelMemoryUncounted) {
+// The kernel frees caches of its own too, but after a grace period: the call may return before, and
+// does not promise to have counted them.
+TEST_F(KernelTree, ReclaimShrinksKernelMemoryInTheEnd) {
   const Group group = add("a");
   EXPECT_EQ(Child(group, [] { return fill_name_cache(40000); }).wait(), 0);
   ASSERT_GT(value(group.read_memory_stat()).slab_reclaimable.value, 8 * kMiB);
   const auto reclaimed = Writer().reclaim(group, Bytes{4 * kMiB});
   ASSERT_TRUE(reclaimed) << reclaimed.error().message;
-  EXPECT_FALSE(reclaimed->complete);
-  EXPECT_LT(reclaimed->after.value, reclaimed->before.value - 2 * kMiB);
+  EXPECT_TRUE(eventually("usage is 2 MiB lower", [&] {
+    return value(group.read_memory_current()).value < reclaimed->before.value - 2 * kMiB;
+  }));
 }
 
 TEST_F(KernelTree, ReclaimSaysWhenItFallsShort) {
