@@ -17,7 +17,7 @@
 namespace plimsoll::agent {
 
 struct ExitStatus {
-  int code = 0;               // 0 to 255; 128 + signal when a signal ended it
+  int code = 0;  // 0 to 255; 128 + signal when a signal ended it
   std::optional<int> signal;
 
   bool operator==(const ExitStatus&) const = default;

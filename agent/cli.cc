@@ -93,7 +93,8 @@ CommandLine parse_command_line(int count, char** words) {
   CLI::App* run = app.add_subcommand("run", "Run one command with an elastic memory limit");
   add_run(run, run_options, run_words);
   DoctorOptions doctor_options;
-  CLI::App* doctor = app.add_subcommand("doctor", "Say what this machine can do and what is missing");
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "Say what this machine can do and what is missing");
   doctor->add_flag("--json", doctor_options.json, "As one JSON object");
   doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
   try {

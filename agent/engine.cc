@@ -26,12 +26,12 @@ struct Engine::Tracked {
   std::optional<FallbackSignals> signals;  // tiers B and C
   cgroup::UsageFile usage_file;
 
-  std::optional<Armed> armed;      // as last sent
-  std::uint32_t grants = 0;        // since the last tick
-  std::uint64_t reclaims = 0;      // as of the last tick
+  std::optional<Armed> armed;  // as last sent
+  std::uint32_t grants = 0;    // since the last tick
+  std::uint64_t reclaims = 0;  // as of the last tick
   std::uint64_t oom_kills = 0;
   bool gone = false;
-  bool leaving = false;            // untracked; waits for the reaction thread to let go
+  bool leaving = false;  // untracked; waits for the reaction thread to let go
 
   // The files that are read only when something happens; totals and when they were read.
   std::optional<MonotonicTime> files_at;
@@ -113,9 +113,9 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
     tracked->oom_kills = events->oom_kill;
   }
   if (programs_) {
-    const auto id = programs_->track(slot, tracked->epoch, tracked->group.fd().get(),
-                                     {.watermark = config_.policy.memory.watermark,
-                                      .horizon = config_.policy.memory.horizon});
+    const auto id = programs_->track(
+        slot, tracked->epoch, tracked->group.fd().get(),
+        {.watermark = config_.policy.memory.watermark, .horizon = config_.policy.memory.horizon});
     if (!id) return tl::unexpected(id.error());
   }
   if (tier_ != bpf::Tier::kA) {
@@ -123,16 +123,15 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
     if (!signals) return tl::unexpected(signals.error());
     tracked->signals.emplace(std::move(*signals));
   }
-  const bool sent = reaction_->send({.kind = Command::Kind::kTrack,
-                                     .slot = slot,
-                                     .epoch = tracked->epoch,
-                                     .limit_file = &tracked->limit_file,
-                                     .signals = tracked->signals ? &*tracked->signals : nullptr,
-                                     .parent = spec.parent,
-                                     .armed = {.floor = spec.floor,
-                                               .ceiling = spec.ceiling,
-                                               .denial = Reason::kNotArmed},
-                                     .limit = {limit->bytes}});
+  const bool sent = reaction_->send(
+      {.kind = Command::Kind::kTrack,
+       .slot = slot,
+       .epoch = tracked->epoch,
+       .limit_file = &tracked->limit_file,
+       .signals = tracked->signals ? &*tracked->signals : nullptr,
+       .parent = spec.parent,
+       .armed = {.floor = spec.floor, .ceiling = spec.ceiling, .denial = Reason::kNotArmed},
+       .limit = {limit->bytes}});
   if (!sent) {
     if (programs_) programs_->untrack(slot);
     return fail(Code::kUnavailable, "the reaction thread's queue is full");
@@ -144,8 +143,8 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
 void Engine::untrack(Slot slot) {
   Tracked* tracked = slot < tracked_.size() ? tracked_[slot].get() : nullptr;
   if (tracked == nullptr || tracked->leaving) return;
-  tracked->leaving = reaction_->send(
-      {.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked->epoch});
+  tracked->leaving =
+      reaction_->send({.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked->epoch});
 }
 
 // The reaction thread has let go of the slot: its files may be closed.
@@ -210,8 +209,8 @@ std::optional<ContainerSnapshot> Engine::observe_one(Slot slot, Tracked& tracked
   return seen;
 }
 
-// memory.stat, memory.pressure and memory.events cost the kernel a flush of all per-CPU counters, so
-// they are read only for a cgroup that has grown or is at its limit.
+// memory.stat, memory.pressure and memory.events cost the kernel a flush of all per-CPU counters,
+// so they are read only for a cgroup that has grown or is at its limit.
 void Engine::observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicTime now) {
   const auto stat = tracked.group.read_memory_stat();
   const auto pressure = tracked.group.read_memory_pressure();
@@ -225,8 +224,8 @@ void Engine::observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicT
   if (!stat) return;
   const std::uint64_t refaults =
       stat->workingset_refault_anon.value_or(0) + stat->workingset_refault_file.value_or(0);
-  const std::uint64_t activations = stat->workingset_activate_anon.value_or(0) +
-                                    stat->workingset_activate_file.value_or(0);
+  const std::uint64_t activations =
+      stat->workingset_activate_anon.value_or(0) + stat->workingset_activate_file.value_or(0);
   const Nanoseconds stalled = pressure ? pressure->some.total : Nanoseconds{};
   if (tracked.files_at && now > *tracked.files_at) {
     const double elapsed = std::chrono::duration<double>(now - *tracked.files_at).count();
@@ -275,9 +274,8 @@ std::vector<Record> Engine::collect() {
 
 void Engine::apply(const Plan& plan, Bytes granted_before, MonotonicTime now,
                    std::vector<Record>& records) {
-  reaction_->send({.kind = Command::Kind::kBudget,
-                   .budget = plan.budget,
-                   .granted_before = granted_before});
+  reaction_->send(
+      {.kind = Command::Kind::kBudget, .budget = plan.budget, .granted_before = granted_before});
   // What events may do comes before what may block.
   for (const Arming& arming : plan.arming) {
     Tracked& tracked = *tracked_[arming.slot];
@@ -338,9 +336,9 @@ void Engine::probe(const Action& action, MonotonicTime now, std::vector<Record>&
   records.push_back(std::move(record));
 }
 
-// Lowering races with a raise of the reaction thread: a raise that came in between is written again,
-// and what the kernel does in between (an OOM call inside the write) is held and answered like any
-// other.
+// Lowering races with a raise of the reaction thread: a raise that came in between is written
+// again, and what the kernel does in between (an OOM call inside the write) is held and answered
+// like any other.
 void Engine::lower(const Action& action, MonotonicTime now, std::vector<Record>& records) {
   Tracked& tracked = *tracked_[action.slot];
   const std::uint64_t raises = reaction_->raises(action.slot);
@@ -348,9 +346,7 @@ void Engine::lower(const Action& action, MonotonicTime now, std::vector<Record>&
   if (!before || before->bytes != action.from.value) return;  // it grew since the decision
   const auto change = writer_.set_memory_max(tracked.group, limit_of(action.to));
   if (reaction_->raises(action.slot) != raises) {
-    reaction_->send({.kind = Command::Kind::kRewrite,
-                     .slot = action.slot,
-                     .epoch = tracked.epoch});
+    reaction_->send({.kind = Command::Kind::kRewrite, .slot = action.slot, .epoch = tracked.epoch});
     return;
   }
   Record record{.kind = Record::Kind::kShrink,

@@ -75,7 +75,8 @@ class Engine {
   int report_fd() const { return reaction_->report_fd(); }
 
   bpf::Tier tier() const { return tier_; }
-  // What kept it from a better tier, one line each; empty in tier A or when the tier was configured.
+  // What kept it from a better tier, one line each; empty in tier A or when the tier was
+  // configured.
   const std::string& tier_refusals() const { return tier_refusals_; }
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;

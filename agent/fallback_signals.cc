@@ -16,9 +16,7 @@ namespace {
 
 // memory.high slows down by the square of the overage; an eighth of a small limit is enough to
 // answer in, and 64 MiB of a large one.
-Bytes brake_of(Bytes limit) {
-  return limit - std::min(Bytes{limit.value / 8}, Bytes{64 * kMiB});
-}
+Bytes brake_of(Bytes limit) { return limit - std::min(Bytes{limit.value / 8}, Bytes{64 * kMiB}); }
 
 // The kernel's smallest window, and a stall that a burst at its limit reaches in it.
 constexpr Nanoseconds kStall = std::chrono::milliseconds(20);
@@ -67,8 +65,7 @@ FallbackSignals::~FallbackSignals() {
 }
 
 std::array<std::pair<int, std::uint32_t>, 2> FallbackSignals::descriptors() const {
-  return {{{events_.get(), EPOLLPRI},
-           {psi_ ? psi_->fd().get() : -1, cgroup::PsiTrigger::kEvents}}};
+  return {{{events_.get(), EPOLLPRI}, {psi_ ? psi_->fd().get() : -1, cgroup::PsiTrigger::kEvents}}};
 }
 
 std::optional<FallbackSignals::Sign> FallbackSignals::read(MonotonicTime now,
@@ -87,7 +84,9 @@ std::optional<FallbackSignals::Sign> FallbackSignals::read(MonotonicTime now,
   Sign sign{.facts = {.limit = limit,
                       .usage = *usage,
                       .reclaimable = stat->inactive_file + stat->active_file},
-            .layer = at_oom ? Layer::kAtTheDoor : at_max ? Layer::kAtTheLimit : Layer::kPredicted};
+            .layer = at_oom   ? Layer::kAtTheDoor
+                     : at_max ? Layer::kAtTheLimit
+                              : Layer::kPredicted};
   const Bytes needed = unreclaimable(sign.facts);
   const double seconds = std::chrono::duration<double>(now - last_at_).count();
   if (needed > last_needed_ && seconds > 0) {

@@ -87,8 +87,8 @@ struct Reaction::Entry {
   std::optional<Slot> parent;
   std::uint32_t parent_epoch = 0;
   Armed armed;
-  Bytes limit;               // as last written or observed; UINT64_MAX: none
-  MonotonicTime limit_at;    // when that was
+  Bytes limit;             // as last written or observed; UINT64_MAX: none
+  MonotonicTime limit_at;  // when that was
 };
 
 Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
@@ -336,8 +336,8 @@ int Reaction::raise(Entry& entry, Bytes to) noexcept {
   const int error = entry.limit_file->write(to.value);
   if (error != 0) return error;
   granted_.fetch_add(increase.value, std::memory_order_release);
-  raises_[static_cast<std::size_t>(&entry - entries_.data())].fetch_add(
-      1, std::memory_order_release);
+  raises_[static_cast<std::size_t>(&entry - entries_.data())].fetch_add(1,
+                                                                        std::memory_order_release);
   entry.limit = to;
   entry.limit_at = now();
   if (entry.signals != nullptr) entry.signals->limit_changed(to);

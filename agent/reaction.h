@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "agent/memory_policy.h"
 #include "agent/fallback_signals.h"
+#include "agent/memory_policy.h"
 #include "agent/snapshot.h"
 #include "agent/spsc_queue.h"
 #include "base/fd.h"
@@ -62,11 +62,11 @@ struct Report {
   std::uint32_t epoch = 0;
   Layer layer = Layer::kPredicted;
   Reason reason = Reason::kEnoughHeadroom;
-  MemoryFacts facts;          // as the event had them
-  Bytes to;                   // kGrant: the new limit
-  int error = 0;              // kFailure: errno of the write
-  MonotonicTime event_time;   // when the kernel saw the need
-  MonotonicTime written_time; // when the write had returned
+  MemoryFacts facts;           // as the event had them
+  Bytes to;                    // kGrant: the new limit
+  int error = 0;               // kFailure: errno of the write
+  MonotonicTime event_time;    // when the kernel saw the need
+  MonotonicTime written_time;  // when the write had returned
 };
 
 // Whether the thread got what makes its time predictable; `warning` says what is missing and how to

@@ -159,9 +159,9 @@ Result<void> Session::prepare() {
   }
   auto group = place_->root.open_group(cgroup_->group().path());
   if (!group) return tl::unexpected(group.error());
-  const auto slot = engine_->track(std::move(*group), {.floor = {report_.start_limit.bytes},
-                                                       .ceiling = report_.ceiling,
-                                                       .parent = parent_slot});
+  const auto slot = engine_->track(
+      std::move(*group),
+      {.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling, .parent = parent_slot});
   if (!slot) return tl::unexpected(slot.error());
   slot_ = *slot;
   tick();
@@ -231,7 +231,8 @@ void Session::finish() {
   report_.counters = engine_->counters();
   report_.lost = engine_->lost();
   engine_.reset();
-  if (auto removed = cgroup_->remove(); !removed) report_.failures.push_back(removed.error().message);
+  if (auto removed = cgroup_->remove(); !removed)
+    report_.failures.push_back(removed.error().message);
 
   if (options_.json) {
     std::cerr << to_json(report_) << '\n';
@@ -239,7 +240,8 @@ void Session::finish() {
     std::cerr << to_text(report_);
   }
   if (options_.report_file.empty()) return;
-  const Fd file(::open(options_.report_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const Fd file(
+      ::open(options_.report_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   const auto written = write_all(file, to_json(report_) + "\n", options_.report_file);
   if (!file || !written) {
     std::cerr << "plimsoll: cannot write the report to " << options_.report_file << '\n';
@@ -270,8 +272,8 @@ int run_main(const RunOptions& options) {
     if (!error.message.starts_with("run ")) return kRunFailed;
     return error.code == Code::kGone ? kRunNotFound : kRunNotExecutable;
   };
-  const auto ceiling = options.memory_ceiling ? Result<Bytes>(*options.memory_ceiling)
-                                              : default_ceiling(options);
+  const auto ceiling =
+      options.memory_ceiling ? Result<Bytes>(*options.memory_ceiling) : default_ceiling(options);
   if (!ceiling) return failed(ceiling.error());
   if (options.dry_run) {
     const auto text = foresee(options, *ceiling);

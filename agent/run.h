@@ -13,10 +13,10 @@
 namespace plimsoll::agent {
 
 struct RunOptions {
-  Limit memory{256 * kMiB};              // where the limit starts, and its floor
-  std::optional<Bytes> memory_ceiling;   // default: what the node has, less its reserve
-  std::string parent;                    // cgroup to work in; empty: agent/scope.h finds it
-  std::optional<Bytes> parent_ceiling;   // raise the parent's own limit too, up to this
+  Limit memory{256 * kMiB};             // where the limit starts, and its floor
+  std::optional<Bytes> memory_ceiling;  // default: what the node has, less its reserve
+  std::string parent;                   // cgroup to work in; empty: agent/scope.h finds it
+  std::optional<Bytes> parent_ceiling;  // raise the parent's own limit too, up to this
   std::string name;
   std::string report_file;
   bool dry_run = false;
@@ -24,7 +24,7 @@ struct RunOptions {
   bool quiet = false;
   Config config;
   std::vector<std::string> command;
-  std::vector<std::string> arguments;    // all of ours, should systemd-run start us again
+  std::vector<std::string> arguments;  // all of ours, should systemd-run start us again
 };
 
 // The exit statuses of ours, as env(1) and timeout(1) have them; else the command's.

@@ -87,8 +87,7 @@ Result<RunCgroup> RunCgroup::make(const cgroup::Root& root, const cgroup::Group&
   remove_stale_run_cgroups(root, parent, writer);
   const pid_t pid = ::getpid();
   const auto start_time = start_time_of(static_cast<std::uint64_t>(pid));
-  auto group =
-      writer.create_group(parent, run_cgroup_name(pid, start_time.value_or(0), name));
+  auto group = writer.create_group(parent, run_cgroup_name(pid, start_time.value_or(0), name));
   if (!group) return tl::unexpected(group.error());
   return RunCgroup(std::move(*group));
 }

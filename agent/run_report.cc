@@ -91,7 +91,8 @@ std::string to_json(const RunReport& report) {
                       {"reaction_us", seconds(grant.reaction) * 1e6}});
   }
   nlohmann::json denials = nlohmann::json::object();
-  for (const auto& [reason, count] : report.denials) denials[std::string(to_string(reason))] = count;
+  for (const auto& [reason, count] : report.denials)
+    denials[std::string(to_string(reason))] = count;
   const bpf::Counters counters = report.counters.value_or(bpf::Counters{});
   nlohmann::json object{
       {"command", report.command},
@@ -130,17 +131,18 @@ std::string to_text(const RunReport& report) {
   std::ostringstream text;
   text << "plimsoll: " << report.command.front();
   if (report.exit.signal) {
-    text << " was ended by signal " << *report.exit.signal << " (" << ::strsignal(*report.exit.signal)
-         << ")";
+    text << " was ended by signal " << *report.exit.signal << " ("
+         << ::strsignal(*report.exit.signal) << ")";
   } else {
     text << " ended with status " << report.exit.code;
   }
-  text << " after " << plimsoll::to_string(report.ended - report.started) << "; " << verdict(report) << '\n';
+  text << " after " << plimsoll::to_string(report.ended - report.started) << "; " << verdict(report)
+       << '\n';
   Limit highest = report.start_limit;
   for (const Record& grant : report.grants) highest = std::max(highest, limit_of(grant.to));
   text << "  limit    " << to_string(report.start_limit) << ", at most " << to_string(highest)
-       << ", " << to_string(report.final_limit) << " at the end; peak use " << to_string(report.peak)
-       << "; ceiling " << to_string(report.ceiling) << '\n';
+       << ", " << to_string(report.final_limit) << " at the end; peak use "
+       << to_string(report.peak) << "; ceiling " << to_string(report.ceiling) << '\n';
   text << "  grants   " << grants_line(report) << '\n';
   if (report.shrinks > 0) text << "  shrinks  " << report.shrinks << '\n';
   for (const auto& [reason, count] : report.denials) {
@@ -149,7 +151,8 @@ std::string to_text(const RunReport& report) {
   if (report.counters && report.counters->held > 0) {
     const bpf::Counters& counters = *report.counters;
     text << "  holds    " << counters.held << ": " << counters.saved << " saved, "
-         << counters.expired << " expired; " << plimsoll::to_string(counters.held_for) << " in all\n";
+         << counters.expired << " expired; " << plimsoll::to_string(counters.held_for)
+         << " in all\n";
   }
   if (report.lost > 0) text << "  lost     " << report.lost << " events\n";
   for (const std::string& failure : report.failures) text << "  failed   " << failure << '\n';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // BareReader: the least that any program must do between a kernel event and a written limit, as the
-// floor that the agent's reaction is compared with. A real-time thread of the same priority waits in
-// epoll_wait, consumes the ring buffer and makes one pwrite of text that was ready before.
+// floor that the agent's reaction is compared with. A real-time thread of the same priority waits
+// in epoll_wait, consumes the ring buffer and makes one pwrite of text that was ready before.
 #pragma once
 
 #include <sys/types.h>

@@ -19,20 +19,20 @@ Snapshot node_of(std::int64_t count, int second) {
                     .node = {.total = Bytes{256 * kGiB}, .available = Bytes{100 * kGiB}}};
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint64_t limit = (i % 4 == 0 ? 512 : 256) * kMiB;
-    const std::uint64_t moving = i % 10 == 0 ? static_cast<std::uint64_t>(second % 7) * 8 * kMiB : 0;
-    snapshot.containers.push_back(
-        {.slot = static_cast<agent::Slot>(i),
-         .id = CgroupId{static_cast<std::uint64_t>(i) + 100},
-         .floor = {256 * kMiB},
-         .ceiling = {1 * kGiB},
-         .facts = {.limit = {limit},
-                   .usage = {100 * kMiB + moving},
-                   .reclaimable = {20 * kMiB},
-                   .rate_per_second = {moving / 8}},
-         .peak = Bytes{90 * kMiB + moving},
-         .refaults = 0,
-         .activations = 0,
-         .stall_ratio = 0.0});
+    const std::uint64_t moving =
+        i % 10 == 0 ? static_cast<std::uint64_t>(second % 7) * 8 * kMiB : 0;
+    snapshot.containers.push_back({.slot = static_cast<agent::Slot>(i),
+                                   .id = CgroupId{static_cast<std::uint64_t>(i) + 100},
+                                   .floor = {256 * kMiB},
+                                   .ceiling = {1 * kGiB},
+                                   .facts = {.limit = {limit},
+                                             .usage = {100 * kMiB + moving},
+                                             .reclaimable = {20 * kMiB},
+                                             .rate_per_second = {moving / 8}},
+                                   .peak = Bytes{90 * kMiB + moving},
+                                   .refaults = 0,
+                                   .activations = 0,
+                                   .stall_ratio = 0.0});
   }
   return snapshot;
 }
@@ -67,8 +67,8 @@ void grow_on_event(benchmark::State& state) {
                            .rate_per_second = {200 * kMiB}};
   for (auto _ : state) {
     benchmark::DoNotOptimize(facts);
-    benchmark::DoNotOptimize(agent::grow_on_event(policy, armed, facts, agent::Layer::kPredicted,
-                                                  Bytes{8 * kGiB}));
+    benchmark::DoNotOptimize(
+        agent::grow_on_event(policy, armed, facts, agent::Layer::kPredicted, Bytes{8 * kGiB}));
   }
 }
 BENCHMARK(grow_on_event);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What this process holds: its resident memory by kind, the kernel's memory behind its BPF maps, and
-// the CPU time it used.
+// What this process holds: its resident memory by kind, the kernel's memory behind its BPF maps,
+// and the CPU time it used.
 #pragma once
 
 #include "base/result.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Worker: a process that sits in one cgroup and runs a loop on demand, timing it itself: page faults
-// (touch memory, give it back) or fork and exec. Small and single-threaded, so that the loop is what
-// is measured. Killed when it goes.
+// Worker: a process that sits in one cgroup and runs a loop on demand, timing it itself: page
+// faults (touch memory, give it back) or fork and exec. Small and single-threaded, so that the loop
+// is what is measured. Killed when it goes.
 #pragma once
 
 #include <sys/types.h>

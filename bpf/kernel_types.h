@@ -18,20 +18,20 @@ typedef __u8 u8;
 typedef _Bool bool;
 #define true 1
 #define false 0
-#define NULL ((void *)0)
+#define NULL ((void*)0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
-	long counter;
+  long counter;
 } atomic_long_t;
 
 struct list_head {
-	struct list_head *next, *prev;
+  struct list_head *next, *prev;
 };
 
 struct kernfs_node {
-	u64 id;
+  u64 id;
 };
 
 struct cgroup_subsys_state;
@@ -40,51 +40,52 @@ struct cgroup_subsys_state;
 enum cgroup_subsys_id { memory_cgrp_id };
 
 struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_subsys_state *subsys[1];
+  struct kernfs_node* kn;
+  struct cgroup_subsys_state* subsys[1];
 };
 
 struct css_set {
-	struct cgroup_subsys_state *subsys[1];
+  struct cgroup_subsys_state* subsys[1];
 };
 
 struct task_struct {
-	struct css_set *cgroups;
+  struct css_set* cgroups;
 };
 
 struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-	struct list_head sibling;
-	struct list_head children;
+  struct cgroup* cgroup;
+  struct cgroup_subsys_state* parent;
+  struct list_head sibling;
+  struct list_head children;
 };
 
 /* In pages. */
 struct page_counter {
-	atomic_long_t usage;
-	unsigned long max;
-	struct page_counter *parent;
+  atomic_long_t usage;
+  unsigned long max;
+  struct page_counter* parent;
 };
 
 /* Pages on the LRU lists of one cgroup (not those below it) and node: [zone][enum lru_list]. */
 struct mem_cgroup_per_node {
-	unsigned long lru_zone_size[25];
+  unsigned long lru_zone_size[25];
 };
 
 struct mem_cgroup {
-	struct cgroup_subsys_state css;
-	struct page_counter memory;
-	struct mem_cgroup_per_node *nodeinfo[1];
+  struct cgroup_subsys_state css;
+  struct page_counter memory;
+  struct mem_cgroup_per_node* nodeinfo[1];
 };
 
 struct bpf_iter__cgroup {
-	void *meta;
-	struct cgroup *cgroup;
+  void* meta;
+  struct cgroup* cgroup;
 };
 
 #pragma clang attribute pop
 
-/* enum lru_list: two anonymous lists, two file lists, the unevictable one; unchanged since 2.6.28. */
+/* enum lru_list: two anonymous lists, two file lists, the unevictable one; unchanged since 2.6.28.
+ */
 #define NR_LRU_LISTS 5
 #define LRU_INACTIVE_FILE 2
 #define LRU_ACTIVE_FILE 3

@@ -9,443 +9,389 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct sight {
-	u64 now;
-	u64 usage_pages;
-	u64 max_pages;
-	u64 file_pages;
+  u64 now;
+  u64 usage_pages;
+  u64 max_pages;
+  u64 file_pages;
 };
 
-static __always_inline u64 needed_of(const struct sight *sight)
-{
-	return sight->usage_pages > sight->file_pages ? sight->usage_pages - sight->file_pages : 0;
+static __always_inline u64 needed_of(const struct sight* sight) {
+  return sight->usage_pages > sight->file_pages ? sight->usage_pages - sight->file_pages : 0;
 }
 
 /* False where nobody will be told: the buffer is full. */
-static __always_inline bool send(struct pl_slot *slot, u32 index, u32 kind,
-				 const struct sight *sight)
-{
-	struct pl_memory_event *event;
-	u64 pending = slot->pending_ns;
+static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
+                                 const struct sight* sight) {
+  struct pl_memory_event* event;
+  u64 pending = slot->pending_ns;
 
-	if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind)
-		return true;
-	event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
-	if (!event) {
-		count(events_urgent_dropped);
-		return false;
-	}
-	slot->pending_kind = kind;
-	slot->pending_ns = sight->now;
-	event->time_ns = sight->now;
-	event->cgroup_id = slot->cgroup_id;
-	event->usage_bytes = sight->usage_pages << 12;
-	event->limit_bytes = sight->max_pages << 12;
-	event->reclaimable_bytes = sight->file_pages << 12;
-	event->rate_bytes_per_s = slot->rate_bytes_per_s;
-	event->slot = index;
-	event->epoch = slot->epoch;
-	event->kind = kind;
-	event->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
-	count(events_urgent);
-	return true;
+  if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return true;
+  event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
+  if (!event) {
+    count(events_urgent_dropped);
+    return false;
+  }
+  slot->pending_kind = kind;
+  slot->pending_ns = sight->now;
+  event->time_ns = sight->now;
+  event->cgroup_id = slot->cgroup_id;
+  event->usage_bytes = sight->usage_pages << 12;
+  event->limit_bytes = sight->max_pages << 12;
+  event->reclaimable_bytes = sight->file_pages << 12;
+  event->rate_bytes_per_s = slot->rate_bytes_per_s;
+  event->slot = index;
+  event->epoch = slot->epoch;
+  event->kind = kind;
+  event->pid = bpf_get_current_pid_tgid() >> 32;
+  bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+  count(events_urgent);
+  return true;
 }
 
 /* Brings the growth rate up to date. The rate of a fall is 0, and a rise counts at once for three
  * quarters, since a burst is what this is for. */
-static __always_inline void measure(struct pl_slot *slot, const struct sight *sight)
-{
-	u64 needed = needed_of(sight), elapsed = sight->now - slot->last_ns, rate = 0;
+static __always_inline void measure(struct pl_slot* slot, const struct sight* sight) {
+  u64 needed = needed_of(sight), elapsed = sight->now - slot->last_ns, rate = 0;
 
-	if (elapsed < RATE_MIN_NS)
-		return;
-	if (needed > slot->last_needed_pages)
-		rate = ((needed - slot->last_needed_pages) << 12) * 1000000 / (elapsed / 1000);
-	slot->rate_bytes_per_s = (slot->rate_bytes_per_s + 3 * rate) / 4;
-	slot->last_needed_pages = needed;
-	slot->last_ns = sight->now;
-	if (needed > slot->peak_needed_pages)
-		slot->peak_needed_pages = needed;
+  if (elapsed < RATE_MIN_NS) return;
+  if (needed > slot->last_needed_pages)
+    rate = ((needed - slot->last_needed_pages) << 12) * 1000000 / (elapsed / 1000);
+  slot->rate_bytes_per_s = (slot->rate_bytes_per_s + 3 * rate) / 4;
+  slot->last_needed_pages = needed;
+  slot->last_ns = sight->now;
+  if (needed > slot->peak_needed_pages) slot->peak_needed_pages = needed;
 }
 
 /* Would it be at its limit within the horizon, or is most of the limit needed? */
-static __always_inline bool is_near_limit(const struct pl_slot *slot, const struct sight *sight)
-{
-	u64 needed = needed_of(sight), headroom, rate = slot->rate_bytes_per_s;
+static __always_inline bool is_near_limit(const struct pl_slot* slot, const struct sight* sight) {
+  u64 needed = needed_of(sight), headroom, rate = slot->rate_bytes_per_s;
 
-	if (!rate)
-		return false;
-	if (needed >= sight->max_pages)
-		return true;
-	headroom = (sight->max_pages - needed) << 12;
-	if (needed * 1024 >= sight->max_pages * slot->watermark_per_1024)
-		return true;
-	/* headroom / rate < horizon, in milliseconds so that 64 bits suffice to 16 PiB */
-	return headroom * 1000 < rate * (slot->horizon_ns / 1000000);
+  if (!rate) return false;
+  if (needed >= sight->max_pages) return true;
+  headroom = (sight->max_pages - needed) << 12;
+  if (needed * 1024 >= sight->max_pages * slot->watermark_per_1024) return true;
+  /* headroom / rate < horizon, in milliseconds so that 64 bits suffice to 16 PiB */
+  return headroom * 1000 < rate * (slot->horizon_ns / 1000000);
 }
 
-static __always_inline u64 mark_after(const struct sight *sight)
-{
-	u64 step = sight->max_pages > sight->usage_pages
-			   ? (sight->max_pages - sight->usage_pages) / 8 : 0;
+static __always_inline u64 mark_after(const struct sight* sight) {
+  u64 step =
+      sight->max_pages > sight->usage_pages ? (sight->max_pages - sight->usage_pages) / 8 : 0;
 
-	if (step < MARK_MIN_PAGES)
-		step = MARK_MIN_PAGES;
-	if (step > MARK_MAX_PAGES)
-		step = MARK_MAX_PAGES;
-	return sight->usage_pages + step;
+  if (step < MARK_MIN_PAGES) step = MARK_MIN_PAGES;
+  if (step > MARK_MAX_PAGES) step = MARK_MAX_PAGES;
+  return sight->usage_pages + step;
 }
 
 /* A tracked counter has risen over its mark. One task looks, the others go on. */
-static __noinline int look(u64 counter, u32 index, u64 usage)
-{
-	struct pl_slot *slot = &slots[index & (PL_MAX_SLOTS - 1)];
-	struct sight sight = { .usage_pages = usage, .max_pages = max_of(counter) };
-	u64 mark = slot->mark_pages;
+static __noinline int look(u64 counter, u32 index, u64 usage) {
+  struct pl_slot* slot = &slots[index & (PL_MAX_SLOTS - 1)];
+  struct sight sight = {.usage_pages = usage, .max_pages = max_of(counter)};
+  u64 mark = slot->mark_pages;
 
-	if (usage < mark ||
-	    __sync_val_compare_and_swap(&slot->mark_pages, mark, mark_after(&sight)) != mark)
-		return 0;
-	sight.now = bpf_ktime_get_ns();
-	sight.file_pages = file_pages(memcg_of(counter));
-	measure(slot, &sight);
-	if (slot->armed && is_near_limit(slot, &sight))
-		send(slot, index, PL_PREDICTED, &sight);
-	return 0;
+  if (usage < mark ||
+      __sync_val_compare_and_swap(&slot->mark_pages, mark, mark_after(&sight)) != mark)
+    return 0;
+  sight.now = bpf_ktime_get_ns();
+  sight.file_pages = file_pages(memcg_of(counter));
+  measure(slot, &sight);
+  if (slot->armed && is_near_limit(slot, &sight)) send(slot, index, PL_PREDICTED, &sight);
+  return 0;
 }
 
 /* The difference of two pointers is a number to the verifier, while a pointer is not: with one
  * address known as a number, every other follows. Assembly, since the compiler may not turn it
  * into pointer arithmetic. */
-static __always_inline u64 address_of(const void *pointer, const void *known, u64 known_address)
-{
-	u64 difference = (u64)pointer;
+static __always_inline u64 address_of(const void* pointer, const void* known, u64 known_address) {
+  u64 difference = (u64)pointer;
 
-	asm volatile("%0 -= %1" : "+r"(difference) : "r"(known));
-	return known_address + difference;
+  asm volatile("%0 -= %1" : "+r"(difference) : "r"(known));
+  return known_address + difference;
 }
 
 /* Once per charge batch (64 pages), and for every page counter of the kernel: this is the hot path.
  * The charge goes to all ancestors inside the hooked function, so they are walked here. */
 SEC("fentry/page_counter_try_charge")
-int on_charge(u64 *ctx)
-{
-	struct page_counter *counter = (void *)ctx[0];
-	u64 address, pages = ctx[1];
-	u32 level;
+int on_charge(u64* ctx) {
+  struct page_counter* counter = (void*)ctx[0];
+  u64 address, pages = ctx[1];
+  u32 level;
 
-	if (!control.slots || bpf_get_func_arg(ctx, 0, &address))
-		return 0;
-	for (level = 0; level < PL_MAX_DEPTH; level++) {
-		struct page_counter *parent;
-		struct pl_slot *slot;
-		u32 index = 0;
+  if (!control.slots || bpf_get_func_arg(ctx, 0, &address)) return 0;
+  for (level = 0; level < PL_MAX_DEPTH; level++) {
+    struct page_counter* parent;
+    struct pl_slot* slot;
+    u32 index = 0;
 
-		slot = slot_of(address, &index);
-		if (slot) {
-			u64 usage = counter->usage.counter + pages;
+    slot = slot_of(address, &index);
+    if (slot) {
+      u64 usage = counter->usage.counter + pages;
 
-			if (usage >= slot->mark_pages)
-				look(address, index, usage);
-		}
-		parent = counter->parent;
-		if (!parent)
-			break;
-		address = address_of(parent, counter, address);
-		counter = parent;
-	}
-	return 0;
+      if (usage >= slot->mark_pages) look(address, index, usage);
+    }
+    parent = counter->parent;
+    if (!parent) break;
+    address = address_of(parent, counter, address);
+    counter = parent;
+  }
+  return 0;
 }
 
 struct hold {
-	u64 counter;
-	u64 deadline_ns;
-	u64 margin_pages; /* enough, to go on */
-	u64 first_max;    /* a limit above this is enough, too */
-	u32 raised;
-	u32 unused;
+  u64 counter;
+  u64 deadline_ns;
+  u64 margin_pages; /* enough, to go on */
+  u64 first_max;    /* a limit above this is enough, too */
+  u32 raised;
+  u32 unused;
 };
 
-static int wait_for_raise(u32 i, struct hold *hold)
-{
-	u64 max = max_of(hold->counter), usage = usage_of(hold->counter);
+static int wait_for_raise(u32 i, struct hold* hold) {
+  u64 max = max_of(hold->counter), usage = usage_of(hold->counter);
 
-	if (max > hold->first_max || (max > usage && max - usage >= hold->margin_pages)) {
-		hold->raised = 1;
-		return 1;
-	}
-	return bpf_ktime_get_ns() >= hold->deadline_ns;
+  if (max > hold->first_max || (max > usage && max - usage >= hold->margin_pages)) {
+    hold->raised = 1;
+    return 1;
+  }
+  return bpf_ktime_get_ns() >= hold->deadline_ns;
 }
 
 /* May this task wait, and how long? The time of all tasks of a cgroup together is bounded in each
  * second, and while every CPU but one is held the wait is a slice, after which the kernel has a
  * reschedule point at which the agent can run. */
-static __always_inline u64 hold_time(struct pl_slot *slot, u64 now, u64 longest)
-{
-	u64 left;
+static __always_inline u64 hold_time(struct pl_slot* slot, u64 now, u64 longest) {
+  u64 left;
 
-	if (!slot->armed || !longest)
-		return 0;
-	/* The heartbeat is written by another CPU and may be a little ahead of `now`. */
-	if (now > control.heartbeat_ns && now - control.heartbeat_ns > HEARTBEAT_MAX_AGE_NS) {
-		count(refused_heartbeat);
-		return 0;
-	}
-	if (now - slot->hold_window_ns > SECOND_NS) {
-		slot->hold_window_ns = now;
-		slot->hold_used_ns = 0;
-	}
-	if (slot->hold_used_ns >= control.hold_budget_ns) {
-		count(refused_budget);
-		return 0;
-	}
-	left = control.hold_budget_ns - slot->hold_used_ns;
-	if (longest > left)
-		longest = left;
-	if (control.spinners + 1 >= nr_cpus && longest > control.slice_ns)
-		longest = control.slice_ns;
-	return longest;
+  if (!slot->armed || !longest) return 0;
+  /* The heartbeat is written by another CPU and may be a little ahead of `now`. */
+  if (now > control.heartbeat_ns && now - control.heartbeat_ns > HEARTBEAT_MAX_AGE_NS) {
+    count(refused_heartbeat);
+    return 0;
+  }
+  if (now - slot->hold_window_ns > SECOND_NS) {
+    slot->hold_window_ns = now;
+    slot->hold_used_ns = 0;
+  }
+  if (slot->hold_used_ns >= control.hold_budget_ns) {
+    count(refused_budget);
+    return 0;
+  }
+  left = control.hold_budget_ns - slot->hold_used_ns;
+  if (longest > left) longest = left;
+  if (control.spinners + 1 >= nr_cpus && longest > control.slice_ns) longest = control.slice_ns;
+  return longest;
 }
 
 /* Waits in the kernel until the limit was raised or the time is up. */
-static __always_inline void hold(struct pl_slot *slot, u64 counter, u64 now, u64 longest,
-				 u64 margin_pages)
-{
-	struct hold hold = { .counter = counter, .margin_pages = margin_pages };
-	u64 held_ns, time = hold_time(slot, now, longest);
+static __always_inline void hold(struct pl_slot* slot, u64 counter, u64 now, u64 longest,
+                                 u64 margin_pages) {
+  struct hold hold = {.counter = counter, .margin_pages = margin_pages};
+  u64 held_ns, time = hold_time(slot, now, longest);
 
-	if (!time)
-		return;
-	hold.first_max = max_of(counter);
-	hold.deadline_ns = now + time;
-	count(held);
-	__sync_fetch_and_add(&slot->held, 1);
-	__sync_fetch_and_add(&control.spinners, 1);
-	bpf_loop(1 << 23, wait_for_raise, &hold, 0);
-	__sync_fetch_and_sub(&control.spinners, 1);
-	held_ns = bpf_ktime_get_ns() - now;
-	__sync_fetch_and_add(&slot->hold_used_ns, held_ns);
-	__sync_fetch_and_add(&counters.held_ns, held_ns);
-	if (hold.raised) {
-		count(saved);
-		__sync_fetch_and_add(&slot->saved, 1);
-	} else {
-		count(expired);
-		__sync_fetch_and_add(&slot->expired, 1);
-	}
+  if (!time) return;
+  hold.first_max = max_of(counter);
+  hold.deadline_ns = now + time;
+  count(held);
+  __sync_fetch_and_add(&slot->held, 1);
+  __sync_fetch_and_add(&control.spinners, 1);
+  bpf_loop(1 << 23, wait_for_raise, &hold, 0);
+  __sync_fetch_and_sub(&control.spinners, 1);
+  held_ns = bpf_ktime_get_ns() - now;
+  __sync_fetch_and_add(&slot->hold_used_ns, held_ns);
+  __sync_fetch_and_add(&counters.held_ns, held_ns);
+  if (hold.raised) {
+    count(saved);
+    __sync_fetch_and_add(&slot->saved, 1);
+  } else {
+    count(expired);
+    __sync_fetch_and_add(&slot->expired, 1);
+  }
 }
 
 /* Reclaim on behalf of `counter`'s cgroup ended with `freed` pages. Returns true where the task may
  * be held: at the limit, nothing freed, and the event is on its way. */
-static __always_inline bool at_limit(struct pl_slot *slot, u32 index, u64 counter, u64 freed,
-				     struct sight *sight)
-{
-	sight->usage_pages = usage_of(counter);
-	sight->max_pages = max_of(counter);
-	/* memory.high, memory.reclaim and a lowered limit reclaim through here as well: only a
-	 * cgroup without room for the next charge batch is at its limit. */
-	if (sight->usage_pages + MARK_MIN_PAGES < sight->max_pages)
-		return false;
-	__sync_fetch_and_add(&slot->reclaims, 1);
-	if (!freed)
-		__sync_fetch_and_add(&slot->reclaims_failed, 1);
-	if (!slot->armed)
-		return false;
-	sight->now = bpf_ktime_get_ns();
-	sight->file_pages = file_pages(memcg_of(counter));
-	measure(slot, sight);
-	/* Freed something, and most of the limit is cache: that is page cache at work. */
-	if (freed && needed_of(sight) * 1024 < sight->max_pages * slot->watermark_per_1024)
-		return false;
-	return send(slot, index, PL_AT_LIMIT, sight) && !freed;
+static __always_inline bool at_limit(struct pl_slot* slot, u32 index, u64 counter, u64 freed,
+                                     struct sight* sight) {
+  sight->usage_pages = usage_of(counter);
+  sight->max_pages = max_of(counter);
+  /* memory.high, memory.reclaim and a lowered limit reclaim through here as well: only a
+   * cgroup without room for the next charge batch is at its limit. */
+  if (sight->usage_pages + MARK_MIN_PAGES < sight->max_pages) return false;
+  __sync_fetch_and_add(&slot->reclaims, 1);
+  if (!freed) __sync_fetch_and_add(&slot->reclaims_failed, 1);
+  if (!slot->armed) return false;
+  sight->now = bpf_ktime_get_ns();
+  sight->file_pages = file_pages(memcg_of(counter));
+  measure(slot, sight);
+  /* Freed something, and most of the limit is cache: that is page cache at work. */
+  if (freed && needed_of(sight) * 1024 < sight->max_pages * slot->watermark_per_1024) return false;
+  return send(slot, index, PL_AT_LIMIT, sight) && !freed;
 }
 
 SEC("fexit/try_to_free_mem_cgroup_pages")
-int on_reclaim_end(u64 *ctx)
-{
-	struct sight sight = {};
-	struct pl_slot *slot;
-	u64 memcg, freed = 0;
-	u32 index = 0;
+int on_reclaim_end(u64* ctx) {
+  struct sight sight = {};
+  struct pl_slot* slot;
+  u64 memcg, freed = 0;
+  u32 index = 0;
 
-	/* The number of arguments differs between kernels; the first is the memcg in all of them. */
-	if (!control.slots || bpf_get_func_arg(ctx, 0, &memcg) || bpf_get_func_ret(ctx, &freed))
-		return 0;
-	memcg += offset_of(struct mem_cgroup, memory);
-	slot = slot_of(memcg, &index);
-	if (slot && at_limit(slot, index, memcg, freed, &sight))
-		hold(slot, memcg, sight.now, control.slice_ns, MARK_MIN_PAGES);
-	return 0;
+  /* The number of arguments differs between kernels; the first is the memcg in all of them. */
+  if (!control.slots || bpf_get_func_arg(ctx, 0, &memcg) || bpf_get_func_ret(ctx, &freed)) return 0;
+  memcg += offset_of(struct mem_cgroup, memory);
+  slot = slot_of(memcg, &index);
+  if (slot && at_limit(slot, index, memcg, freed, &sight))
+    hold(slot, memcg, sight.now, control.slice_ns, MARK_MIN_PAGES);
+  return 0;
 }
 
 /* The OOM killer was called. It looks at the margin once more, under its lock, before it kills. */
 SEC("fentry/mem_cgroup_out_of_memory")
-int on_oom(u64 *ctx)
-{
-	struct sight sight = { .now = bpf_ktime_get_ns() };
-	u64 counter, order = (u32)ctx[2];
-	struct pl_slot *slot;
-	u32 index = 0;
+int on_oom(u64* ctx) {
+  struct sight sight = {.now = bpf_ktime_get_ns()};
+  u64 counter, order = (u32)ctx[2];
+  struct pl_slot* slot;
+  u32 index = 0;
 
-	if (bpf_get_func_arg(ctx, 0, &counter))
-		return 0;
-	counter += offset_of(struct mem_cgroup, memory);
-	slot = slot_of(counter, &index);
-	if (!slot)
-		return 0;
-	__sync_fetch_and_add(&slot->doors, 1);
-	if (!slot->armed)
-		return 0;
-	sight.usage_pages = usage_of(counter);
-	sight.max_pages = max_of(counter);
-	sight.file_pages = file_pages(memcg_of(counter));
-	measure(slot, &sight);
-	if (send(slot, index, PL_AT_DOOR, &sight))
-		hold(slot, counter, sight.now, control.door_ns, 1ULL << (order & 15));
-	return 0;
+  if (bpf_get_func_arg(ctx, 0, &counter)) return 0;
+  counter += offset_of(struct mem_cgroup, memory);
+  slot = slot_of(counter, &index);
+  if (!slot) return 0;
+  __sync_fetch_and_add(&slot->doors, 1);
+  if (!slot->armed) return 0;
+  sight.usage_pages = usage_of(counter);
+  sight.max_pages = max_of(counter);
+  sight.file_pages = file_pages(memcg_of(counter));
+  measure(slot, &sight);
+  if (send(slot, index, PL_AT_DOOR, &sight))
+    hold(slot, counter, sight.now, control.door_ns, 1ULL << (order & 15));
+  return 0;
 }
 
 /* True: somebody was killed, or the task that asked is dying already. */
 SEC("fexit/mem_cgroup_out_of_memory")
-int on_oom_end(u64 *ctx)
-{
-	struct pl_memory_event *event;
-	struct pl_slot *slot;
-	u64 counter, killed = 0;
-	u32 index = 0;
+int on_oom_end(u64* ctx) {
+  struct pl_memory_event* event;
+  struct pl_slot* slot;
+  u64 counter, killed = 0;
+  u32 index = 0;
 
-	if (bpf_get_func_arg(ctx, 0, &counter) || bpf_get_func_ret(ctx, &killed) || !(killed & 1))
-		return 0;
-	counter += offset_of(struct mem_cgroup, memory);
-	slot = slot_of(counter, &index);
-	if (!slot)
-		return 0;
-	event = bpf_ringbuf_reserve(&telemetry, sizeof(*event), 0);
-	if (!event) {
-		count(events_telemetry_dropped);
-		return 0;
-	}
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = bpf_ktime_get_ns();
-	event->cgroup_id = slot->cgroup_id;
-	event->usage_bytes = usage_of(counter) << 12;
-	event->limit_bytes = max_of(counter) << 12;
-	event->slot = index;
-	event->epoch = slot->epoch;
-	event->kind = PL_KILLED;
-	event->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-	count(events_telemetry);
-	return 0;
+  if (bpf_get_func_arg(ctx, 0, &counter) || bpf_get_func_ret(ctx, &killed) || !(killed & 1))
+    return 0;
+  counter += offset_of(struct mem_cgroup, memory);
+  slot = slot_of(counter, &index);
+  if (!slot) return 0;
+  event = bpf_ringbuf_reserve(&telemetry, sizeof(*event), 0);
+  if (!event) {
+    count(events_telemetry_dropped);
+    return 0;
+  }
+  __builtin_memset(event, 0, sizeof(*event));
+  event->time_ns = bpf_ktime_get_ns();
+  event->cgroup_id = slot->cgroup_id;
+  event->usage_bytes = usage_of(counter) << 12;
+  event->limit_bytes = max_of(counter) << 12;
+  event->slot = index;
+  event->epoch = slot->epoch;
+  event->kind = PL_KILLED;
+  event->pid = bpf_get_current_pid_tgid() >> 32;
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  count(events_telemetry);
+  return 0;
 }
 
 /* Tier B, where fentry is refused: the same question at a tracepoint. It names no cgroup, so the
  * current task's is walked upwards; nothing is held here. */
 SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
-int on_reclaim_tracepoint(u64 *ctx)
-{
-	const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	u64 freed = ctx[0], counter, css_set;
-	u32 level;
+int on_reclaim_tracepoint(u64* ctx) {
+  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+  u64 freed = ctx[0], counter, css_set;
+  u32 level;
 
-	if (!control.slots)
-		return 0;
-	css_set = read_u64(bpf_get_current_task() + offset_of(struct task_struct, cgroups));
-	if (!css_set)
-		return 0;
-	counter = read_u64(css_set + offset_of(struct css_set, subsys) + memory * 8);
-	if (!counter)
-		return 0;
-	counter += offset_of(struct mem_cgroup, memory);
-	for (level = 0; level < PL_MAX_DEPTH && counter; level++) {
-		struct sight sight = {};
-		u32 index = 0;
-		struct pl_slot *slot = slot_of(counter, &index);
+  if (!control.slots) return 0;
+  css_set = read_u64(bpf_get_current_task() + offset_of(struct task_struct, cgroups));
+  if (!css_set) return 0;
+  counter = read_u64(css_set + offset_of(struct css_set, subsys) + memory * 8);
+  if (!counter) return 0;
+  counter += offset_of(struct mem_cgroup, memory);
+  for (level = 0; level < PL_MAX_DEPTH && counter; level++) {
+    struct sight sight = {};
+    u32 index = 0;
+    struct pl_slot* slot = slot_of(counter, &index);
 
-		if (slot)
-			at_limit(slot, index, counter, freed, &sight);
-		counter = read_u64(counter + offset_of(struct page_counter, parent));
-	}
-	return 0;
+    if (slot) at_limit(slot, index, counter, freed, &sight);
+    counter = read_u64(counter + offset_of(struct page_counter, parent));
+  }
+  return 0;
 }
 
 /* Run by user space on one cgroup (a read of the iterator): enters it under command.slot. */
 SEC("iter/cgroup")
-int on_track(struct bpf_iter__cgroup *ctx)
-{
-	const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	struct cgroup *cgroup = ctx->cgroup;
-	u32 index = command.slot & (PL_MAX_SLOTS - 1), place;
-	struct pl_slot *slot = &slots[index];
-	u64 css = 0, counter;
+int on_track(struct bpf_iter__cgroup* ctx) {
+  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+  struct cgroup* cgroup = ctx->cgroup;
+  u32 index = command.slot & (PL_MAX_SLOTS - 1), place;
+  struct pl_slot* slot = &slots[index];
+  u64 css = 0, counter;
 
-	if (!cgroup || command.result != PL_TRACK_NOT_RUN)
-		return 0;
-	command.cgroup_id = cgroup->kn->id;
-	bpf_probe_read_kernel(&css, sizeof(css),
-			      (void *)cgroup + offset_of(struct cgroup, subsys) + memory * 8);
-	if (!css) {
-		command.result = PL_TRACK_NO_MEMORY_CONTROLLER;
-		return 0;
-	}
-	counter = css + offset_of(struct mem_cgroup, memory);
-	if (bpf_map_update_elem(&slot_of_counter, &counter, &index, BPF_ANY)) {
-		command.result = PL_TRACK_MAP_FULL;
-		return 0;
-	}
-	slot->counter = counter;
-	place = filter_index(counter) & (PL_FILTER_SIZE - 1);
-	if (filter[place] != 255)
-		filter[place]++;
-	command.result = PL_TRACK_OK;
-	return 0;
+  if (!cgroup || command.result != PL_TRACK_NOT_RUN) return 0;
+  command.cgroup_id = cgroup->kn->id;
+  bpf_probe_read_kernel(&css, sizeof(css),
+                        (void*)cgroup + offset_of(struct cgroup, subsys) + memory * 8);
+  if (!css) {
+    command.result = PL_TRACK_NO_MEMORY_CONTROLLER;
+    return 0;
+  }
+  counter = css + offset_of(struct mem_cgroup, memory);
+  if (bpf_map_update_elem(&slot_of_counter, &counter, &index, BPF_ANY)) {
+    command.result = PL_TRACK_MAP_FULL;
+    return 0;
+  }
+  slot->counter = counter;
+  place = filter_index(counter) & (PL_FILTER_SIZE - 1);
+  if (filter[place] != 255) filter[place]++;
+  command.result = PL_TRACK_OK;
+  return 0;
 }
 
 /* Run by user space: forgets what command.slot names. A filter byte that once was full stays. */
 SEC("syscall")
-int on_untrack(void *ctx)
-{
-	struct pl_slot *slot = &slots[command.slot & (PL_MAX_SLOTS - 1)];
-	u64 counter = slot->counter;
-	u32 place = filter_index(counter) & (PL_FILTER_SIZE - 1), *index;
+int on_untrack(void* ctx) {
+  struct pl_slot* slot = &slots[command.slot & (PL_MAX_SLOTS - 1)];
+  u64 counter = slot->counter;
+  u32 place = filter_index(counter) & (PL_FILTER_SIZE - 1), *index;
 
-	if (!counter)
-		return 0;
-	/* The kernel gives the address of a freed cgroup to the next one, which may be tracked as
-	 * another slot by now. */
-	index = bpf_map_lookup_elem(&slot_of_counter, &counter);
-	if (index && *index == (command.slot & (PL_MAX_SLOTS - 1)))
-		bpf_map_delete_elem(&slot_of_counter, &counter);
-	if (filter[place] && filter[place] != 255)
-		filter[place]--;
-	slot->counter = 0;
-	command.result = PL_TRACK_OK;
-	return 0;
+  if (!counter) return 0;
+  /* The kernel gives the address of a freed cgroup to the next one, which may be tracked as
+   * another slot by now. */
+  index = bpf_map_lookup_elem(&slot_of_counter, &counter);
+  if (index && *index == (command.slot & (PL_MAX_SLOTS - 1)))
+    bpf_map_delete_elem(&slot_of_counter, &counter);
+  if (filter[place] && filter[place] != 255) filter[place]--;
+  slot->counter = 0;
+  command.result = PL_TRACK_OK;
+  return 0;
 }
 
-static int sweep_slot(u32 index, void *unused)
-{
-	struct pl_slot *slot = &slots[index & (PL_MAX_SLOTS - 1)];
-	struct sight sight = {};
+static int sweep_slot(u32 index, void* unused) {
+  struct pl_slot* slot = &slots[index & (PL_MAX_SLOTS - 1)];
+  struct sight sight = {};
 
-	if (!slot->counter)
-		return 0;
-	sight.now = bpf_ktime_get_ns();
-	sight.usage_pages = usage_of(slot->counter);
-	sight.max_pages = max_of(slot->counter);
-	sight.file_pages = file_pages(memcg_of(slot->counter));
-	measure(slot, &sight);
-	slot->usage_pages = sight.usage_pages;
-	slot->reclaimable_pages = sight.file_pages;
-	slot->mark_pages = mark_after(&sight);
-	return 0;
+  if (!slot->counter) return 0;
+  sight.now = bpf_ktime_get_ns();
+  sight.usage_pages = usage_of(slot->counter);
+  sight.max_pages = max_of(slot->counter);
+  sight.file_pages = file_pages(memcg_of(slot->counter));
+  measure(slot, &sight);
+  slot->usage_pages = sight.usage_pages;
+  slot->reclaimable_pages = sight.file_pages;
+  slot->mark_pages = mark_after(&sight);
+  return 0;
 }
 
-/* Run by user space at every tick: reads all tracked cgroups at once and sets their marks from where
- * they stand, so that a rise after a fall is seen. */
+/* Run by user space at every tick: reads all tracked cgroups at once and sets their marks from
+ * where they stand, so that a rise after a fall is seen. */
 SEC("syscall")
-int on_sweep(void *ctx)
-{
-	bpf_loop(control.slots & (PL_MAX_SLOTS * 2 - 1), sweep_slot, NULL, 0);
-	return 0;
+int on_sweep(void* ctx) {
+  bpf_loop(control.slots & (PL_MAX_SLOTS * 2 - 1), sweep_slot, NULL, 0);
+  return 0;
 }

@@ -38,7 +38,9 @@ struct RingDeleter {
 std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
 std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
 
-u64 count_of(Nanoseconds duration) { return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0)); }
+u64 count_of(Nanoseconds duration) {
+  return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
+}
 
 Bytes pages(u64 count) { return {count * 4096}; }
 
@@ -145,13 +147,14 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
   if (const int error = memory_bpf::load(&skeleton); error != 0) {
     return errno_error(-error, "load the BPF programs" + log.tail());
   }
-  // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are run.
+  // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are
+  // run.
   for (bpf_program* program : impl->attached()) {
     if (!bpf_program__autoload(program)) continue;
     bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) {
-      return errno_error(errno, std::string("attach the BPF program ") +
-                                    bpf_program__name(program) + log.tail());
+      return errno_error(
+          errno, std::string("attach the BPF program ") + bpf_program__name(program) + log.tail());
     }
     if (program == skeleton.progs.on_charge) skeleton.links.on_charge = link;
     if (program == skeleton.progs.on_reclaim_end) skeleton.links.on_reclaim_end = link;
@@ -185,8 +188,7 @@ Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
   entry = {};
   entry.epoch = epoch;
   entry.horizon_ns = count_of(thresholds.horizon);
-  entry.watermark_per_1024 =
-      static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024);
+  entry.watermark_per_1024 = static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024);
   // The first look only finds out where it stands.
   entry.mark_pages = 0;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The memory programs, loaded and attached, as typed calls: which cgroups they watch, what they saw,
-// and what they count. Used by the engine. When it goes, every program is detached and every map is
-// freed; when the process dies, the kernel does the same.
+// The memory programs, loaded and attached, as typed calls: which cgroups they watch, what they
+// saw, and what they count. Used by the engine. When it goes, every program is detached and every
+// map is freed; when the process dies, the kernel does the same.
 //
-// Threads: track, untrack and sweep belong to one thread (the slow loop's), drain_urgent, answer and
-// beat to another (the reaction thread's); arm and the readers may be called from both.
+// Threads: track, untrack and sweep belong to one thread (the slow loop's), drain_urgent, answer
+// and beat to another (the reaction thread's); arm and the readers may be called from both.
 #pragma once
 
 #include <array>
@@ -49,7 +49,7 @@ struct MemoryEvent {
 
 // When a cgroup is near its limit.
 struct Thresholds {
-  double watermark = 0.85;                              // share of the limit, (0, 1)
+  double watermark = 0.85;                               // share of the limit, (0, 1)
   Nanoseconds horizon = std::chrono::milliseconds(200);  // time to the limit
 };
 
@@ -96,6 +96,8 @@ class MemoryPrograms {
 
   MemoryPrograms(MemoryPrograms&&) noexcept;
   MemoryPrograms& operator=(MemoryPrograms&&) noexcept;
+  MemoryPrograms(const MemoryPrograms&) = delete;
+  MemoryPrograms& operator=(const MemoryPrograms&) = delete;
   ~MemoryPrograms();
 
   Tier tier() const;

@@ -26,96 +26,96 @@ typedef __u32 pl_u32;
 #define PL_FILTER_SIZE 16384
 
 enum pl_event_kind {
-	PL_PREDICTED = 1, /* on its way to the limit */
-	PL_AT_LIMIT = 2,  /* reclaim at the limit frees nothing, or what is left is needed */
-	PL_AT_DOOR = 3,   /* the OOM killer was called */
-	PL_KILLED = 4,    /* telemetry: the OOM killer has killed here */
+  PL_PREDICTED = 1, /* on its way to the limit */
+  PL_AT_LIMIT = 2,  /* reclaim at the limit frees nothing, or what is left is needed */
+  PL_AT_DOOR = 3,   /* the OOM killer was called */
+  PL_KILLED = 4,    /* telemetry: the OOM killer has killed here */
 };
 
 struct pl_memory_event {
-	pl_u64 time_ns;    /* CLOCK_MONOTONIC */
-	pl_u64 cgroup_id;
-	pl_u64 usage_bytes;
-	pl_u64 limit_bytes;
-	pl_u64 reclaimable_bytes; /* file pages on the LRU lists of the cgroup and below */
-	pl_u64 rate_bytes_per_s;  /* growth of usage - reclaimable */
-	pl_u32 slot;
-	pl_u32 epoch;             /* of the slot, so that a late event of a former cgroup is known */
-	pl_u32 kind;
-	pl_u32 pid;               /* of the task that charged */
+  pl_u64 time_ns; /* CLOCK_MONOTONIC */
+  pl_u64 cgroup_id;
+  pl_u64 usage_bytes;
+  pl_u64 limit_bytes;
+  pl_u64 reclaimable_bytes; /* file pages on the LRU lists of the cgroup and below */
+  pl_u64 rate_bytes_per_s;  /* growth of usage - reclaimable */
+  pl_u32 slot;
+  pl_u32 epoch; /* of the slot, so that a late event of a former cgroup is known */
+  pl_u32 kind;
+  pl_u32 pid; /* of the task that charged */
 };
 PL_ASSERT_SIZE(struct pl_memory_event, 64);
 
 /* One tracked cgroup. User space writes the first part, the kernel programs the second; each field
  * has one writer but `pending_ns` and `mark_pages`, which the reaction thread clears. */
 struct pl_slot {
-	/* user space */
-	pl_u64 cgroup_id;          /* 0: the slot is free */
-	pl_u64 horizon_ns;         /* predicted: the limit is nearer in time than this */
-	pl_u32 watermark_per_1024; /* predicted: share of the limit that is needed */
-	pl_u32 epoch;
-	pl_u32 armed;              /* 0: no event is sent and nothing is held */
-	pl_u32 pending_kind;       /* of the event that is on its way; kernel */
-	/* kernel programs */
-	pl_u64 counter;            /* address of the cgroup's page counter, key of the map */
-	pl_u64 mark_pages;         /* usage at which the next look is taken */
-	pl_u64 last_ns;            /* the last look: when, and what was needed */
-	pl_u64 last_needed_pages;
-	pl_u64 rate_bytes_per_s;
-	pl_u64 pending_ns;         /* an event is on its way since then; 0: none */
-	pl_u64 usage_pages;        /* of the last sweep */
-	pl_u64 reclaimable_pages;
-	pl_u64 peak_needed_pages;  /* highest since the last sweep was read */
-	pl_u64 hold_window_ns;     /* start of the second that hold_used_ns counts */
-	pl_u64 hold_used_ns;
-	pl_u64 reclaims;           /* ends of reclaim at the limit, and those that freed nothing */
-	pl_u64 reclaims_failed;
-	pl_u64 doors;              /* calls of the OOM killer, and what came of the holds */
-	pl_u64 held;
-	pl_u64 saved;
-	pl_u64 expired;
+  /* user space */
+  pl_u64 cgroup_id;          /* 0: the slot is free */
+  pl_u64 horizon_ns;         /* predicted: the limit is nearer in time than this */
+  pl_u32 watermark_per_1024; /* predicted: share of the limit that is needed */
+  pl_u32 epoch;
+  pl_u32 armed;        /* 0: no event is sent and nothing is held */
+  pl_u32 pending_kind; /* of the event that is on its way; kernel */
+  /* kernel programs */
+  pl_u64 counter;    /* address of the cgroup's page counter, key of the map */
+  pl_u64 mark_pages; /* usage at which the next look is taken */
+  pl_u64 last_ns;    /* the last look: when, and what was needed */
+  pl_u64 last_needed_pages;
+  pl_u64 rate_bytes_per_s;
+  pl_u64 pending_ns;  /* an event is on its way since then; 0: none */
+  pl_u64 usage_pages; /* of the last sweep */
+  pl_u64 reclaimable_pages;
+  pl_u64 peak_needed_pages; /* highest since the last sweep was read */
+  pl_u64 hold_window_ns;    /* start of the second that hold_used_ns counts */
+  pl_u64 hold_used_ns;
+  pl_u64 reclaims; /* ends of reclaim at the limit, and those that freed nothing */
+  pl_u64 reclaims_failed;
+  pl_u64 doors; /* calls of the OOM killer, and what came of the holds */
+  pl_u64 held;
+  pl_u64 saved;
+  pl_u64 expired;
 };
 PL_ASSERT_SIZE(struct pl_slot, 168);
 
 /* Written by user space while the programs run. */
 struct pl_control {
-	pl_u64 heartbeat_ns;   /* the reaction thread was alive then; older than max age: no hold */
-	pl_u64 slice_ns;       /* longest hold after a reclaim that freed nothing */
-	pl_u64 door_ns;        /* longest hold at the OOM killer's door */
-	pl_u64 hold_budget_ns; /* longest time held per cgroup and second, all tasks together */
-	pl_u32 slots;          /* slots in use are below this */
-	pl_u32 spinners;       /* tasks held now; kernel */
+  pl_u64 heartbeat_ns;   /* the reaction thread was alive then; older than max age: no hold */
+  pl_u64 slice_ns;       /* longest hold after a reclaim that freed nothing */
+  pl_u64 door_ns;        /* longest hold at the OOM killer's door */
+  pl_u64 hold_budget_ns; /* longest time held per cgroup and second, all tasks together */
+  pl_u32 slots;          /* slots in use are below this */
+  pl_u32 spinners;       /* tasks held now; kernel */
 };
 PL_ASSERT_SIZE(struct pl_control, 40);
 
 /* Of all programs together, counted by the kernel programs. */
 struct pl_counters {
-	pl_u64 events_urgent;
-	pl_u64 events_urgent_dropped;    /* ring buffer full: nobody was told, so nothing is held */
-	pl_u64 events_telemetry;
-	pl_u64 events_telemetry_dropped;
-	pl_u64 held;                     /* waits begun: slices and door */
-	pl_u64 saved;                    /* ended by a raised limit */
-	pl_u64 expired;                  /* ended by their time */
-	pl_u64 refused_heartbeat;        /* not begun: the agent is not alive */
-	pl_u64 refused_budget;           /* not begun: the time of this second is spent */
-	pl_u64 held_ns;
+  pl_u64 events_urgent;
+  pl_u64 events_urgent_dropped; /* ring buffer full: nobody was told, so nothing is held */
+  pl_u64 events_telemetry;
+  pl_u64 events_telemetry_dropped;
+  pl_u64 held;              /* waits begun: slices and door */
+  pl_u64 saved;             /* ended by a raised limit */
+  pl_u64 expired;           /* ended by their time */
+  pl_u64 refused_heartbeat; /* not begun: the agent is not alive */
+  pl_u64 refused_budget;    /* not begun: the time of this second is spent */
+  pl_u64 held_ns;
 };
 PL_ASSERT_SIZE(struct pl_counters, 80);
 
 /* Argument and result of the programs that user space runs itself. */
 struct pl_command {
-	pl_u64 cgroup_id; /* of the cgroup that on_track saw */
-	pl_u32 slot;
-	pl_u32 result;    /* PL_TRACK_* */
+  pl_u64 cgroup_id; /* of the cgroup that on_track saw */
+  pl_u32 slot;
+  pl_u32 result; /* PL_TRACK_* */
 };
 PL_ASSERT_SIZE(struct pl_command, 16);
 
 enum pl_track_result {
-	PL_TRACK_NOT_RUN = 0,
-	PL_TRACK_OK = 1,
-	PL_TRACK_NO_MEMORY_CONTROLLER = 2,
-	PL_TRACK_MAP_FULL = 3,
+  PL_TRACK_NOT_RUN = 0,
+  PL_TRACK_OK = 1,
+  PL_TRACK_NO_MEMORY_CONTROLLER = 2,
+  PL_TRACK_MAP_FULL = 3,
 };
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the memory programs share: slots, counters, maps, and how they find a tracked cgroup and read
- * it. Included by memory.bpf.c only.
+ * What the memory programs share: slots, counters, maps, and how they find a tracked cgroup and
+ * read it. Included by memory.bpf.c only.
  */
 #pragma once
 
@@ -21,147 +21,133 @@ struct pl_command command;
 
 /* Address of a tracked cgroup's page counter -> slot. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, PL_MAX_SLOTS);
-	__type(key, u64);
-	__type(value, u32);
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, PL_MAX_SLOTS);
+  __type(key, u64);
+  __type(value, u32);
 } slot_of_counter SEC(".maps");
 
 /* Every record wakes its reader at once. */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 65536);
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 65536);
 } urgent SEC(".maps");
 
 /* Wakes nobody; read at every tick. */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 65536);
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 65536);
 } telemetry SEC(".maps");
 
 #define count(name) __sync_fetch_and_add(&counters.name, 1)
-#define offset_of(type, field) bpf_core_field_offset(((type *)0)->field)
+#define offset_of(type, field) bpf_core_field_offset(((type*)0)->field)
 
 #define HEARTBEAT_MAX_AGE_NS 1000000000ULL
 #define SECOND_NS 1000000000ULL
-#define RESEND_NS 5000000ULL /* an event that was not answered is sent again after this */
+#define RESEND_NS 5000000ULL  /* an event that was not answered is sent again after this */
 #define RATE_MIN_NS 200000ULL /* shorter than this a rate is noise */
 #define MARK_MIN_PAGES 64     /* one charge batch */
 #define MARK_MAX_PAGES 4096
-#define WALK_MAX 128          /* descendants whose file pages are counted */
+#define WALK_MAX 128 /* descendants whose file pages are counted */
 
-static __always_inline u32 filter_index(u64 counter)
-{
-	/* Fibonacci hashing; mem_cgroup is larger than 1 KiB, so the low bits say nothing. */
-	return ((counter >> 6) * 0x9E3779B97F4A7C15ULL) >> 50;
+static __always_inline u32 filter_index(u64 counter) {
+  /* Fibonacci hashing; mem_cgroup is larger than 1 KiB, so the low bits say nothing. */
+  return ((counter >> 6) * 0x9E3779B97F4A7C15ULL) >> 50;
 }
 _Static_assert(PL_FILTER_SIZE == 1 << (64 - 50), "filter_index() yields 14 bits");
 
-static __always_inline struct pl_slot *slot_of(u64 counter, u32 *index)
-{
-	u32 *found;
+static __always_inline struct pl_slot* slot_of(u64 counter, u32* index) {
+  u32* found;
 
-	if (!filter[filter_index(counter) & (PL_FILTER_SIZE - 1)])
-		return NULL;
-	found = bpf_map_lookup_elem(&slot_of_counter, &counter);
-	if (!found)
-		return NULL;
-	*index = *found & (PL_MAX_SLOTS - 1);
-	return &slots[*index];
+  if (!filter[filter_index(counter) & (PL_FILTER_SIZE - 1)]) return NULL;
+  found = bpf_map_lookup_elem(&slot_of_counter, &counter);
+  if (!found) return NULL;
+  *index = *found & (PL_MAX_SLOTS - 1);
+  return &slots[*index];
 }
 
-static __always_inline u64 read_u64(u64 address)
-{
-	u64 value = 0;
+static __always_inline u64 read_u64(u64 address) {
+  u64 value = 0;
 
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
-	return value;
+  bpf_probe_read_kernel(&value, sizeof(value), (void*)address);
+  return value;
 }
 
-static __always_inline u64 usage_of(u64 counter)
-{
-	return read_u64(counter + offset_of(struct page_counter, usage));
+static __always_inline u64 usage_of(u64 counter) {
+  return read_u64(counter + offset_of(struct page_counter, usage));
 }
 
-static __always_inline u64 max_of(u64 counter)
-{
-	return read_u64(counter + offset_of(struct page_counter, max));
+static __always_inline u64 max_of(u64 counter) {
+  return read_u64(counter + offset_of(struct page_counter, max));
 }
 
-static __always_inline u64 memcg_of(u64 counter)
-{
-	return counter - offset_of(struct mem_cgroup, memory);
+static __always_inline u64 memcg_of(u64 counter) {
+  return counter - offset_of(struct mem_cgroup, memory);
 }
 
 struct walk {
-	u64 root;
-	u64 position;
-	u64 pages;
+  u64 root;
+  u64 position;
+  u64 pages;
 };
 
 /* File pages on the LRU lists of one memcg itself. */
-static __always_inline u64 own_file_pages(u64 memcg)
-{
-	u64 sizes[25] = {}, pages = 0;
-	u32 bytes = bpf_core_field_size(((struct mem_cgroup_per_node *)0)->lru_zone_size);
-	u32 node, i;
+static __always_inline u64 own_file_pages(u64 memcg) {
+  u64 sizes[25] = {}, pages = 0;
+  u32 bytes = bpf_core_field_size(((struct mem_cgroup_per_node*)0)->lru_zone_size);
+  u32 node, i;
 
-	if (!bpf_core_field_exists(((struct mem_cgroup_per_node *)0)->lru_zone_size))
-		return 0;
-	if (bytes > sizeof(sizes))
-		bytes = sizeof(sizes);
-	for (node = 0; node < 8 && node < nr_nodes; node++) {
-		u64 info = read_u64(memcg + offset_of(struct mem_cgroup, nodeinfo) + node * 8);
+  if (!bpf_core_field_exists(((struct mem_cgroup_per_node*)0)->lru_zone_size)) return 0;
+  if (bytes > sizeof(sizes)) bytes = sizeof(sizes);
+  for (node = 0; node < 8 && node < nr_nodes; node++) {
+    u64 info = read_u64(memcg + offset_of(struct mem_cgroup, nodeinfo) + node * 8);
 
-		if (!info || bpf_probe_read_kernel(sizes, bytes,
-				(void *)(info + offset_of(struct mem_cgroup_per_node, lru_zone_size))))
-			continue;
-		for (i = 0; i < 25; i += NR_LRU_LISTS)
-			pages += sizes[i + LRU_INACTIVE_FILE] + sizes[i + LRU_ACTIVE_FILE];
-	}
-	return pages;
+    if (!info ||
+        bpf_probe_read_kernel(sizes, bytes,
+                              (void*)(info + offset_of(struct mem_cgroup_per_node, lru_zone_size))))
+      continue;
+    for (i = 0; i < 25; i += NR_LRU_LISTS)
+      pages += sizes[i + LRU_INACTIVE_FILE] + sizes[i + LRU_ACTIVE_FILE];
+  }
+  return pages;
 }
 
 /* One step of a walk over the cgroups at and below `root`, parents first, as the kernel's
  * css_next_descendant_pre() does it. A memcg begins with its css. */
-static int add_file_pages(u32 i, struct walk *walk)
-{
-	u64 css = walk->position, next;
-	const u64 children = offset_of(struct cgroup_subsys_state, children);
-	const u64 sibling = offset_of(struct cgroup_subsys_state, sibling);
-	const u64 parent = offset_of(struct cgroup_subsys_state, parent);
-	u32 level;
+static int add_file_pages(u32 i, struct walk* walk) {
+  u64 css = walk->position, next;
+  const u64 children = offset_of(struct cgroup_subsys_state, children);
+  const u64 sibling = offset_of(struct cgroup_subsys_state, sibling);
+  const u64 parent = offset_of(struct cgroup_subsys_state, parent);
+  u32 level;
 
-	walk->pages += own_file_pages(css);
-	next = read_u64(css + children);
-	if (next && next != css + children) {
-		walk->position = next - sibling;
-		return 0;
-	}
-	for (level = 0; level < PL_MAX_DEPTH; level++) {
-		u64 above;
+  walk->pages += own_file_pages(css);
+  next = read_u64(css + children);
+  if (next && next != css + children) {
+    walk->position = next - sibling;
+    return 0;
+  }
+  for (level = 0; level < PL_MAX_DEPTH; level++) {
+    u64 above;
 
-		if (css == walk->root)
-			return 1;
-		above = read_u64(css + parent);
-		next = read_u64(css + sibling);
-		if (!above || !next)
-			return 1;
-		if (next != above + children) {
-			walk->position = next - sibling;
-			return 0;
-		}
-		css = above;
-	}
-	return 1;
+    if (css == walk->root) return 1;
+    above = read_u64(css + parent);
+    next = read_u64(css + sibling);
+    if (!above || !next) return 1;
+    if (next != above + children) {
+      walk->position = next - sibling;
+      return 0;
+    }
+    css = above;
+  }
+  return 1;
 }
 
 /* Read without a lock: a cgroup that comes or goes meanwhile makes the sum wrong by its own pages,
  * and every read is one that cannot fault. */
-static __always_inline u64 file_pages(u64 memcg)
-{
-	struct walk walk = { .root = memcg, .position = memcg };
+static __always_inline u64 file_pages(u64 memcg) {
+  struct walk walk = {.root = memcg, .position = memcg};
 
-	bpf_loop(WALK_MAX, add_file_pages, &walk, 0);
-	return walk.pages;
+  bpf_loop(WALK_MAX, add_file_pages, &walk, 0);
+  return walk.pages;
 }

@@ -31,15 +31,12 @@ target_compile_options(
             -Wcast-align
             -Wnon-virtual-dtor
             -Woverloaded-virtual
-            -Wnull-dereference
             -Wformat=2
             -Wimplicit-fallthrough
             -Wzero-as-null-pointer-constant
             -Werror
             # A default on every member makes the rest of an initialiser list a choice.
             -Wno-missing-field-initializers
-            # Asked for by -Wnull-dereference, wrong inside libstdc++ when it is inlined at -O2.
-            -Wno-error=null-dereference
             -fstack-protector-strong
             -fno-omit-frame-pointer)
 
