@@ -18,7 +18,6 @@ typedef __u8 u8;
 typedef _Bool bool;
 #define true 1
 #define false 0
-#define NULL ((void*)0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
