@@ -42,7 +42,7 @@ void add_features(const DoctorFacts& facts, const bpf::LoadPlan& plan, Findings&
       continue;
     }
     const bool tier_a = std::ranges::count(reason.needed_by, bpf::Tier::kA) != 0;
-    std::string text = reason.why + "; tier " + tiers_of(reason) + " needs it";
+    std::string text = reason.why + "; needed for tier " + tiers_of(reason);
     findings.push_back(
         worse(place, tier_a ? Status::kMissing : Status::kDegraded, std::move(text), reason.cure));
   }

@@ -27,10 +27,16 @@ std::optional<ScopeDecision> nearest(std::span<const ScopeLevel> levels) {
   return use(*found);
 }
 
-// Own cgroup up to the nearest one that was delegated: those are ours.
+bool is_unit(std::string_view path) {
+  return path.ends_with(".slice") || path.ends_with(".scope") || path.ends_with(".service");
+}
+
+// Own cgroup up to the nearest one that was delegated: those are ours. Not so when a unit is on the
+// way: then a systemd, perhaps one of a user, has that part.
 std::span<const ScopeLevel> delegated_part(const ScopeFacts& facts) {
-  const auto end = std::ranges::find_if(facts.levels, &ScopeLevel::delegated);
-  if (end != facts.levels.end()) return {facts.levels.begin(), end + 1};
+  const auto end = std::ranges::find_if(
+      facts.levels, [](const ScopeLevel& level) { return level.delegated || is_unit(level.path); });
+  if (end != facts.levels.end() && end->delegated) return {facts.levels.begin(), end + 1};
   // Systemd before 251 and kernels before 5.7 have no such attribute for users to see.
   const std::size_t own = facts.entered && !facts.levels.empty() ? 1 : 0;
   return {facts.levels.begin(), own};

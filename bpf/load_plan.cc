@@ -52,6 +52,13 @@ const std::array kNeeds = {
 bool is_needed(const Need& need, Tier tier) { return tier == Tier::kA ? need.a : need.b; }
 
 std::string cure_of(const Need& need, const Features& features) {
+  // What was not tried is cured by what stood before it.
+  for (const auto first : {&Features::permitted, &Features::btf}) {
+    if (need.answer != &Features::permitted && need.answer != &Features::btf &&
+        !(features.*first).yes) {
+      return std::string(std::ranges::find(kNeeds, first, &Need::answer)->cure);
+    }
+  }
   const bool hook = need.cure == kNewerKernel;
   if ((hook || need.cure == kTrampolines) && (features.*need.answer).error == EPERM) {
     return std::string(kRefused);

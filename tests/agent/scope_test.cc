@@ -174,6 +174,37 @@ TEST(Scope, ADelegatedServiceIsUsedAsItIs) {
   EXPECT_FALSE(decided(facts).through.empty());
 }
 
+TEST(Scope, WhatIsBelowADelegatedCgroupIsOursUnlessASystemdHasIt) {
+  // A run in a run: its cgroup is in the scope of the outer one.
+  ScopeFacts facts = in_scope(0);
+  facts.entered = false;
+  facts.levels.front().has_us = false;
+  facts.levels.front().gives_memory = true;
+  facts.levels.insert(facts.levels.begin(), {.path = "user.slice/run-1.scope/plimsoll-run-7",
+                                             .writable = true,
+                                             .has_memory = true,
+                                             .has_us = true});
+  EXPECT_EQ(decided(facts),
+            (ScopeDecision{.parent = "user.slice/run-1.scope/plimsoll-run-7", .step_aside = true}));
+  // A user's systemd was delegated its service, and the slices in it are its own.
+  facts = systemd(1000);
+  const std::string manager = "user.slice/user@1000.service";
+  facts.levels = {
+      {.path = manager + "/app.slice/term.scope",
+       .writable = true,
+       .has_memory = true,
+       .has_us = true,
+       .others = 1},
+      {.path = manager + "/app.slice", .writable = true, .has_memory = true, .gives_memory = true},
+      {.path = manager,
+       .writable = true,
+       .delegated = true,
+       .has_memory = true,
+       .gives_memory = true},
+      top()};
+  EXPECT_FALSE(decided(facts).through.empty());
+}
+
 TEST(Scope, AScopeWithoutMemoryEndsInAMessageNotInALoop) {
   ScopeFacts facts = in_scope(1000);
   facts.levels.front().has_memory = false;

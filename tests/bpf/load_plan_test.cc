@@ -105,6 +105,10 @@ TEST(LoadPlan, CuresNameWhatToChange) {
   const LoadPlan locked = plan_load(without({&Features::kernel_reads}), std::nullopt);
   EXPECT_NE(reason_of(locked, "kernel_reads").cure.find("lockdown=confidentiality"),
             std::string::npos);
+  // A newer kernel does not cure what was not tried.
+  const LoadPlan untried =
+      plan_load(without({&Features::permitted, &Features::loop}), std::nullopt);
+  EXPECT_EQ(reason_of(untried, "loop").cure, reason_of(untried, "permitted").cure);
   // Where no function can be hooked, a newer kernel is no cure for one of them.
   const LoadPlan one = plan_load(without({&Features::hook_oom}), std::nullopt);
   const LoadPlan none =
