@@ -26,9 +26,11 @@ struct Engine::Tracked {
   std::optional<FallbackSignals> signals;  // tiers B and C
   cgroup::UsageFile usage_file;
 
-  std::optional<Armed> armed;  // as last sent
-  std::uint32_t grants = 0;    // since the last tick
-  std::uint64_t reclaims = 0;  // as of the last tick
+  std::optional<Armed> armed;     // as last sent; absent: to be sent again
+  std::optional<Bytes> observed;  // the limit as last sent
+  std::optional<Reason> told;     // the denial that a record has told of
+  std::uint32_t grants = 0;       // since the last tick
+  std::uint64_t reclaims = 0;     // as of the last tick
   std::uint64_t oom_kills = 0;
   bool gone = false;
   bool leaving = false;  // untracked; waits for the reaction thread to let go
@@ -254,11 +256,14 @@ std::vector<Record> Engine::tick(MonotonicTime now) {
   const Bytes granted_before = reaction_->granted();
   const Snapshot snapshot = observe(now);
   for (const ContainerSnapshot& seen : snapshot.containers) {
-    reaction_->send({.kind = Command::Kind::kObserve,
-                     .slot = seen.slot,
-                     .epoch = tracked_[seen.slot]->epoch,
-                     .limit = seen.facts.limit,
-                     .at = now});
+    Tracked& tracked = *tracked_[seen.slot];
+    if (tracked.observed == seen.facts.limit) continue;
+    const bool sent = reaction_->send({.kind = Command::Kind::kObserve,
+                                       .slot = seen.slot,
+                                       .epoch = tracked.epoch,
+                                       .limit = seen.facts.limit,
+                                       .at = now});
+    if (sent) tracked.observed = seen.facts.limit;
   }
   Decision decision = decide(snapshot, config_.policy, std::move(history_));
   history_ = std::move(decision.history);
@@ -279,21 +284,22 @@ void Engine::apply(const Plan& plan, Bytes granted_before, MonotonicTime now,
   // What events may do comes before what may block.
   for (const Arming& arming : plan.arming) {
     Tracked& tracked = *tracked_[arming.slot];
-    reaction_->send({.kind = Command::Kind::kArm,
-                     .slot = arming.slot,
-                     .epoch = tracked.epoch,
-                     .armed = arming.armed});
+    if (tracked.armed == arming.armed) continue;
+    const bool sent = reaction_->send({.kind = Command::Kind::kArm,
+                                       .slot = arming.slot,
+                                       .epoch = tracked.epoch,
+                                       .armed = arming.armed});
     // A refusal that no event has met yet is said once.
-    const bool news = arming.armed.denial && arming.armed.denial != Reason::kCeiling &&
-                      (!tracked.armed || tracked.armed->denial != arming.armed.denial);
-    if (news) {
+    const std::optional<Reason> denial = arming.armed.denial;
+    if (denial && denial != Reason::kCeiling && denial != tracked.told) {
       records.push_back({.kind = Record::Kind::kDenial,
                          .slot = arming.slot,
                          .id = arming.id,
                          .at = now,
-                         .reason = *arming.armed.denial});
+                         .reason = *denial});
     }
-    tracked.armed = arming.armed;
+    tracked.told = denial;
+    if (sent) tracked.armed = arming.armed;
   }
   for (const Action& action : plan.actions) {
     switch (action.kind) {
@@ -392,8 +398,11 @@ void Engine::take_reports(std::vector<Record>& records) {
       ++tracked->grants;
     } else if (report->kind == Report::Kind::kDenial) {
       record.kind = Record::Kind::kDenial;
+      tracked->armed.reset();  // the reaction thread has disarmed it: say again what it may
+      tracked->told = report->reason;
     } else {
       record.kind = Record::Kind::kFailure;
+      tracked->armed.reset();
       record.error = std::error_code(report->error, std::generic_category()).message();
     }
     records.push_back(std::move(record));

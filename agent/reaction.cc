@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace plimsoll::agent {
 namespace {
@@ -182,6 +183,8 @@ void Reaction::obey(const Command& command) noexcept {
   if (command.kind == Command::Kind::kBudget) {
     // What was given away since the slow loop looked comes off.
     budget_ = command.budget - (Bytes{granted_.load()} - command.granted_before);
+    const bool was_spent = std::exchange(budget_spent_, budget_ < policy_.round_to);
+    if (was_spent != budget_spent_) arm_all();
     return;
   }
   if (command.kind == Command::Kind::kTrack) {
@@ -220,13 +223,14 @@ void Reaction::obey(const Command& command) noexcept {
       return;
     case Command::Kind::kArm:
       entry.armed = command.armed;
-      set_armed(command.slot, !command.armed.denial && entry.limit < command.armed.ceiling);
+      arm(command.slot);
       return;
     case Command::Kind::kObserve:
       // Older than our own last write: the slow loop had not seen it.
       if (command.at > entry.limit_at) {
         entry.limit = command.limit;
         entry.limit_at = command.at;
+        arm(command.slot);
       }
       return;
     case Command::Kind::kRaise: {
@@ -257,14 +261,18 @@ void Reaction::obey(const Command& command) noexcept {
 }
 
 void Reaction::on_event(const bpf::MemoryEvent& event) noexcept {
-  const Entry& entry = entries_[event.slot % entries_.size()];
+  Entry& entry = entries_[event.slot % entries_.size()];
   // An event of a cgroup that was here before.
   if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
   MemoryFacts facts{.limit = event.limit,
                     .usage = event.usage,
                     .reclaimable = event.reclaimable,
                     .rate_per_second = event.rate_per_second};
-  if (event.time < entry.limit_at) facts.limit = entry.limit;
+  if (event.time < entry.limit_at) {
+    facts.limit = entry.limit;
+  } else {
+    entry.limit = facts.limit;  // somebody else may have written it
+  }
   react(event.slot, facts, layer_of(event.kind), event.time);
 }
 
@@ -301,8 +309,11 @@ void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
   const MonotonicTime written = now();
   if (error == 0) {
     budget_ -= increase;
-    if (entry.limit >= entry.armed.ceiling) set_armed(slot, false);
-    if (budget_ < policy_.round_to) close_all();
+    arm(slot);
+    if (budget_ < policy_.round_to) {
+      budget_spent_ = true;
+      arm_all();
+    }
   } else {
     set_armed(slot, false);
   }
@@ -319,23 +330,34 @@ void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
           .written_time = written});
 }
 
-// The parents first, each by as much as the cgroup gets: a child's limit above its parent's would
-// be a promise that the kernel does not keep. 0 or the errno of the cgroup's own write.
+// 0 or the errno of the cgroup's own write.
 int Reaction::raise(Entry& entry, Bytes to) noexcept {
-  const Bytes increase = to - entry.limit;
-  if (entry.parent) {
-    Entry& parent = entries_[*entry.parent % entries_.size()];
-    // Its slot may be somebody else's by now.
-    const bool lives = parent.limit_file != nullptr && parent.epoch == entry.parent_epoch;
-    if (lives && !Limit{parent.limit.value}.is_max()) {
-      // A parent that cannot be raised binds, and its own event will say so.
-      (void)raise(parent, std::min(parent.limit + increase, parent.armed.ceiling));
-    }
-  }
   if (to <= entry.limit) return 0;
+  const Bytes increase = to - entry.limit;
+  raise_parents(entry, increase);
+  const int error = write_limit(entry, to);
+  // Once, however many levels were raised: what a parent got contains what its child got.
+  if (error == 0) granted_.fetch_add(increase.value, std::memory_order_release);
+  return error;
+}
+
+// The topmost first, each by as much as the cgroup gets: a child's limit above its parent's would
+// be a promise that the kernel does not keep.
+void Reaction::raise_parents(const Entry& entry, Bytes increase) noexcept {
+  if (!entry.parent) return;
+  Entry& parent = entries_[*entry.parent % entries_.size()];
+  // Its slot may be somebody else's by now.
+  if (parent.limit_file == nullptr || parent.epoch != entry.parent_epoch) return;
+  raise_parents(parent, increase);
+  if (Limit{parent.limit.value}.is_max()) return;
+  const Bytes to = std::min(parent.limit + increase, parent.armed.ceiling);
+  // A parent that cannot be raised binds, and its own event will say so.
+  if (to > parent.limit) (void)write_limit(parent, to);
+}
+
+int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
   const int error = entry.limit_file->write(to.value);
   if (error != 0) return error;
-  granted_.fetch_add(increase.value, std::memory_order_release);
   raises_[static_cast<std::size_t>(&entry - entries_.data())].fetch_add(1,
                                                                         std::memory_order_release);
   entry.limit = to;
@@ -344,10 +366,15 @@ int Reaction::raise(Entry& entry, Bytes to) noexcept {
   return 0;
 }
 
-// The budget is spent: nobody is held for what cannot be granted.
-void Reaction::close_all() noexcept {
+// Armed is what may still grow: nobody is held for what cannot be granted.
+void Reaction::arm(Slot slot) noexcept {
+  const Entry& entry = entries_[slot];
+  set_armed(slot, !budget_spent_ && !entry.armed.denial && entry.limit < entry.armed.ceiling);
+}
+
+void Reaction::arm_all() noexcept {
   for (Slot slot = 0; slot < entries_.size(); ++slot) {
-    if (entries_[slot].limit_file != nullptr) set_armed(slot, false);
+    if (entries_[slot].limit_file != nullptr) arm(slot);
   }
 }
 

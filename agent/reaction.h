@@ -112,7 +112,10 @@ class Reaction {
   void on_sign(Slot slot) noexcept;
   void react(Slot slot, const MemoryFacts& facts, Layer layer, MonotonicTime event_time) noexcept;
   int raise(Entry& entry, Bytes to) noexcept;
-  void close_all() noexcept;
+  void raise_parents(const Entry& entry, Bytes increase) noexcept;
+  int write_limit(Entry& entry, Bytes to) noexcept;
+  void arm(Slot slot) noexcept;
+  void arm_all() noexcept;
   void set_armed(Slot slot, bool armed) noexcept;
   void report(const Report& report) noexcept;
 
@@ -125,6 +128,7 @@ class Reaction {
   std::vector<Entry> entries_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> raises_;
   Bytes budget_;
+  bool budget_spent_ = true;  // until the first kBudget
   std::atomic<std::uint64_t> granted_{0};
   std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
