@@ -284,14 +284,16 @@ void Engine::apply(const Plan& plan, Bytes granted_before, MonotonicTime now,
   // What events may do comes before what may block.
   for (const Arming& arming : plan.arming) {
     Tracked& tracked = *tracked_[arming.slot];
-    if (tracked.armed == arming.armed) continue;
-    const bool sent = reaction_->send({.kind = Command::Kind::kArm,
-                                       .slot = arming.slot,
-                                       .epoch = tracked.epoch,
-                                       .armed = arming.armed});
+    Armed armed = arming.armed;
+    // The reaction thread compares limit and ceiling itself, and so it is armed as soon as the
+    // limit is lowered, which this very plan may do.
+    if (armed.denial == Reason::kCeiling) armed.denial.reset();
+    if (tracked.armed == armed) continue;
+    const bool sent = reaction_->send(
+        {.kind = Command::Kind::kArm, .slot = arming.slot, .epoch = tracked.epoch, .armed = armed});
     // A refusal that no event has met yet is said once.
-    const std::optional<Reason> denial = arming.armed.denial;
-    if (denial && denial != Reason::kCeiling && denial != tracked.told) {
+    const std::optional<Reason> denial = armed.denial;
+    if (denial && denial != tracked.told) {
       records.push_back({.kind = Record::Kind::kDenial,
                          .slot = arming.slot,
                          .id = arming.id,
@@ -299,7 +301,7 @@ void Engine::apply(const Plan& plan, Bytes granted_before, MonotonicTime now,
                          .reason = *denial});
     }
     tracked.told = denial;
-    if (sent) tracked.armed = arming.armed;
+    if (sent) tracked.armed = armed;
   }
   for (const Action& action : plan.actions) {
     switch (action.kind) {

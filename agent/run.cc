@@ -117,6 +117,7 @@ class Session {
   Result<void> attend(const Child& child);
   void warn() const;
   void tick();
+  void put_parent_back();
   void finish();
   void take(const std::vector<Record>& records);
 
@@ -126,7 +127,7 @@ class Session {
   cgroup::Writer writer_;
   std::optional<RunCgroup> cgroup_;
   std::unique_ptr<Engine> engine_;
-  Slot slot_ = 0;
+  std::optional<Limit> parent_limit_;  // before us, where it is ours to raise
   Fd signals_;
 };
 
@@ -152,10 +153,13 @@ Result<void> Session::prepare() {
   if (options_.parent_ceiling) {
     const auto limit = parent.read_memory_max();
     if (!limit) return tl::unexpected(limit.error());
+    auto tracked = place_->root.open_group(parent.path());
+    if (!tracked) return tl::unexpected(tracked.error());
     const auto slot = engine_->track(
-        std::move(parent), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
+        std::move(*tracked), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
     if (!slot) return tl::unexpected(slot.error());
     parent_slot = *slot;
+    parent_limit_ = *limit;
   }
   auto group = place_->root.open_group(cgroup_->group().path());
   if (!group) return tl::unexpected(group.error());
@@ -163,7 +167,6 @@ Result<void> Session::prepare() {
       std::move(*group),
       {.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling, .parent = parent_slot});
   if (!slot) return tl::unexpected(slot.error());
-  slot_ = *slot;
   tick();
   return {};
 }
@@ -222,6 +225,22 @@ void Session::take(const std::vector<Record>& records) {
   for (const Record& record : records) report_.add(record);
 }
 
+void Session::put_parent_back() {
+  const cgroup::Group& parent = place_->parent;
+  // Lowering a limit below what is needed would kill.
+  const auto usage = parent.read_memory_current();
+  if (usage && limit_of(*usage) > *parent_limit_) {
+    (void)writer_.reclaim(parent, *usage - Bytes{parent_limit_->bytes});
+  }
+  const auto left = parent.read_memory_current();
+  if (left && limit_of(*left) < *parent_limit_ && writer_.set_memory_max(parent, *parent_limit_)) {
+    return;
+  }
+  report_.failures.push_back("the limit of " + options_.parent +
+                             " was left raised: what lives in it needs more than " +
+                             to_string(*parent_limit_));
+}
+
 void Session::finish() {
   take(engine_->collect());
   const cgroup::Group& group = cgroup_->group();
@@ -231,8 +250,11 @@ void Session::finish() {
   report_.counters = engine_->counters();
   report_.lost = engine_->lost();
   engine_.reset();
-  if (auto removed = cgroup_->remove(); !removed)
+  if (auto removed = cgroup_->remove(); !removed) {
     report_.failures.push_back(removed.error().message);
+  }
+  // Others may live in the parent: it gets its limit back, at the cost of their cache only.
+  if (parent_limit_) put_parent_back();
 
   if (options_.json) {
     std::cerr << to_json(report_) << '\n';

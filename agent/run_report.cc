@@ -88,6 +88,9 @@ std::string to_json(const RunReport& report) {
                       {"reason", to_string(grant.reason)},
                       {"from_bytes", grant.from.value},
                       {"to_bytes", grant.to.value},
+                      {"usage_bytes", grant.facts.usage.value},
+                      {"reclaimable_bytes", grant.facts.reclaimable.value},
+                      {"rate_bytes_per_second", grant.facts.rate_per_second.value},
                       {"reaction_us", seconds(grant.reaction) * 1e6}});
   }
   nlohmann::json denials = nlohmann::json::object();
