@@ -76,6 +76,8 @@ class Scope {
 
   Scope(Scope&& other) noexcept;
   Scope& operator=(Scope&&) = delete;
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
   ~Scope();
 
   const cgroup::Root& root() const { return root_; }

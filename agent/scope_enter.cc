@@ -100,9 +100,11 @@ std::vector<std::string> own_command_line(const std::vector<std::string>& argume
   return line;
 }
 
-Error execute(const std::vector<std::string>& words) {
+// By value, since exec wants text that it might change.
+Error execute(std::vector<std::string> words) {
   std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.reserve(words.size() + 1);
+  for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::setenv(kEntered, std::to_string(::getpid()).c_str(), 1);
   ::execvp(argv.front(), argv.data());

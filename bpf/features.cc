@@ -98,10 +98,10 @@ class Probe {
     bpf_program* last = nullptr;
     for (const std::string_view name : question.programs) {
       last = bpf_object__find_program_by_name(skeleton_->obj, std::string(name).c_str());
-      if (const Answer attached = attach(last); !attached.yes) return attached;
+      if (Answer attached = attach(last); !attached.yes) return attached;
     }
     if (question.runs == nullptr) return state_;
-    if (const Answer ran = run(last); !ran.yes) return ran;
+    if (Answer ran = run(last); !ran.yes) return ran;
     // At least once: somebody else may run the same tests of the kernel at the same time.
     if (skeleton_->bss->*question.runs == 0) {
       return no("the kernel attached the program but did not call it");
