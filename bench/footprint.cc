@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What does the engine weigh on a node? N cgroups with a sleeping process each, all tracked by the
-// real engine with a tick each second: memory, kernel memory of the BPF maps, and CPU time, idle and
-// while ten of them storm. Needs cgroup v2, so it runs in a guest. Prints one JSON object. README.md
-// says how to read it.
+// real engine with a tick each second: memory, kernel memory of the BPF maps, and CPU time, idle
+// and while ten of them storm. Needs cgroup v2, so it runs in a guest. Prints one JSON object.
+// README.md says how to read it.
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -47,7 +47,8 @@ struct Options {
 [[noreturn]] void storm() {
   constexpr std::size_t kMost = 160 * kMib;
   while (true) {
-    void* memory = ::mmap(nullptr, kMost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        ::mmap(nullptr, kMost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) ::_exit(1);
     for (std::size_t at = 0; at < kMost; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
     ::munmap(memory, kMost);

@@ -5,6 +5,7 @@
 // Needs cgroup v2 and fentry, so it runs in a guest. Prints one JSON object. README.md says how to
 // read it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -94,8 +95,8 @@ Result<void> Run::prepare() {
     if (!other) return tl::unexpected(other.error());
     tracked_.push_back(std::move(*other));
   }
-  const Task faults{.kind = Task::Kind::kPageFaults, .pages = options_.pages,
-                    .turns = options_.turns};
+  const Task faults{
+      .kind = Task::Kind::kPageFaults, .pages = options_.pages, .turns = options_.turns};
   const Task forks{.kind = Task::Kind::kForkExec, .turns = options_.forks};
   cells_ = {{.name = "pagefault_untracked", .worker = &*untracked_worker_, .task = faults},
             {.name = "pagefault_tracked", .worker = &*tracked_worker_, .task = faults},
@@ -137,8 +138,8 @@ Result<double> Run::batches_per_turn(Worker& worker) {
   constexpr std::uint32_t kTurns = 20;
   const auto before = runs->runs();
   // One turn more than asked for is run.
-  const auto time = worker.run(
-      {.kind = Task::Kind::kPageFaults, .pages = options_.pages, .turns = kTurns - 1});
+  const auto time =
+      worker.run({.kind = Task::Kind::kPageFaults, .pages = options_.pages, .turns = kTurns - 1});
   const auto after = runs->runs();
   if (!before) return tl::unexpected(before.error());
   if (!time) return tl::unexpected(time.error());
@@ -173,6 +174,8 @@ Result<nlohmann::json> Run::measure() {
                         {"charges_per_turn", batches},
                         {"cgroups_tracked", tracked_.size()},
                         {"events_sent", events}};
+  // The lowest turn is one without a charge that comes only now and then.
+  const double charges = std::max(std::floor(batches), 1.0);
   for (const Cell& cell : cells_) {
     std::vector<double> ratios;
     std::vector<double> differences;
@@ -185,7 +188,7 @@ Result<nlohmann::json> Run::measure() {
                          {"on_ns", std::round(median(cell.on_ns))},
                          {"ratio", median(ratios)},
                          {"ratio_quartiles", {percentile(ratios, 0.25), percentile(ratios, 0.75)}}};
-    if (faults) result[cell.name]["added_ns_per_charge"] = median(differences) / batches;
+    if (faults) result[cell.name]["added_ns_per_charge"] = median(differences) / charges;
   }
   return result;
 }

@@ -4,6 +4,7 @@
 // reaction thread, beside a bare reader that does the least possible, in blocks that take turns.
 // Prints one JSON object. README.md says how to read it.
 #include <fcntl.h>
+#include <sched.h>
 #include <time.h>
 
 #include <CLI/CLI.hpp>
@@ -55,12 +56,15 @@ class Run {
   // One series: `options.events` of each, block by block in turns.
   Result<Series> measure();
   nlohmann::json about() const;
+  const std::vector<unsigned>& cpus() const { return cpus_; }
 
  private:
   Result<double> react_once();
   Result<double> bare_once();
-  // Between a half and one and a half of the mean pause, so that no timer keeps step with it.
-  void pause();
+  // Goes to the other CPU and pauses there, between a half and one and a half of the mean pause,
+  // so that no timer keeps step. A wake-up on the same CPU costs less than one on another, and a
+  // real-time thread stays where it is: without the change, chance would decide who is near.
+  void move_and_pause();
 
   Options options_;
   std::optional<Place> place_;
@@ -70,10 +74,13 @@ class Run {
   std::unique_ptr<agent::Reaction> reaction_;
   std::unique_ptr<BareReader> bare_;
   Bytes limit_ = kStart;
+  std::vector<unsigned> cpus_;
+  std::size_t next_cpu_ = 0;
   std::minstd_rand random_{12345};
 };
 
 Result<void> Run::prepare() {
+  cpus_ = allowed_cpus();
   auto place = Place::make();
   if (!place) return tl::unexpected(place.error());
   place_.emplace(std::move(*place));
@@ -107,9 +114,8 @@ Result<void> Run::prepare() {
   auto reaction = agent::Reaction::start(policy, &*programs_);
   if (!reaction) return tl::unexpected(reaction.error());
   reaction_ = std::move(*reaction);
-  auto reader =
-      BareReader::start(trigger_->bare_fd(), std::move(*bare_file), 2 * options_.events,
-                        std::chrono::microseconds(options_.delay_floor_us));
+  auto reader = BareReader::start(trigger_->bare_fd(), std::move(*bare_file), 2 * options_.events,
+                                  std::chrono::microseconds(options_.delay_floor_us));
   if (!reader) return tl::unexpected(reader.error());
   bare_ = std::move(*reader);
 
@@ -117,8 +123,12 @@ Result<void> Run::prepare() {
   const agent::Armed armed{.floor = kStart, .ceiling = ceiling};
   using Kind = agent::Command::Kind;
   for (const agent::Command& command :
-       {agent::Command{.kind = Kind::kTrack, .slot = 0, .epoch = kEpoch,
-                       .limit_file = &*limit_file_, .armed = armed, .limit = kStart},
+       {agent::Command{.kind = Kind::kTrack,
+       .slot = 0,
+       .epoch = kEpoch,
+       .limit_file = &*limit_file_,
+       .armed = armed,
+       .limit = kStart},
         agent::Command{.kind = Kind::kBudget, .budget = ceiling},
         agent::Command{.kind = Kind::kArm, .slot = 0, .epoch = kEpoch, .armed = armed}}) {
     if (!reaction_->send(command)) return fail(Code::kUnavailable, "the command queue is full");
@@ -127,15 +137,21 @@ Result<void> Run::prepare() {
   return {};
 }
 
-void Run::pause() {
+void Run::move_and_pause() {
+  if (!cpus_.empty()) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpus_[next_cpu_++ % cpus_.size()], &one);
+    ::sched_setaffinity(0, sizeof(one), &one);
+  }
   const long half = options_.pause_us / 2;
   sleep_us(half + static_cast<long>(random_() % static_cast<unsigned long>(2 * half + 1)));
 }
 
 Result<double> Run::react_once() {
   trigger_->fire(Ring::kUrgent, limit_);
-  pause();
-  for (int tries = 0; tries < 5000; ++tries) {
+  for (int tries = 0; tries < 10000; ++tries) {
+    sleep_us(100);
     if (const auto report = reaction_->receive()) {
       if (report->kind != agent::Report::Kind::kGrant || report->to <= limit_) {
         return fail(Code::kMalformed, "an event was not granted: " +
@@ -144,7 +160,6 @@ Result<double> Run::react_once() {
       limit_ = report->to;
       return static_cast<double>((report->written_time - report->event_time).count());
     }
-    sleep_us(200);
   }
   return fail(Code::kUnavailable, "an event was not answered within a second");
 }
@@ -152,10 +167,9 @@ Result<double> Run::react_once() {
 Result<double> Run::bare_once() {
   const std::size_t before = bare_->answered();
   trigger_->fire(Ring::kBare, limit_);
-  pause();
-  for (int tries = 0; tries < 5000; ++tries) {
+  for (int tries = 0; tries < 10000; ++tries) {
+    sleep_us(100);
     if (bare_->answered() > before) return bare_->latency_ns(before);
-    sleep_us(200);
   }
   return fail(Code::kUnavailable, "the bare reader did not answer within a second");
 }
@@ -170,6 +184,7 @@ Result<Series> Run::measure() {
       std::vector<double>& values = bare ? series.floor_ns : series.reaction_ns;
       const std::size_t end = std::min(values.size() + options_.block, options_.events);
       while (values.size() < end) {
+        move_and_pause();
         const auto latency = bare ? bare_once() : react_once();
         if (!latency) return tl::unexpected(latency.error());
         values.push_back(*latency);
@@ -216,7 +231,7 @@ int run_main(const Options& options) {
   nlohmann::json result = run.about();
   for (const bool busy : {true, false}) {
     std::optional<Spinners> spinners;
-    if (busy) spinners.emplace();
+    if (busy) spinners.emplace(run.cpus());
     const auto series = run.measure();
     if (!series) return failed(series.error());
     result[busy ? "busy" : "idle"] = {

@@ -6,12 +6,19 @@
 
 namespace plimsoll::bench {
 
-Spinners::Spinners() {
+std::vector<unsigned> allowed_cpus() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   ::sched_getaffinity(0, sizeof(allowed), &allowed);
+  std::vector<unsigned> cpus;
   for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+Spinners::Spinners(const std::vector<unsigned>& cpus) {
+  for (const unsigned cpu : cpus) {
     threads_.emplace_back([this] {
       while (!stopping_.load(std::memory_order_relaxed)) {
       }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Spinners: one thread of normal priority per CPU, pinned to it, that never sleeps: a busy node.
+// Spinners: one thread of normal priority on each CPU, pinned to it, that never sleeps: a busy node.
 // They stop when this goes.
 #pragma once
 
@@ -10,9 +10,12 @@
 
 namespace plimsoll::bench {
 
+// The CPUs that this thread may run on.
+std::vector<unsigned> allowed_cpus();
+
 class Spinners {
  public:
-  Spinners();
+  explicit Spinners(const std::vector<unsigned>& cpus);
   ~Spinners();
   Spinners(const Spinners&) = delete;
   Spinners& operator=(const Spinners&) = delete;

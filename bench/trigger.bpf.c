@@ -4,8 +4,9 @@
  * the harness chooses. The hook is one that neither the agent nor the floor passes on its way, so
  * that it costs neither of them anything.
  */
-#include "bench/trigger_record.h"
 #include "bpf/kernel_types.h"
+
+#include "bench/trigger_record.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
