@@ -65,8 +65,19 @@ struct page_counter {
   struct page_counter* parent;
 };
 
-/* Pages on the LRU lists of one cgroup (not those below it) and node: [zone][enum lru_list]. */
+/* With the multi-generational LRU (Linux 6.1, if enabled): pages by [generation][anon, file][zone].
+ */
+struct lru_gen_folio {
+  long nr_pages[40];
+};
+
+struct lruvec {
+  struct lru_gen_folio lrugen;
+};
+
+/* Without it: pages by [zone][enum lru_list]. Both are of one cgroup, not of those below it. */
 struct mem_cgroup_per_node {
+  struct lruvec lruvec;
   unsigned long lru_zone_size[25];
 };
 
@@ -88,3 +99,4 @@ struct bpf_iter__cgroup {
 #define NR_LRU_LISTS 5
 #define LRU_INACTIVE_FILE 2
 #define LRU_ACTIVE_FILE 3
+#define MAX_NR_GENS 4

@@ -74,6 +74,11 @@ static __always_inline bool is_near_limit(const struct pl_slot* slot, const stru
   return headroom * 1000 < rate * (slot->horizon_ns / 1000000);
 }
 
+/* As the policy's only_cache: at most 60 % of the limit is needed, and over a quarter is cache. */
+static __always_inline bool is_mostly_cache(const struct sight* sight) {
+  return needed_of(sight) * 5 <= sight->max_pages * 3 && sight->file_pages * 4 > sight->max_pages;
+}
+
 static __always_inline u64 mark_after(const struct sight* sight) {
   u64 step =
       sight->max_pages > sight->usage_pages ? (sight->max_pages - sight->usage_pages) / 8 : 0;
@@ -223,8 +228,13 @@ static __always_inline bool at_limit(struct pl_slot* slot, u32 index, u64 counte
   sight->now = bpf_ktime_get_ns();
   sight->file_pages = file_pages(memcg_of(counter));
   measure(slot, sight);
-  /* Freed something, and most of the limit is cache: that is page cache at work. */
-  if (freed && needed_of(sight) * 1024 < sight->max_pages * slot->watermark_per_1024) return false;
+  /* Freed something, and most of the limit is cache: that is page cache at work. Freed nothing, and
+   * it is cache all the same: that is written back just now, and a task that waits here would keep
+   * the CPU from doing it. The policy refuses both (only_cache). */
+  if (freed ? needed_of(sight) * 1024 < sight->max_pages * slot->watermark_per_1024
+            : is_mostly_cache(sight)) {
+    return false;
+  }
   return send(slot, index, PL_AT_LIMIT, sight) && !freed;
 }
 

@@ -126,6 +126,12 @@ std::string_view to_string(Tier tier) {
 }
 
 Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds) {
+  // Then the kernel attaches programs to functions and never calls them.
+  const Result<std::string> ftrace = read_file("/proc/sys/kernel/ftrace_enabled");
+  if (tier == Tier::kA && ftrace && ftrace->starts_with('0')) {
+    return fail(Code::kUnsupported,
+                "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
+  }
   LibbpfLog log;
   auto impl = std::make_unique<Impl>();
   impl->tier = tier;

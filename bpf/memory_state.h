@@ -91,23 +91,59 @@ struct walk {
   u64 pages;
 };
 
-/* File pages on the LRU lists of one memcg itself. */
-static __always_inline u64 own_file_pages(u64 memcg) {
+/* File pages on the two-list LRU of one memcg and node. */
+static __always_inline u64 listed_file_pages(u64 info) {
+  const struct mem_cgroup_per_node* const none = 0;
   u64 sizes[25] = {}, pages = 0;
-  u32 bytes = bpf_core_field_size(((struct mem_cgroup_per_node*)0)->lru_zone_size);
-  u32 node, i;
+  u32 bytes = bpf_core_field_size(none->lru_zone_size);
+  u32 i;
 
-  if (!bpf_core_field_exists(((struct mem_cgroup_per_node*)0)->lru_zone_size)) return 0;
+  if (!bpf_core_field_exists(none->lru_zone_size)) return 0;
   if (bytes > sizeof(sizes)) bytes = sizeof(sizes);
+  if (bpf_probe_read_kernel(sizes, bytes,
+                            (void*)(info + offset_of(struct mem_cgroup_per_node, lru_zone_size)))) {
+    return 0;
+  }
+  for (i = 0; i < 25; i += NR_LRU_LISTS)
+    pages += sizes[i + LRU_INACTIVE_FILE] + sizes[i + LRU_ACTIVE_FILE];
+  return pages;
+}
+
+/* The same on the multi-generational LRU. */
+static __always_inline u64 generation_file_pages(u64 info) {
+  const struct mem_cgroup_per_node* const none = 0;
+  u32 bytes = bpf_core_field_size(none->lruvec.lrugen.nr_pages) / MAX_NR_GENS / 2;
+  u64 address = info + offset_of(struct mem_cgroup_per_node, lruvec.lrugen.nr_pages);
+  u64 pages = 0;
+  u32 generation, zone;
+
+  if (!bpf_core_field_exists(none->lruvec.lrugen.nr_pages)) return 0;
+  for (generation = 0; generation < MAX_NR_GENS; generation++) {
+    long sizes[5] = {};
+
+    address += bytes; /* over the anonymous pages */
+    if (bpf_probe_read_kernel(sizes, bytes > sizeof(sizes) ? sizeof(sizes) : bytes,
+                              (void*)address)) {
+      return pages;
+    }
+    address += bytes;
+    /* The kernel lets a zone's number be negative for a moment. */
+    for (zone = 0; zone < 5; zone++)
+      if (sizes[zone] > 0) pages += sizes[zone];
+  }
+  return pages;
+}
+
+/* File pages of one memcg itself. Which LRU is in use can change while the system runs, so both are
+ * counted; the one that is not in use is empty. */
+static __always_inline u64 own_file_pages(u64 memcg) {
+  u64 pages = 0;
+  u32 node;
+
   for (node = 0; node < 8 && node < nr_nodes; node++) {
     u64 info = read_u64(memcg + offset_of(struct mem_cgroup, nodeinfo) + node * 8);
 
-    if (!info ||
-        bpf_probe_read_kernel(sizes, bytes,
-                              (void*)(info + offset_of(struct mem_cgroup_per_node, lru_zone_size))))
-      continue;
-    for (i = 0; i < 25; i += NR_LRU_LISTS)
-      pages += sizes[i + LRU_INACTIVE_FILE] + sizes[i + LRU_ACTIVE_FILE];
+    if (info) pages += listed_file_pages(info) + generation_file_pages(info);
   }
   return pages;
 }
