@@ -6,6 +6,7 @@
 // README.md says how to read it.
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,7 +112,14 @@ Result<void> Run::start_children(unsigned count, bool storming) {
   return {};
 }
 
+// Three files per cgroup are more than the usual 1,024.
+void allow_many_files() {
+  const rlimit many{.rlim_cur = 16384, .rlim_max = 16384};
+  ::setrlimit(RLIMIT_NOFILE, &many);
+}
+
 Result<void> Run::prepare() {
+  allow_many_files();
   auto place = Place::make();
   if (!place) return tl::unexpected(place.error());
   if (!place->real()) return fail(Code::kUnsupported, "no cgroup v2 memory controller here");
