@@ -149,6 +149,11 @@ void Engine::untrack(Slot slot) {
       reaction_->send({.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked->epoch});
 }
 
+std::size_t Engine::slots_in_use() const {
+  return tracked_.size() -
+         static_cast<std::size_t>(std::count(tracked_.begin(), tracked_.end(), nullptr));
+}
+
 // The reaction thread has let go of the slot: its files may be closed.
 void Engine::finish_untrack(Slot slot) {
   if (programs_) programs_->untrack(slot);

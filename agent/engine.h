@@ -66,6 +66,8 @@ class Engine {
   // Armed at the next tick, which the caller makes at once.
   Result<Slot> track(cgroup::Group group, const ContainerSpec& spec);
   void untrack(Slot slot);
+  // Those untracked count until the reaction thread has let go, which a tick takes note of.
+  std::size_t slots_in_use() const;
 
   // Observes, decides, applies. May block in the kernel for as long as reclaim takes.
   std::vector<Record> tick(MonotonicTime now);

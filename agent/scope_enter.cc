@@ -85,12 +85,6 @@ void remove_stale(const cgroup::Root& root, const cgroup::Group& parent,
   }
 }
 
-// Refused by the kernel while a child uses it, and then that is right.
-void take_memory_back(const cgroup::Group& group) {
-  const auto file = group.open_file("cgroup.subtree_control", O_WRONLY);
-  if (file) (void)write_all(*file, "-memory", "cgroup.subtree_control");
-}
-
 std::vector<std::string> own_command_line(const std::vector<std::string>& arguments) {
   std::array<char, 4096> path{};
   const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
@@ -193,7 +187,8 @@ Result<void> Scope::hand_memory_on() {
 
 Scope::~Scope() {
   if (!aside_) return;
-  if (handed_on_) take_memory_back(parent_);
+  // Refused while a child uses it, and then that is right.
+  if (handed_on_) (void)writer_.disable_controllers(parent_, kMemory);
   // Refused while somebody else's child still needs the controller: the next run removes it.
   if (writer_.move_process(parent_, ::getpid())) (void)writer_.remove_group(*aside_);
 }

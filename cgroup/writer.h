@@ -75,6 +75,10 @@ class Writer {
   Result<void> enable_controllers(const Group& group,
                                   std::span<const std::string_view> names) const;
 
+  // Takes controllers back from the children. kConflict: a child uses one.
+  Result<void> disable_controllers(const Group& group,
+                                   std::span<const std::string_view> names) const;
+
   // `name` is one component. kConflict: it exists.
   Result<Group> create_group(const Group& parent, std::string_view name) const;
   // Removes it and the cgroups below it, deepest first; one that vanished meanwhile is fine. kGone:
@@ -92,6 +96,8 @@ class Writer {
  private:
   // Opens and writes; the value is the errno of the write, 0 when it went well.
   static Result<int> write(const Group& group, const std::string& name, std::string_view text);
+  static Result<void> switch_controllers(const Group& group, char sign,
+                                         std::span<const std::string_view> names);
   static Result<Change> set(const Group& group, const std::string& name, Limit limit);
   static Result<void> kill_one_by_one(const Group& group);
 };

@@ -53,10 +53,21 @@ Result<void> remove_directory(const Fd& parent, const std::string& name, std::st
 
 Result<void> Writer::enable_controllers(const Group& group,
                                         std::span<const std::string_view> names) const {
+  return switch_controllers(group, '+', names);
+}
+
+Result<void> Writer::disable_controllers(const Group& group,
+                                         std::span<const std::string_view> names) const {
+  return switch_controllers(group, '-', names);
+}
+
+Result<void> Writer::switch_controllers(const Group& group, char sign,
+                                        std::span<const std::string_view> names) {
   if (names.empty()) return {};
   std::string text;
   for (const std::string_view name : names) {
-    text += text.empty() ? "+" : " +";
+    if (!text.empty()) text += ' ';
+    text += sign;
     text += name;
   }
   const auto error = write(group, "cgroup.subtree_control", text);

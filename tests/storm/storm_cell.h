@@ -15,6 +15,7 @@ namespace plimsoll::storm {
 enum class Expect {
   kSurvive,        // is killed without; lives with
   kNoGrant,        // lives without, and must not grow with (page cache, idle)
+  kDoorOnly,       // mostly lives without; is fed only when the OOM killer has been called
   kCeiling,        // bursts: is fed to its ceiling, then killed
   kLeak,           // climbs without end: is fed to its ceiling, then killed
   kLeakRule,       // likewise, and is fed no further long before its ceiling
@@ -28,6 +29,8 @@ inline const char* name_of(Expect expect) {
       return "survive";
     case Expect::kNoGrant:
       return "no-grant";
+    case Expect::kDoorOnly:
+      return "door-only";
     case Expect::kCeiling:
       return "ceiling";
     case Expect::kLeak:
@@ -119,7 +122,7 @@ inline std::vector<Cell> wrong_cells(bool thp) {
   Cell cache = wrong_cell("cache", "cache", Expect::kNoGrant, thp, 32 * kMiB);
   cache.load_bytes = 384 * kMiB;  // twice through a file of six times the limit
   cells.push_back(cache);
-  cache = wrong_cell("rewrite", "rewrite", Expect::kNoGrant, thp, 32 * kMiB);
+  cache = wrong_cell("rewrite", "rewrite", Expect::kDoorOnly, thp, 32 * kMiB);
   cache.load_bytes = 96 * kMiB;  // written back at the speed that the kernel allows the cgroup
   cells.push_back(cache);
   cells.push_back(wrong_cell("idle", "hold-nothing", Expect::kNoGrant, thp, 32 * kMiB));
@@ -138,7 +141,9 @@ inline std::vector<Cell> wrong_cells(bool thp) {
   denied.ceiling_bytes = limit;
   cells.push_back(denied);
   cells.push_back(wrong_cell("denied-budget", "touch", Expect::kDeniedBudget, thp, limit));
-  for (Cell& cell : cells) cell.supervised = cell.expect != Expect::kNoGrant;
+  for (Cell& cell : cells) {
+    cell.supervised = cell.expect != Expect::kNoGrant && cell.expect != Expect::kDoorOnly;
+  }
   return cells;
 }
 

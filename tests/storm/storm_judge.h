@@ -2,6 +2,7 @@
 // What a run must have done to count as right, by what its cell is for and by its mode. Pure.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,8 +37,17 @@ inline void must_be_killed(const RunRecord& run, std::vector<std::string>& fault
   if (!run.killed) faults.push_back("was not killed:" + last_words(run));
 }
 
-inline void must_not_grow(const Report& report, std::vector<std::string>& faults) {
-  if (report.grants > 0) faults.push_back(std::to_string(report.grants) + " wrong grants");
+// Where dirty pages alone fill the limit the kernel now and then calls the OOM killer without
+// Plimsoll too: a grant at its door is a kill less, and not a wrong one.
+inline uint64_t wrong_grants(const RunRecord& run) {
+  const uint64_t right =
+      run.expect == "door-only" ? count_of(run.report->layers, "at_the_door") : 0;
+  return run.report->grants - std::min(run.report->grants, right);
+}
+
+inline void must_not_grow(const RunRecord& run, std::vector<std::string>& faults) {
+  const uint64_t wrong = wrong_grants(run);
+  if (wrong > 0) faults.push_back(std::to_string(wrong) + " wrong grants");
 }
 
 inline void must_not_hold(const Report& report, std::vector<std::string>& faults) {
@@ -75,9 +85,9 @@ inline void with_plimsoll(const RunRecord& run, std::vector<std::string>& faults
     must_survive(run, faults);
     if (report.grants == 0) faults.push_back("no grant reported");
     if (run.shrink_seen == false) faults.push_back("no shrink within the deadline");
-  } else if (run.expect == "no-grant") {
+  } else if (run.expect == "no-grant" || run.expect == "door-only") {
     must_survive(run, faults);
-    must_not_grow(report, faults);
+    must_not_grow(run, faults);
   } else if (run.expect == "ceiling" || run.expect == "leak") {
     must_be_killed(run, faults);
     if (report.grants == 0) faults.push_back("never fed");
@@ -89,7 +99,7 @@ inline void with_plimsoll(const RunRecord& run, std::vector<std::string>& faults
     must_be_denied_by(report, "leak", faults);
   } else {
     must_be_killed(run, faults);
-    must_not_grow(report, faults);
+    must_not_grow(run, faults);
     must_not_hold(report, faults);
     must_be_denied_by(report, run.expect == "denied-budget" ? "budget" : "ceiling", faults);
   }
@@ -108,7 +118,7 @@ inline std::vector<std::string> judge(const RunRecord& run) {
     judging::with_plimsoll(run, faults);
   } else if (run.mode == "unlimited" || run.expect == "no-grant") {
     judging::must_survive(run, faults);
-  } else {
+  } else if (run.expect != "door-only") {
     judging::must_be_killed(run, faults);
   }
   return faults;

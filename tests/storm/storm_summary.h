@@ -164,7 +164,9 @@ inline void add_totals(Summary& summary, const RunRecord& run) {
   if (kills_without(run.expect)) add_counts(summary.layers, run.report->layers);
   if (kills_without(run.expect)) add_counts(summary.holds, run.report->holds);
   const bool denied = run.expect.rfind("denied", 0) == 0;
-  if (denied || run.expect == "no-grant") summary.wrong_grants += run.report->grants;
+  if (denied || run.expect == "no-grant" || run.expect == "door-only") {
+    summary.wrong_grants += judging::wrong_grants(run);
+  }
   if (denied) summary.wrong_holds += count_of(run.report->holds, "held");
 }
 

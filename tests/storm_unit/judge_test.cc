@@ -76,6 +76,18 @@ TEST(Judge, PageCacheIsNotFedAndNotKilled) {
   EXPECT_TRUE(judge(right_run("no-grant", "baseline")).empty());
 }
 
+TEST(Judge, DirtyPagesAreFedAtTheDoorOnly) {
+  RunRecord run = right_run("door-only", "plimsoll");
+  run.report->grants = 2;
+  run.report->layers = {{"at_the_door", 1}, {"predicted", 1}};
+  EXPECT_EQ(judge(run).size(), 1U);
+  run.report->grants = 1;
+  run.report->layers = {{"at_the_door", 1}};
+  EXPECT_TRUE(judge(run).empty());
+  EXPECT_TRUE(judge(killed_run("door-only", "baseline")).empty());
+  EXPECT_TRUE(judge(right_run("door-only", "baseline")).empty());
+}
+
 TEST(Judge, TheCeilingIsReachedAndNamed) {
   RunRecord run = killed_run("ceiling", "plimsoll");
   EXPECT_EQ(judge(run).size(), 1U);

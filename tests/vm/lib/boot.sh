@@ -121,7 +121,7 @@ boot_and_report() {
   if [[ -f "$console" ]]; then
     # Up to the mark it is the boot; the log at the end repeats lines of the live console.
     complaints="$(sed -n '/plimsoll-vm: the command starts/,$p' "$console" | tr -d '\r' |
-      grep -aE -f "$alarms" | awk '!seen[$0]++' || true)"
+      awk -f "$vm_dir/lib/complaints.awk" | grep -aE -f "$alarms" | awk '!seen[$0]++' || true)"
   fi
   case "$phase" in
     none) result=126; note "the guest never came up" ;;
