@@ -114,29 +114,39 @@ static __always_inline u64 address_of(const void* pointer, const void* known, u6
   return known_address + difference;
 }
 
+/* `counter`, or another of the same `place`, is tracked. */
+static __noinline int on_known_charge(u64* ctx, struct page_counter* counter, u32 place) {
+  u64 first, address, usage;
+  struct pl_slot* slot;
+  u32 index = 0;
+
+  if (bpf_get_func_arg(ctx, 0, &first)) return 0;
+  address = address_of(counter, (void*)ctx[0], first);
+  slot = slot_at(place, address, &index);
+  if (!slot) return 0;
+  usage = counter->usage.counter + ctx[1];
+  if (usage >= slot->mark_pages) look(address, index, usage);
+  return 0;
+}
+
 /* Once per charge batch (64 pages), and for every page counter of the kernel: this is the hot path.
- * The charge goes to all ancestors inside the hooked function, so they are walked here. */
+ * The charge goes to all ancestors inside the hooked function, so they are walked here; not the
+ * root, which has no limit. */
 SEC("fentry/page_counter_try_charge")
 int on_charge(u64* ctx) {
   struct page_counter* counter = (void*)ctx[0];
-  u64 address, pages = ctx[1];
   u32 level;
 
-  if (!control.slots || bpf_get_func_arg(ctx, 0, &address)) return 0;
+#pragma unroll
   for (level = 0; level < PL_MAX_DEPTH; level++) {
-    struct page_counter* parent;
-    struct pl_slot* slot;
-    u32 index = 0;
+    struct page_counter* parent = counter->parent;
+    u32 low = (u64)counter, place;
 
-    slot = slot_of(address, &index);
-    if (slot) {
-      u64 usage = counter->usage.counter + pages;
-
-      if (usage >= slot->mark_pages) look(address, index, usage);
-    }
-    parent = counter->parent;
     if (!parent) break;
-    address = address_of(parent, counter, address);
+    /* Keeps the compiler from calculating with the pointer itself. */
+    asm volatile("" : "+w"(low));
+    place = filter_index(low);
+    if (filter[place & (PL_FILTER_SIZE - 1)]) on_known_charge(ctx, counter, place);
     counter = parent;
   }
   return 0;
@@ -358,6 +368,7 @@ int on_track(struct bpf_iter__cgroup* ctx) {
   }
   slot->counter = counter;
   place = filter_index(counter) & (PL_FILTER_SIZE - 1);
+  hint[place] = index;
   if (filter[place] != 255) filter[place]++;
   command.result = PL_TRACK_OK;
   return 0;

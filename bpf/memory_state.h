@@ -16,7 +16,8 @@ const volatile u32 nr_nodes = 1;
 struct pl_slot slots[PL_MAX_SLOTS];
 struct pl_control control;
 struct pl_counters counters;
-u8 filter[PL_FILTER_SIZE];
+u8 filter[PL_FILTER_SIZE]; /* how many tracked counters have this index */
+u16 hint[PL_FILTER_SIZE];  /* the slot of the last of them */
 struct pl_command command;
 
 /* Address of a tracked cgroup's page counter -> slot. */
@@ -50,20 +51,28 @@ struct {
 #define MARK_MAX_PAGES 4096
 #define WALK_MAX 128 /* descendants whose file pages are counted */
 
-static __always_inline u32 filter_index(u64 counter) {
-  /* Fibonacci hashing; mem_cgroup is larger than 1 KiB, so the low bits say nothing. */
-  return ((counter >> 6) * 0x9E3779B97F4A7C15ULL) >> 50;
-}
-_Static_assert(PL_FILTER_SIZE == 1 << (64 - 50), "filter_index() yields 14 bits");
+/* Of the lower half of an address, which is a number to the verifier also where the address is a
+ * pointer. Fibonacci hashing, so that the lowest bits, which are the same in all, do not matter. */
+static __always_inline u32 filter_index(u32 low) { return (low * 0x9E3779B1U) >> 18; }
+_Static_assert(PL_FILTER_SIZE == 1 << (32 - 18), "filter_index() yields 14 bits");
 
-static __always_inline struct pl_slot* slot_of(u64 counter, u32* index) {
+/* For a counter that passed the filter as `place`. The hint is mostly right, and then the map need
+ * not be asked. */
+static __always_inline struct pl_slot* slot_at(u32 place, u64 counter, u32* index) {
   u32* found;
 
-  if (!filter[filter_index(counter) & (PL_FILTER_SIZE - 1)]) return NULL;
+  *index = hint[place & (PL_FILTER_SIZE - 1)] & (PL_MAX_SLOTS - 1);
+  if (slots[*index].counter == counter) return &slots[*index];
   found = bpf_map_lookup_elem(&slot_of_counter, &counter);
   if (!found) return NULL;
   *index = *found & (PL_MAX_SLOTS - 1);
   return &slots[*index];
+}
+
+static __always_inline struct pl_slot* slot_of(u64 counter, u32* index) {
+  u32 place = filter_index(counter) & (PL_FILTER_SIZE - 1);
+
+  return filter[place] ? slot_at(place, counter, index) : NULL;
 }
 
 static __always_inline u64 read_u64(u64 address) {
