@@ -154,8 +154,8 @@ Result<double> Run::react_once() {
     sleep_us(100);
     if (const auto report = reaction_->receive()) {
       if (report->kind != agent::Report::Kind::kGrant || report->to <= limit_) {
-        return fail(Code::kMalformed, "an event was not granted: " +
-                                          std::string(agent::to_string(report->reason)));
+        return fail(Code::kMalformed,
+                    "an event was not granted: " + std::string(agent::to_string(report->reason)));
       }
       limit_ = report->to;
       return static_cast<double>((report->written_time - report->event_time).count());

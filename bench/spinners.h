@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Spinners: one thread of normal priority on each CPU, pinned to it, that never sleeps: a busy node.
-// They stop when this goes.
+// Spinners: one thread of normal priority on each CPU, pinned to it, that never sleeps: a busy
+// node. They stop when this goes.
 #pragma once
 
 #include <atomic>
