@@ -23,6 +23,8 @@ constexpr int kBeatMs = 250;
 constexpr std::size_t kStackBytes = 256 * kKiB;
 // Above every normal task and below the kernel's own threads (watchdog, migration at 99).
 constexpr int kPriority = 10;
+// A tick of a thousand containers must not make an event wait.
+constexpr int kCommandsInARow = 32;
 
 // epoll's user data: a slot, or one of these.
 constexpr std::uint64_t kUrgent = UINT64_MAX;
@@ -158,14 +160,11 @@ void Reaction::run() {
     const int count =
         ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), kBeatMs);
     if (programs_ != nullptr) programs_->beat(now());
-    while (const std::optional<Command> command = commands_.pop()) obey(*command);
-    if (programs_ != nullptr) {
-      programs_->drain_urgent(
-          [](void* self, const bpf::MemoryEvent& event) {
-            static_cast<Reaction*>(self)->on_event(event);
-          },
-          this);
+    for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
+      obey(*command);
+      if (obeyed % kCommandsInARow == 0) drain();
     }
+    drain();
     for (int i = 0; i < count; ++i) {
       const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
       if (data == kCommand) {
@@ -176,6 +175,15 @@ void Reaction::run() {
       }
     }
   }
+}
+
+void Reaction::drain() noexcept {
+  if (programs_ == nullptr) return;
+  programs_->drain_urgent(
+      [](void* self, const bpf::MemoryEvent& event) {
+        static_cast<Reaction*>(self)->on_event(event);
+      },
+      this);
 }
 
 void Reaction::obey(const Command& command) noexcept {

@@ -107,6 +107,7 @@ class Reaction {
 
   Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
   void run();
+  void drain() noexcept;
   void obey(const Command& command) noexcept;
   void on_event(const bpf::MemoryEvent& event) noexcept;
   void on_sign(Slot slot) noexcept;
