@@ -4,7 +4,7 @@
 include(GoogleTest)
 
 set(PLIMSOLL_VM_KERNELS "6.1;6.12" CACHE STRING "Kernels that the VM tests boot")
-set(plimsoll_all plimsoll_agent plimsoll_bpf plimsoll_cgroup plimsoll_base)
+set(plimsoll_all plimsoll_agent plimsoll_kube plimsoll_bpf plimsoll_cgroup plimsoll_base)
 
 # tests/support/*.cc: fakes and fixtures, linked into every test.
 function(plimsoll_test_support)
