@@ -78,7 +78,8 @@ function(plimsoll_vm_test name)
   endforeach()
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
     add_test(NAME vm.${name}.${kernel}
-             COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --name
+             COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --once
+                     --name
                      vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
     # Longer than the harness gives the guest, so that it is the harness that ends it and says why.
     set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 900)
@@ -105,6 +106,17 @@ function(plimsoll_vm_tests)
                                  --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/checks:/bin/checks"
                      COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
+
+  foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
+    add_test(NAME vm.systemd.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/systemd" ${kernel}
+                                               "${PROJECT_BINARY_DIR}/bin")
+    set_tests_properties(vm.systemd.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
+  endforeach()
+  # The harness is the same on every kernel.
+  list(GET PLIMSOLL_VM_KERNELS 0 kernel)
+  add_test(NAME vm.harness.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/lib/self_test" --once
+                                             ${kernel})
+  set_tests_properties(vm.harness.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
 endfunction()
 
 # Stops when a file that is named like a test or a benchmark is in no target.

@@ -33,15 +33,20 @@ def main():
     if junit.is_file():
         cases = list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
     counts = {"passed": 0, "failed": 0, "skipped": 0}
+    earlier = 0
     for case in cases:
         result, why = verdict(case)
         counts[result] += 1
+        earlier += result == "passed" and "vm: not run again: " in (case.findtext("system-out") or "")
         if result != "passed":
             print(f"{result}: {case.get('name')}" + (f" ({why})" if why else ""))
     if not counts["failed"] and (ctest_status or not counts["passed"]):
         # No tests found, a test program that could not be asked for its tests, ...
         print(f"failed: ctest itself ended with {ctest_status}, {counts['passed']} tests passed")
         counts["failed"] += 1
+    if earlier:
+        print(f"{earlier} of those passed were not booted again: same files, kernel and options as "
+              "when they passed; scripts/test --again")
     line = f"{counts['passed']} passed, {counts['failed']} failed"
     print(line + (f", {counts['skipped']} skipped" if counts["skipped"] else ""))
     sys.exit(1 if counts["failed"] else 0)

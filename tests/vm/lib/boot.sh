@@ -142,8 +142,9 @@ boot_and_report() {
   fi
   if ((result)); then
     if [[ -f "$console" ]]; then note "status $result; kernel console: $console"; fi
-  elif ! $keep_console; then
-    rm -f "$console"
+  else
+    $keep_console || rm -f "$console"
+    if $once; then once_note "$key"; fi
   fi
   exit "$result"
 }
