@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The configuration file. Every key is one row of the table in agent/config_keys.cc: parsing,
-// errors, `docs/config.md` and the defaults all come from it. A bad file is refused as a whole,
-// with every error in it named.
+// The configuration file of `plimsoll run` and `plimsoll agent`. Every key is one row of the table
+// in agent/config_keys.cc: parsing, errors, `docs/config.md` and the defaults all come from it. A
+// bad file is refused as a whole, with every error in it named.
 #pragma once
 
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "agent/decide.h"
+#include "agent/node_config.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "bpf/memory_programs.h"
@@ -22,6 +23,7 @@ struct Config {
   bpf::HoldBounds hold;
   Nanoseconds tick = std::chrono::seconds(1);
   std::optional<bpf::Tier> tier;  // absent: the best that the kernel allows
+  NodeConfig node;                // read by `plimsoll agent` only
 };
 
 // kMalformed: one line per error, "<file_name>:<line>: <key>: what was found, what is allowed".
