@@ -23,8 +23,11 @@ struct Request {
   std::string content_type;  // of the body; empty: no body
   std::string body;
   std::string accept = "application/json";
-  Nanoseconds deadline = std::chrono::seconds(10);  // for the whole exchange; 0: none (a watch)
-  std::size_t largest_body = 4 * kMiB;              // a longer reply is kMalformed
+  // For the whole exchange; of a stream, until its first byte of body. 0: none.
+  Nanoseconds deadline = std::chrono::seconds(10);
+  // A longer reply is kMalformed. Of a stream, only a reply that is no success is bounded by it:
+  // what a success sends goes to the reader as it comes.
+  std::size_t largest_body = 4 * kMiB;
 };
 
 struct Response {
