@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of metrics: name, type, help, labels, and where the number comes from. The exposition
+// and docs/metrics.md are both written from it; a test compares the page with the table.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/metrics.h"
+
+namespace plimsoll::agent {
+
+enum class MetricType : std::uint8_t { kCounter, kGauge, kHistogram };
+std::string_view to_string(MetricType type);
+
+// One line of a metric (for a histogram: its lines).
+struct Sample {
+  std::vector<std::string> label_values;  // in the order of Metric::labels
+  double value = 0;
+  const Distribution* distribution = nullptr;  // kHistogram
+};
+
+// What a scrape shows.
+struct Scrape {
+  const AgentSight& sight;
+  const ProcessSight& process;
+};
+
+struct Metric {
+  std::string_view name;
+  MetricType type = MetricType::kGauge;
+  std::string_view help;
+  std::vector<std::string_view> labels;
+  std::vector<Sample> (*read)(const Scrape&);  // none: not known now
+};
+
+std::span<const Metric> metric_table();
+
+// The whole of docs/metrics.md.
+std::string render_metrics_docs();
+
+}  // namespace plimsoll::agent
