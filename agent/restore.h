@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Restore: puts the limits back that an agent left raised, without the API: for the end of an agent
+// and for `plimsoll restore` (uninstall). Lowers only, and only what is safe.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/node_state.h"
+#include "agent/state_file.h"
+#include "agent/systemd_units.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "cgroup/root.h"
+#include "cgroup/writer.h"
+
+namespace plimsoll::agent {
+
+struct RestorePolicy {
+  // A limit is not lowered unless this much stays free above what is in use, or a quarter of the
+  // limit where that is less: what is allocated between looking and writing.
+  Bytes margin{32 * kMiB};
+  // Reclaims and looks again until then, over all that is left.
+  Nanoseconds patience = std::chrono::seconds(10);
+};
+
+struct RestoreItem {
+  enum class Outcome : std::uint8_t {
+    kRestored,
+    kWouldRestore,  // dry run
+    kAlready,       // at or below its target
+    kGone,          // the cgroup is gone, or another one has its name
+    kInUse,         // uses more than the target and its margin: left as it is
+    kForeign,       // above what we were allowed to write: somebody else's number, left as it is
+    kHeldUp,        // a pod, of which a container is still raised
+    kFailed,
+  };
+  std::string pod;        // "namespace/name", or the uid where the name is not known
+  std::string container;  // empty: the pod's own cgroup
+  std::string path;
+  Limit target;
+  std::optional<Limit> before;
+  std::optional<Limit> after;
+  Outcome outcome = Outcome::kRestored;
+  std::string why;  // what was not put back, in one sentence with the numbers
+
+  bool operator==(const RestoreItem&) const = default;
+};
+std::string_view to_string(RestoreItem::Outcome outcome);
+
+struct RestoreReport {
+  std::vector<RestoreItem> items;
+  NodeState left;  // what is still to be put back
+  // Every limit is back, or its cgroup gone.
+  bool complete() const { return left.pods.empty(); }
+};
+
+// `writer` null: a dry run. Blocks for at most `patience` and one reclaim.
+RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
+                             const cgroup::Writer* writer, const RestorePolicy& policy);
+
+// Tells systemd the limits of the restored, where it has them as units. How many it did not take.
+std::size_t tell_restored(const RestoreReport& report, const cgroup::Root& root,
+                          const SystemdUnitsConfig& systemd);
+
+struct RestoreOptions {
+  std::string state = kStatePath;
+  std::string cgroup_root = "/sys/fs/cgroup";
+  std::optional<SystemdBus> systemd = SystemdBus{};  // absent: not told
+  RestorePolicy policy;
+  bool dry_run = false;
+  bool json = false;
+};
+
+// `plimsoll restore`: exit status 0: everything is back; 1: something is not, or it could not be
+// tried. Writes what is left back into the state file.
+int run_restore(const RestoreOptions& options, std::ostream& out, std::ostream& err);
+
+}  // namespace plimsoll::agent
