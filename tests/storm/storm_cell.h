@@ -52,6 +52,7 @@ struct Cell {
   bool thp = false;
   bool parent_binds = false;  // the limit is the parent's, the command's own cgroup has none
   bool supervised = false;    // the program's death is timed
+  bool late = false;          // nothing is foreseen: Plimsoll is told at the limit at the earliest
   uint64_t limit_bytes = 0;
   uint64_t ceiling_bytes = 0;
   uint64_t load_bytes = 0;
@@ -62,9 +63,9 @@ struct Cell {
 };
 
 inline const std::vector<std::string>& killing_programs() {
-  static const std::vector<std::string> kPrograms = {"touch",  "populate", "mlock",   "read",
-                                                     "tmpfs",  "forks",    "threads", "child",
-                                                     "parent", "burst2"};
+  static const std::vector<std::string> kPrograms = {
+      "touch", "populate", "mlock",  "read",       "tmpfs",         "forks",     "threads",
+      "child", "parent",   "burst2", "late-touch", "late-populate", "late-forks"};
   return kPrograms;
 }
 
@@ -83,7 +84,8 @@ inline std::string cell_name(const std::string& program, bool thp, uint64_t limi
 inline Cell killing_cell(const std::string& program, bool thp, uint64_t limit_bytes) {
   Cell cell;
   cell.name = cell_name(program, thp, limit_bytes);
-  cell.program = program == "parent" ? "touch" : program;
+  cell.late = program.rfind("late-", 0) == 0;
+  cell.program = program == "parent" ? "touch" : cell.late ? program.substr(5) : program;
   cell.thp = thp;
   cell.parent_binds = program == "parent";
   cell.limit_bytes = limit_bytes;

@@ -22,11 +22,13 @@ constexpr const char* kResult = "/run/storm/result";
 constexpr const char* kReport = "/run/storm/report";
 constexpr const char* kBudgetConfig = "/run/storm/budget.yaml";
 constexpr const char* kLeakConfig = "/run/storm/leak.yaml";
+constexpr const char* kLateConfig = "/run/storm/late.yaml";
 constexpr const char* kOwn = "/sys/fs/cgroup/storm";
 constexpr const char* kParent = "/sys/fs/cgroup/storm-parent";
 
 // The configuration that the cells need, and the only place that knows its keys.
 constexpr const char* kSpentBudget = "budget:\n  limit: 0\n";
+constexpr const char* kLate = "memory:\n  watermark: 0.98\n  horizon: 1ms\n  step: 16Mi\n";
 constexpr const char* kEagerLeakRule = "memory:\n  leak:\n    grants: 3\n    window: 2s\n";
 
 [[noreturn]] void become(const std::vector<std::string>& words, const std::string& cgroup) {
@@ -188,6 +190,10 @@ std::vector<std::string> plimsoll_command(const DriverOptions& options, const Ce
   if (cell.expect == Expect::kDeniedBudget) {
     write_file(kBudgetConfig, kSpentBudget);
     words.insert(words.end(), {"--config", kBudgetConfig});
+  }
+  if (cell.late) {
+    write_file(kLateConfig, kLate);
+    words.insert(words.end(), {"--config", kLateConfig});
   }
   if (cell.expect == Expect::kLeakRule) {
     write_file(kLeakConfig, kEagerLeakRule);
