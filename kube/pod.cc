@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/pod.h"
+
+#include <algorithm>
+
+namespace plimsoll::kube {
+namespace {
+
+constexpr std::string_view kConfigHash = "kubernetes.io/config.hash";
+constexpr std::string_view kConfigSource = "kubernetes.io/config.source";
+constexpr std::string_view kConfigMirror = "kubernetes.io/config.mirror";
+
+ResizePhase phase_of(LegacyResize legacy) {
+  switch (legacy) {
+    case LegacyResize::kProposed:
+      return ResizePhase::kProposed;
+    case LegacyResize::kInProgress:
+      return ResizePhase::kInProgress;
+    case LegacyResize::kDeferred:
+      return ResizePhase::kDeferred;
+    case LegacyResize::kInfeasible:
+      return ResizePhase::kInfeasible;
+  }
+  return ResizePhase::kNone;
+}
+
+}  // namespace
+
+std::string_view to_string(QosClass qos) {
+  switch (qos) {
+    case QosClass::kGuaranteed:
+      return "Guaranteed";
+    case QosClass::kBurstable:
+      return "Burstable";
+    case QosClass::kBestEffort:
+      return "BestEffort";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(PodPhase phase) {
+  switch (phase) {
+    case PodPhase::kPending:
+      return "Pending";
+    case PodPhase::kRunning:
+      return "Running";
+    case PodPhase::kSucceeded:
+      return "Succeeded";
+    case PodPhase::kFailed:
+      return "Failed";
+    case PodPhase::kUnknown:
+      break;
+  }
+  return "Unknown";
+}
+
+std::string_view to_string(ResizePhase phase) {
+  switch (phase) {
+    case ResizePhase::kNone:
+      return "none";
+    case ResizePhase::kProposed:
+      return "proposed";
+    case ResizePhase::kInProgress:
+      return "in progress";
+    case ResizePhase::kDeferred:
+      return "deferred";
+    case ResizePhase::kInfeasible:
+      return "infeasible";
+    case ResizePhase::kError:
+      return "error";
+  }
+  return "unknown";
+}
+
+bool kept_annotation(std::string_view key) {
+  return key.starts_with("plimsoll.dev/") || key == kConfigHash || key == kConfigSource ||
+         key == kConfigMirror;
+}
+
+bool is_mirror(const Pod& pod) { return pod.annotations.contains(kConfigMirror); }
+
+std::string_view cgroup_uid(const Pod& pod) {
+  const auto hash = is_mirror(pod) ? pod.annotations.find(kConfigHash) : pod.annotations.end();
+  return hash == pod.annotations.end() ? pod.id.uid : hash->second;
+}
+
+const ResizedBy* last_resized_by(const Pod& pod) {
+  const ResizedBy* last = nullptr;
+  for (const ResizedBy& entry : pod.resized_by) {
+    if (last == nullptr || entry.at >= last->at) last = &entry;  // nullopt is before every time
+  }
+  return last;
+}
+
+ResizePhase resize_phase(const Pod& pod) {
+  // Conditions speak of the spec that the node has seen, which is then not the newest one.
+  if (pod.generation && pod.observed_generation && *pod.observed_generation < *pod.generation) {
+    return ResizePhase::kProposed;
+  }
+  // Pending beside in progress: an older resize is being carried out, and the newest waits.
+  if (pod.resize.pending) {
+    return pod.resize.pending->reason == "Infeasible" ? ResizePhase::kInfeasible
+                                                      : ResizePhase::kDeferred;
+  }
+  if (pod.resize.in_progress) {
+    return pod.resize.in_progress->reason == "Error" ? ResizePhase::kError
+                                                     : ResizePhase::kInProgress;
+  }
+  return pod.resize.legacy ? phase_of(*pod.resize.legacy) : ResizePhase::kNone;
+}
+
+}  // namespace plimsoll::kube

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeps a picture of the pods of one node: LIST, then WATCH from where the LIST ended, and again
+// after whatever goes wrong. It does no I/O and reads no clock: it says what to ask next and when,
+// and is told what came. While a watch is open it asks for nothing.
+//
+//   sleep until wait(); request = next_request(now);
+//   reply = client.stream(request, [&](piece) { return on_data(piece, now()); }, idle_deadline());
+//   on_end(reply, now());
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "kube/backoff.h"
+#include "kube/client.h"
+#include "kube/http.h"
+#include "kube/known_pods.h"
+#include "kube/pod.h"
+#include "kube/pod_json.h"
+#include "kube/pod_list.h"
+#include "kube/status.h"
+#include "kube/watch_reader.h"
+
+namespace plimsoll::kube {
+
+// One piece of news. Whoever applies them in their order has the picture.
+struct PodChange {
+  enum class Kind : std::uint8_t {
+    kPresent,  // `pod` is there, and is like this; said again after a relist, changed or not
+    kGone,     // `pod.id` is not there any more
+    kSynced,   // a LIST has ended: all pods that the API knows have been told
+    kSkipped,  // a pod could not be read: `pod.id` as far as known; what was told of it still holds
+    kFailed,   // a request failed, `error` says how; the picture grows old until the next kResumed
+    kResumed,  // the first request that went well after a kFailed
+  };
+  Kind kind = Kind::kPresent;
+  Pod pod;
+  Error error;  // kSkipped, kFailed
+
+  bool operator==(const PodChange&) const = default;
+};
+std::string_view to_string(PodChange::Kind kind);
+
+struct PodWatchCounters {
+  std::uint64_t lists = 0;    // requests, pages included
+  std::uint64_t watches = 0;  // requests
+  std::uint64_t events = 0;   // ADDED, MODIFIED, DELETED
+  std::uint64_t bookmarks = 0;
+  std::uint64_t expired = 0;      // 410 of either form
+  std::uint64_t skipped = 0;      // pods and lines that could not be read
+  std::uint64_t failures = 0;     // requests that did not go well
+  std::uint64_t missed_gone = 0;  // deletions that only a relist or a new uid told
+
+  bool operator==(const PodWatchCounters&) const = default;
+};
+
+class PodWatch {
+ public:
+  using OnChange = std::function<void(PodChange&&)>;
+
+  // `seed`: of the jitter, so that the agents of many nodes do not all ask at once.
+  PodWatch(std::string node_name, std::uint64_t seed, OnChange on_change);
+  PodWatch(const PodWatch&) = delete;
+  PodWatch& operator=(const PodWatch&) = delete;
+
+  // When to ask next; in the past: at once.
+  MonotonicTime wait() const { return wait_; }
+  Request next_request(MonotonicTime now);
+
+  // After how long a silence the request that was given last has to be ended. A healthy watch
+  // brings a bookmark about once a minute; one from a resourceVersion that a restored etcd has not
+  // reached yet is silent for good.
+  Nanoseconds idle_deadline() const;
+
+  // A piece of a successful reply. False: end the stream.
+  bool on_data(std::string_view piece, MonotonicTime now);
+  // How the request ended. Every next_request() is followed by one of these.
+  void on_end(const Reply& reply, MonotonicTime now);
+
+  // Whether a LIST has ended yet.
+  bool synced() const { return synced_; }
+  std::size_t pods() const { return known_.size(); }
+  const PodWatchCounters& counters() const { return counters_; }
+
+ private:
+  enum class Asking : std::uint8_t { kNothing, kList, kWatch };
+  // Where a LIST reads from.
+  enum class From : std::uint8_t {
+    kCache,     // whatever the server's cache holds
+    kNotOlder,  // its cache, once that is no older than what was seen: time does not go back
+    kStore,     // the store itself, in pages: dear, and right whatever has happened
+  };
+
+  Request list_request();
+  Request watch_request(MonotonicTime now);
+  bool on_event(WatchEvent&& event);
+  void on_present(Pod&& pod);
+  void on_gone(PodIdentity id);
+  void on_skipped(const PodIdentity& id, const Error& error);
+  void on_list_end(MonotonicTime now);
+  void on_watch_end(MonotonicTime now);
+  void on_expired(MonotonicTime now);
+  void on_refusal(const Refusal& refusal, MonotonicTime now);
+  void on_failure(Error error, std::optional<Nanoseconds> at_least, MonotonicTime now);
+  void on_success(MonotonicTime now);
+  void list_next(From from);
+
+  std::string node_name_;
+  OnChange on_change_;
+  std::minstd_rand random_;
+  Backoff backoff_;
+  KnownPods known_;
+  PodWatchCounters counters_;
+
+  Asking asking_ = Asking::kNothing;
+  MonotonicTime wait_;
+  MonotonicTime asked_at_;
+  std::optional<PodListReader> list_;   // of the LIST under way
+  std::optional<WatchReader> watch_;    // of the WATCH under way
+  std::optional<Refusal> error_event_;  // that ended this watch
+  bool heard_ = false;                  // an event or bookmark came in this watch
+
+  From from_ = From::kCache;
+  bool relist_ = true;  // LIST next; else WATCH
+  bool synced_ = false;
+  bool failed_ = false;           // kFailed was told, kResumed not yet
+  int refusals_ = 0;              // of the same request, in a row
+  std::string continue_token_;    // of the LIST under way
+  std::string resource_version_;  // up to where everything has been told
+};
+
+}  // namespace plimsoll::kube
