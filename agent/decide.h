@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ struct BudgetPolicy {
   std::optional<Bytes> reserve;
   // The most that all grants together may stand above all floors; absent: only the node bounds it.
   std::optional<Bytes> limit;
+  // When a container gets less than it needs, lower the limits of idle ones that do not come before
+  // it: what neither their working memory nor their cache uses.
+  bool take_back = false;
 
   bool operator==(const BudgetPolicy&) const = default;
 };
@@ -60,10 +64,21 @@ struct Arming {
   bool operator==(const Arming&) const = default;
 };
 
+struct GroupBudget {
+  Bytes granted;  // above the floors, this plan's grows and wishes included
+  Bytes left;
+
+  bool operator==(const GroupBudget&) const = default;
+};
+
 struct Plan {
   std::vector<Action> actions;
-  std::vector<Arming> arming;  // one per container of the snapshot
-  Bytes budget;                // what events may give away until the next tick
+  // What somebody else has to apply: kGrow or kShrink, `to` being the whole need where an action
+  // covers a part of it.
+  std::vector<Action> wishes;
+  std::vector<Arming> arming;                 // one per container of the snapshot
+  Bytes budget;                               // what events may give away until the next tick
+  std::map<BudgetGroup, GroupBudget> groups;  // all but kNoGroup that a container is in
 
   bool operator==(const Plan&) const = default;
 };
@@ -76,8 +91,8 @@ struct Decision {
 };
 
 // Actions come in the order in which they may be applied: grows with the parents first, then
-// probes, then shrinks with the children first. A container has at most one action. Whatever is
-// not in the snapshot any more is forgotten.
+// probes, then shrinks with the children first. A container has at most one action and at most one
+// wish. Whatever is not in the snapshot any more is forgotten.
 Decision decide(const Snapshot& snapshot, const Policy& policy, History history);
 
 }  // namespace plimsoll::agent

@@ -56,6 +56,8 @@ std::string_view to_string(Record::Kind kind) {
       return "failure";
     case Record::Kind::kOomKill:
       return "oom_kill";
+    case Record::Kind::kWish:
+      return "wish";
   }
   return "unknown";
 }

@@ -9,9 +9,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -27,15 +30,39 @@
 
 namespace plimsoll::agent {
 
+// The defaults are those of `plimsoll run`: every limit is the engine's to write.
 struct ContainerSpec {
-  Bytes floor;
+  Bytes floor;  // declared by the author; never shrunk below
+  // The most it may get, by us or by wish. 0: it is never changed, and what is below it gets no
+  // more than its limit has room for (kubepods.slice).
   Bytes ceiling;
   std::optional<Slot> parent;  // a tracked ancestor that is raised with it
+
+  // How far the engine writes itself; absent: to the ceiling; 0: never. What is needed beyond is
+  // wished.
+  std::optional<Bytes> direct_ceiling;
+  // A need that is foreseen farther away than this is only wished (what a resize through the API
+  // takes); absent: all is written.
+  std::optional<Nanoseconds> bridge_within;
+  // How far the engine lowers the limit itself; absent: to the floor. Who has limits lowered
+  // through the API gives the limit that the API knows: a lease above it ends here, the rest is
+  // wished.
+  std::optional<Bytes> direct_floor;
+  std::optional<Nanoseconds> look_ahead;  // absent: the policy's
+  // A pod slice: its limit is kept at no less than its floor plus what its children's limits stand
+  // above theirs, repaired where it is, and not shrunk below that.
+  bool covers_children = false;
+  BudgetGroup group = kNoGroup;  // see Engine::set_group_limit()
+  Rank rank;
+
+  bool operator==(const ContainerSpec&) const = default;
 };
 
 // Something that was done or refused, with its reason: one line of the log, one item of the report.
 struct Record {
-  enum class Kind : std::uint8_t { kGrant, kShrink, kReclaim, kDenial, kFailure, kOomKill };
+  // kGrant: a limit was raised. kWish: somebody else has to change the limit `from` to `to`; comes
+  // again when more is needed, or a second later if it still is. Both when a part was written.
+  enum class Kind : std::uint8_t { kGrant, kShrink, kReclaim, kDenial, kFailure, kOomKill, kWish };
   Kind kind = Kind::kGrant;
   Slot slot = 0;
   CgroupId id{};
@@ -63,9 +90,31 @@ class Engine {
 
   // Everything below: one thread, the slow loop's.
 
-  // Armed at the next tick, which the caller makes at once.
+  // Armed at the next tick, which the caller makes at once. kDenied: all slots are taken, which is
+  // counted by refused(). Three file descriptors for each.
   Result<Slot> track(cgroup::Group group, const ContainerSpec& spec);
   void untrack(Slot slot);
+  // What may be done with it from now on; narrower bounds hold at once, wider ones from the next
+  // tick. kGone: nothing is tracked as `slot`.
+  Result<void> update(Slot slot, const ContainerSpec& spec);
+  // Lowers the limit towards `to` as far as that kills nobody: reclaims first, and stays above what
+  // is in use. Parents that cover their children follow. Returns the limit that stands then. Blocks
+  // for as long as reclaim takes. kConflict: it was raised meanwhile.
+  Result<Bytes> lower(Slot slot, Bytes to, Reason reason);
+  // Raises the limit through the reaction thread, parents first, whatever somebody else has written
+  // meanwhile; a record follows. kDenied: `to` is above the direct ceiling.
+  Result<void> raise(Slot slot, Bytes to, Reason reason);
+  // What was wished for it will not come: it is not counted as promised any more.
+  void forget_wish(Slot slot);
+
+  // The most that the grants of all containers of a group may stand above their floors; kNoLimit:
+  // only the node bounds it; absent, as at the start: nothing may grow. Holds from the next tick.
+  void set_group_limit(BudgetGroup group, std::optional<Limit> limit);
+  // The most that all tracked cgroups together may need; absent: no bound. From the next tick.
+  void set_allocatable(std::optional<Bytes> allocatable) { allocatable_ = allocatable; }
+  // The policy holds for all that is tracked from now on. Returns the names of the configuration
+  // keys that differ and take effect at the next start only.
+  std::vector<std::string_view> reconfigure(const Config& config);
   // Those untracked count until the reaction thread has let go, which a tick takes note of.
   std::size_t slots_in_use() const;
 
@@ -84,6 +133,11 @@ class Engine {
   std::optional<bpf::Counters> counters() const;
   std::optional<bpf::Sight> sight(Slot slot);
   std::uint64_t lost() const { return lost_total_; }
+  // Cgroups that were not tracked because all slots were taken.
+  std::uint64_t refused() const { return refused_; }
+  // Of the last tick.
+  const Snapshot& snapshot() const { return snapshot_; }
+  const Plan& plan() const { return plan_; }
 
  private:
   struct Tracked;
@@ -110,6 +164,12 @@ class Engine {
   std::uint32_t next_epoch_ = 1;
   History history_;
   std::uint64_t lost_total_ = 0;
+  std::uint64_t refused_ = 0;
+  Snapshot snapshot_;
+  Plan plan_;
+  std::map<BudgetGroup, Limit> group_limits_;
+  std::optional<Bytes> allocatable_;
+  std::deque<MemoryPolicy> policies_;  // on their way to the reaction thread
 };
 
 }  // namespace plimsoll::agent

@@ -70,6 +70,15 @@ struct Probe {
   bool operator==(const Probe&) const = default;
 };
 
+// A wish of the slow loop; what it means for the history follows when the limit has moved.
+struct Wished {
+  Bytes to;
+  Bytes peak;  // kShrink: what the limit was fitted to; 0: the wish was to grow
+  MonotonicTime at;
+
+  bool operator==(const Wished&) const = default;
+};
+
 struct ContainerHistory {
   Bytes limit;    // at the last tick, or what was granted then
   Bytes working;  // at the last tick
@@ -85,6 +94,8 @@ struct ContainerHistory {
   Bytes settled;             // see Armed::settled
   double cache_kept = 0;     // share of the cache that failed probes showed to be needed
   std::optional<Probe> probe;
+
+  std::optional<Wished> wished;
 
   // Thrashing: ticks in a row that stalled, and what was activated in them.
   Bytes activated;

@@ -35,6 +35,25 @@ bool only_cache(const MemoryFacts& facts) {
          over(facts.reclaimable, kPlentyReclaimable, facts.limit);
 }
 
+// Nobody is at the limit yet: there may be time for whoever applies a wish.
+bool is_early(Reason reason) {
+  return reason == Reason::kTimeToLimit || reason == Reason::kWatermark ||
+         reason == Reason::kThrashing;
+}
+
+// Which part of a grant is written and which is wished.
+Verdict divide(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
+               Bytes target, Reason reason) {
+  if (armed.bridge_within && is_early(reason) && !at_limit_within(facts, *armed.bridge_within)) {
+    return {std::nullopt, reason, target};
+  }
+  const Bytes direct = direct_ceiling(armed);
+  if (direct >= target) return {target, reason, std::nullopt};
+  // Less than the unit of limits is gone before anybody has applied the rest.
+  if (direct < facts.limit + policy.round_to) return {std::nullopt, reason, target};
+  return {direct, reason, target};
+}
+
 }  // namespace
 
 std::string_view to_string(Layer layer) {
@@ -63,6 +82,10 @@ std::string_view to_string(Reason reason) {
       return "oom_door";
     case Reason::kThrashing:
       return "thrashing";
+    case Reason::kBelowChildren:
+      return "below_children";
+    case Reason::kReasserted:
+      return "reasserted";
     case Reason::kEnoughHeadroom:
       return "enough_headroom";
     case Reason::kOnlyCache:
@@ -73,6 +96,10 @@ std::string_view to_string(Reason reason) {
       return "ceiling";
     case Reason::kBudget:
       return "budget";
+    case Reason::kGroupBudget:
+      return "group_budget";
+    case Reason::kPriority:
+      return "priority";
     case Reason::kLeak:
       return "leak";
     case Reason::kNotArmed:
@@ -81,6 +108,10 @@ std::string_view to_string(Reason reason) {
       return "gone";
     case Reason::kLeaseEnded:
       return "lease_ended";
+    case Reason::kTakenBack:
+      return "taken_back";
+    case Reason::kWithdrawn:
+      return "withdrawn";
   }
   return "unknown";
 }
@@ -152,12 +183,24 @@ std::optional<Reason> foreseen(const MemoryPolicy& policy, const Armed& armed,
   return std::nullopt;
 }
 
+std::optional<Reason> shortage(const MemoryPolicy& policy, const Armed& armed,
+                               const Budgets& budgets) noexcept {
+  const auto spent = [&](Bytes left) { return left == Bytes{} || left < policy.round_to; };
+  if (spent(budgets.group)) return Reason::kGroupBudget;
+  if (spent(budgets.node)) return Reason::kBudget;
+  if (spent(budgets.group - armed.kept_in_group)) return Reason::kPriority;
+  if (spent(budgets.node - armed.kept)) return Reason::kPriority;
+  return std::nullopt;
+}
+
 Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts, Layer layer,
-              Bytes budget, Reason reason) noexcept {
-  if (armed.denial) return {std::nullopt, *armed.denial};
-  if (is_unlimited(facts.limit)) return {std::nullopt, Reason::kEnoughHeadroom};
-  if (facts.limit >= armed.ceiling) return {std::nullopt, Reason::kCeiling};
-  if (budget == Bytes{} || budget < policy.round_to) return {std::nullopt, Reason::kBudget};
+              const Budgets& budgets, Reason reason) noexcept {
+  const auto no = [](Reason why) { return Verdict{std::nullopt, why, std::nullopt}; };
+  if (armed.denial) return no(*armed.denial);
+  if (is_unlimited(facts.limit)) return no(Reason::kEnoughHeadroom);
+  if (facts.limit >= armed.ceiling) return no(Reason::kCeiling);
+  if (const auto short_of = shortage(policy, armed, budgets)) return no(*short_of);
+  const Bytes budget = std::min(budgets.node - armed.kept, budgets.group - armed.kept_in_group);
 
   const bool door = layer == Layer::kAtTheDoor;
   Bytes step = std::max(policy.step, scaled_to_fit(facts.limit, policy.step_ratio));
@@ -166,25 +209,26 @@ Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts&
   // the step counts from what is really there.
   const Bytes working = unreclaimable(facts);
   const Bytes base = std::max(facts.limit, door ? facts.usage : working);
-  const Bytes growth = std::min(scaled_to_fit(facts.rate_per_second, seconds(policy.look_ahead)),
+  const Nanoseconds look_ahead = armed.look_ahead.value_or(policy.look_ahead);
+  const Bytes growth = std::min(scaled_to_fit(facts.rate_per_second, seconds(look_ahead)),
                                 scaled_to_fit(facts.limit, policy.step_ratio_max));
 
   Bytes target = round_up(std::max(working + growth, base + step), policy.round_to);
   target = std::min(target, armed.ceiling);
   if (target - facts.limit > budget) target = round_down(facts.limit + budget, policy.round_to);
-  return {target, reason};
+  return divide(policy, armed, facts, target, reason);
 }
 
 Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
-                      Layer layer, Bytes budget) noexcept {
-  const auto no = [](Reason reason) { return Verdict{std::nullopt, reason}; };
+                      Layer layer, const Budgets& budgets) noexcept {
+  const auto no = [](Reason reason) { return Verdict{std::nullopt, reason, std::nullopt}; };
   if (armed.denial) return no(*armed.denial);
   if (is_unlimited(facts.limit)) return no(Reason::kEnoughHeadroom);
   if (facts.limit >= armed.ceiling) return no(Reason::kCeiling);
 
   if (layer == Layer::kPredicted || layer == Layer::kSlowLoop) {
     const std::optional<Reason> need = foreseen(policy, armed, facts);
-    if (need) return grant(policy, armed, facts, layer, budget, *need);
+    if (need) return grant(policy, armed, facts, layer, budgets, *need);
     const Bytes mark = watermark_of(policy, armed, facts.limit);
     const bool cache = facts.usage > mark && unreclaimable(facts) <= mark;
     return no(cache ? Reason::kOnlyCache : Reason::kEnoughHeadroom);
@@ -193,14 +237,14 @@ Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const Memo
   const Bytes ample{policy.step.value / kAmpleParts};
   if (facts.usage + ample <= facts.limit) return no(Reason::kAlreadyGrown);
   if (layer == Layer::kAtTheDoor) {
-    return grant(policy, armed, facts, layer, budget, Reason::kOomDoor);
+    return grant(policy, armed, facts, layer, budgets, Reason::kOomDoor);
   }
   if (only_cache(facts)) {
     const std::optional<Reason> need = foreseen(policy, armed, facts);
     if (!need) return no(Reason::kOnlyCache);
-    return grant(policy, armed, facts, layer, budget, *need);
+    return grant(policy, armed, facts, layer, budgets, *need);
   }
-  return grant(policy, armed, facts, layer, budget, Reason::kReclaimFailing);
+  return grant(policy, armed, facts, layer, budgets, Reason::kReclaimFailing);
 }
 
 }  // namespace plimsoll::agent

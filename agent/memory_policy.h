@@ -30,18 +30,24 @@ enum class Reason : std::uint8_t {
   kReclaimFailing,  // at the limit and reclaim frees (almost) nothing
   kOomDoor,         // the OOM killer was called
   kThrashing,       // stalls with refaults: the working set does not fit
+  kBelowChildren,   // a parent's limit is less than what its children were given
+  kReasserted,      // somebody else had undone an earlier grant
   // no grant
   kEnoughHeadroom,  // nothing to do
   kOnlyCache,       // the limit is filled by page cache, which reclaim can free
   kAlreadyGrown,    // the event is older than the last grant
   // denials
-  kCeiling,   // the limit is at the ceiling
-  kBudget,    // the node has nothing left to give
-  kLeak,      // climbs without a plateau through several grants
-  kNotArmed,  // nobody has decided yet how far it may grow
-  kGone,      // the cgroup vanished
+  kCeiling,      // the limit is at the ceiling
+  kBudget,       // the node has nothing left to give
+  kGroupBudget,  // its budget group has nothing left to give
+  kPriority,     // what is left is kept for containers that come first
+  kLeak,         // climbs without a plateau through several grants
+  kNotArmed,     // nobody has decided yet how far it may grow
+  kGone,         // the cgroup vanished
   // shrinks
   kLeaseEnded,  // the peak of a whole window stayed under its share of the limit
+  kTakenBack,   // idle room, given to a container that comes first
+  kWithdrawn,   // a grant that the API refused after all
 };
 std::string_view to_string(Layer layer);
 std::string_view to_string(Reason reason);
@@ -109,6 +115,11 @@ constexpr Bytes unreclaimable(const MemoryFacts& facts) { return facts.usage - f
 // page): there is nothing to grow or to shrink.
 constexpr bool is_unlimited(Bytes limit) { return limit.value >= std::uint64_t{1} << 62; }
 
+// Containers whose grants together have a bound of their own, such as those of a namespace.
+using BudgetGroup = std::uint16_t;
+inline constexpr BudgetGroup kNoGroup = 0;  // bounded by the node only
+inline constexpr BudgetGroup kMaxGroups = 512;
+
 // What the slow loop decided beforehand for one container: how far an event may go without asking.
 struct Armed {
   Bytes floor;
@@ -117,14 +128,37 @@ struct Armed {
   // The peak that the last shrink was fitted to; 0: the limit was not shrunk since it grew. Below
   // it the watermark is silent: a limit 5 % above the need is over its watermark by design.
   Bytes settled;
+  // How far the limit may be written; absent: to the ceiling; 0: never. What is needed beyond is
+  // wished, for somebody else to apply (the API).
+  std::optional<Bytes> direct_ceiling;
+  // A need that is foreseen farther away than this is wished and not written: whoever applies it
+  // comes in time. Absent: all is written.
+  std::optional<Nanoseconds> bridge_within;
+  std::optional<Nanoseconds> look_ahead;  // absent: the policy's
+  BudgetGroup group = kNoGroup;
+  // Of the node's and of the group's budget, what this container leaves to those that come first.
+  Bytes kept;
+  Bytes kept_in_group;
 
   bool operator==(const Armed&) const = default;
 };
 
-// The answer to one event. `limit` is set for a grant only and is always above facts.limit.
+// What may still be given away, the grant's increase included.
+struct Budgets {
+  Bytes node;
+  Bytes group{~std::uint64_t{0}};
+
+  constexpr Budgets(Bytes of_node) : node(of_node) {}  // NOLINT(google-explicit-constructor)
+  constexpr Budgets(Bytes of_node, Bytes of_group) : node(of_node), group(of_group) {}
+  bool operator==(const Budgets&) const = default;
+};
+
+// The answer to one event: a limit to write, a wish, both or neither. Both are above facts.limit,
+// the wish is above the limit, and the reason is then that of a grant.
 struct Verdict {
   std::optional<Bytes> limit;
   Reason reason = Reason::kEnoughHeadroom;
+  std::optional<Bytes> wish;  // the whole need, where not all of it may be written
 
   bool operator==(const Verdict&) const = default;
 };
@@ -141,16 +175,25 @@ bool at_limit_within(const MemoryFacts& facts, Nanoseconds horizon) noexcept;
 std::optional<Reason> foreseen(const MemoryPolicy& policy, const Armed& armed,
                                const MemoryFacts& facts) noexcept;
 
-// `budget` is what the node can still give, the grant's increase included. An event of the layer
-// kAtTheLimit is granted unless it is denied or only cache fills the limit, one of kAtTheDoor
-// unless it is denied; both unless the limit has already been raised since.
+// An event of the layer kAtTheLimit is granted unless it is denied or only cache fills the limit,
+// one of kAtTheDoor unless it is denied; both unless the limit has already been raised since.
 Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
-                      Layer layer, Bytes budget) noexcept;
+                      Layer layer, const Budgets& budgets) noexcept;
+
+// Which budget has not even the smallest grant left for it: kGroupBudget, kBudget, kPriority.
+std::optional<Reason> shortage(const MemoryPolicy& policy, const Armed& armed,
+                               const Budgets& budgets) noexcept;
 
 // The grant for a need that is already established: how much, and whether ceiling and budget
 // allow it. Used by grow_on_event() and by the slow loop.
 Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts, Layer layer,
-              Bytes budget, Reason reason) noexcept;
+              const Budgets& budgets, Reason reason) noexcept;
+
+// The most that may be written without asking anybody.
+constexpr Bytes direct_ceiling(const Armed& armed) {
+  const Bytes direct = armed.direct_ceiling.value_or(armed.ceiling);
+  return direct < armed.ceiling ? direct : armed.ceiling;
+}
 
 // `bytes` up or down to a multiple of `unit` (above 0).
 constexpr Bytes round_down(Bytes bytes, Bytes unit) {

@@ -90,8 +90,15 @@ struct Reaction::Entry {
   std::optional<Slot> parent;
   std::uint32_t parent_epoch = 0;
   Armed armed;
-  Bytes limit;             // as last written or observed; UINT64_MAX: none
-  MonotonicTime limit_at;  // when that was
+  Bytes limit;              // as last written or observed; UINT64_MAX: none
+  MonotonicTime limit_at;   // when that was
+  Bytes wished;             // a limit that somebody else is to write ...
+  MonotonicTime wished_at;  // ... and when that was said last
+
+  // The budget has paid for a limit up to this.
+  Bytes promised(MonotonicTime time) const {
+    return time - wished_at < kWishLife ? std::max(limit, wished) : limit;
+  }
 };
 
 Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
@@ -191,8 +198,19 @@ void Reaction::obey(const Command& command) noexcept {
   if (command.kind == Command::Kind::kBudget) {
     // What was given away since the slow loop looked comes off.
     budget_ = command.budget - (Bytes{granted_.load()} - command.granted_before);
-    const bool was_spent = std::exchange(budget_spent_, budget_ < policy_.round_to);
-    if (was_spent != budget_spent_) arm_all();
+    if (somebody_waits_ || budget_ < enough_) arm_all();
+    return;
+  }
+  if (command.kind == Command::Kind::kGroupBudget) {
+    const BudgetGroup group = command.armed.group % kMaxGroups;
+    group_budget_[group] = command.budget - (granted(group) - command.granted_before);
+    if (somebody_waits_ || group_budget_[group] < group_enough_[group]) arm_all();
+    return;
+  }
+  if (command.kind == Command::Kind::kConfigure) {
+    policy_ = *command.policy;
+    arm_all();
+    report({.kind = Report::Kind::kConfigured});
     return;
   }
   if (command.kind == Command::Kind::kTrack) {
@@ -241,18 +259,30 @@ void Reaction::obey(const Command& command) noexcept {
         arm(command.slot);
       }
       return;
+    case Command::Kind::kParent:
+      entry.parent = command.parent;
+      if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
+      return;
+    case Command::Kind::kWish:
+      entry.wished = command.limit;
+      entry.wished_at = command.at;
+      return;
     case Command::Kind::kRaise: {
       const MemoryFacts facts{.limit = entry.limit};
-      if (command.limit <= entry.limit) return;
-      const Bytes increase = command.limit - entry.limit;
-      const int error = raise(entry, command.limit);
-      if (error == 0) budget_ -= increase;
+      if (command.limit <= entry.limit) {
+        raise_parents(entry, {}, entry.limit);
+        return;
+      }
+      const int error = raise(entry, command.limit,
+                              command.promised ? command.limit : entry.promised(command.at));
+      if (error == 0) rearm(command.slot);
       report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
               .slot = command.slot,
               .epoch = entry.epoch,
               .layer = Layer::kSlowLoop,
               .reason = command.reason,
               .facts = facts,
+              .from = facts.limit,
               .to = command.limit,
               .error = error,
               .event_time = command.at,
@@ -264,6 +294,8 @@ void Reaction::obey(const Command& command) noexcept {
       return;
     case Command::Kind::kTrack:
     case Command::Kind::kBudget:
+    case Command::Kind::kGroupBudget:
+    case Command::Kind::kConfigure:
       return;
   }
 }
@@ -295,72 +327,110 @@ void Reaction::on_sign(Slot slot) noexcept {
 void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
                      MonotonicTime event_time) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
-  const Verdict verdict = grow_on_event(policy_, entry.armed, facts, layer, budget_);
+  const Verdict verdict =
+      grow_on_event(policy_, entry.armed, facts, layer, budgets_of(entry, event_time));
+  Report answer{.slot = slot,
+                .epoch = entry.epoch,
+                .layer = layer,
+                .reason = verdict.reason,
+                .facts = facts,
+                .from = facts.limit,
+                .event_time = event_time};
   if (!verdict.limit) {
-    if (is_denial(verdict.reason)) {
+    if (verdict.wish) {
+      answer.to = *verdict.wish;
+      if (wish(slot, answer)) rearm(slot);
+      // Whoever is at the limit is not held for what somebody else may write: until the next tick.
+      if (layer != Layer::kPredicted) set_armed(slot, false);
+    } else if (is_denial(verdict.reason)) {
       // Not held any more, from this line on.
       set_armed(slot, false);
-      report({.kind = Report::Kind::kDenial,
-              .slot = slot,
-              .epoch = entry.epoch,
-              .layer = layer,
-              .reason = verdict.reason,
-              .facts = facts,
-              .event_time = event_time,
-              .written_time = now()});
+      answer.kind = Report::Kind::kDenial;
+      answer.written_time = now();
+      report(answer);
     }
     if (programs_ != nullptr) programs_->answer(slot, false);
     return;
   }
-  const Bytes increase = *verdict.limit - facts.limit;
-  const int error = raise(entry, *verdict.limit);
-  const MonotonicTime written = now();
-  if (error == 0) {
-    budget_ -= increase;
-    arm(slot);
-    if (budget_ < policy_.round_to) {
-      budget_spent_ = true;
-      arm_all();
-    }
+  answer.error = raise(entry, *verdict.limit, entry.promised(event_time));
+  answer.written_time = now();
+  const bool written = answer.error == 0;
+  if (written) {
+    rearm(slot);
   } else {
     set_armed(slot, false);
   }
-  if (programs_ != nullptr) programs_->answer(slot, error == 0);
-  report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
-          .slot = slot,
-          .epoch = entry.epoch,
-          .layer = layer,
-          .reason = verdict.reason,
-          .facts = facts,
-          .to = *verdict.limit,
-          .error = error,
-          .event_time = event_time,
-          .written_time = written});
+  if (programs_ != nullptr) programs_->answer(slot, written);
+  answer.kind = written ? Report::Kind::kGrant : Report::Kind::kFailure;
+  answer.to = *verdict.limit;
+  report(answer);
+  if (verdict.wish) {
+    answer.from = entry.limit;
+    answer.to = *verdict.wish;
+    if (wish(slot, answer)) rearm(slot);
+  }
 }
 
-// 0 or the errno of the cgroup's own write.
-int Reaction::raise(Entry& entry, Bytes to) noexcept {
+// Tells the slow loop what somebody else has to write, unless it has just been told.
+bool Reaction::wish(Slot slot, const Report& wished) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  const Bytes promised = entry.promised(wished.event_time);
+  if (wished.to <= promised && wished.event_time - entry.wished_at < kWishAgain) return false;
+  Report told = wished;
+  told.kind = Report::Kind::kWish;
+  told.error = 0;
+  told.written_time = now();
+  report(told);
+  entry.wished = std::max(wished.to, promised);
+  entry.wished_at = wished.event_time;
+  charge(entry, wished.to - promised);
+  return true;
+}
+
+// What may be given to this one: what was promised to it is its own.
+Budgets Reaction::budgets_of(const Entry& entry, MonotonicTime time) const noexcept {
+  const Bytes own = entry.promised(time) - entry.limit;
+  if (entry.armed.group == kNoGroup) return {budget_ + own};
+  return {budget_ + own, group_budget_[entry.armed.group % kMaxGroups] + own};
+}
+
+void Reaction::charge(const Entry& entry, Bytes bytes) noexcept {
+  budget_ -= bytes;
+  granted_.fetch_add(bytes.value, std::memory_order_release);
+  const BudgetGroup group = entry.armed.group % kMaxGroups;
+  if (group == kNoGroup) return;
+  group_budget_[group] -= bytes;
+  granted_in_group_[group].fetch_add(bytes.value, std::memory_order_release);
+}
+
+// 0 or the errno of the cgroup's own write. The budget pays for what is above `promised`.
+int Reaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
   if (to <= entry.limit) return 0;
-  const Bytes increase = to - entry.limit;
-  raise_parents(entry, increase);
+  raise_parents(entry, to - entry.limit, to);
+  const Bytes paid = std::max(promised, entry.limit);
   const int error = write_limit(entry, to);
   // Once, however many levels were raised: what a parent got contains what its child got.
-  if (error == 0) granted_.fetch_add(increase.value, std::memory_order_release);
+  if (error == 0) charge(entry, to - paid);
   return error;
 }
 
-// The topmost first, each by as much as the cgroup gets: a child's limit above its parent's would
-// be a promise that the kernel does not keep.
-void Reaction::raise_parents(const Entry& entry, Bytes increase) noexcept {
+// The topmost first, each by as much as the cgroup gets, and to no less: a child's limit above its
+// parent's would be a promise that the kernel does not keep, and a parent's may have been left
+// behind (kubernetes/kubernetes#138760).
+void Reaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept {
   if (!entry.parent) return;
   Entry& parent = entries_[*entry.parent % entries_.size()];
   // Its slot may be somebody else's by now.
   if (parent.limit_file == nullptr || parent.epoch != entry.parent_epoch) return;
-  raise_parents(parent, increase);
-  if (Limit{parent.limit.value}.is_max()) return;
-  const Bytes to = std::min(parent.limit + increase, parent.armed.ceiling);
+  if (Limit{parent.limit.value}.is_max()) {
+    raise_parents(parent, increase, to);
+    return;
+  }
+  const Bytes most = std::max(parent.limit, direct_ceiling(parent.armed));
+  const Bytes own = std::min(std::max(parent.limit + increase, to), most);
+  raise_parents(parent, increase, own);
   // A parent that cannot be raised binds, and its own event will say so.
-  if (to > parent.limit) (void)write_limit(parent, to);
+  if (own > parent.limit) (void)write_limit(parent, own);
 }
 
 int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
@@ -377,12 +447,41 @@ int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
 // Armed is what may still grow: nobody is held for what cannot be granted.
 void Reaction::arm(Slot slot) noexcept {
   const Entry& entry = entries_[slot];
-  set_armed(slot, !budget_spent_ && !entry.armed.denial && entry.limit < entry.armed.ceiling);
+  if (entry.armed.denial || entry.limit >= entry.armed.ceiling) {
+    set_armed(slot, false);
+    return;
+  }
+  const BudgetGroup group = entry.armed.group % kMaxGroups;
+  const Bytes enough = entry.armed.kept + policy_.round_to;
+  const Bytes group_enough = entry.armed.kept_in_group + policy_.round_to;
+  const bool paid =
+      budget_ >= enough && (group == kNoGroup || group_budget_[group] >= group_enough);
+  set_armed(slot, paid);
+  if (paid) {
+    enough_ = std::max(enough_, enough);
+    group_enough_[group] = std::max(group_enough_[group], group_enough);
+  } else {
+    somebody_waits_ = true;
+  }
 }
 
 void Reaction::arm_all() noexcept {
+  enough_ = {};
+  group_enough_ = {};
+  somebody_waits_ = false;
   for (Slot slot = 0; slot < entries_.size(); ++slot) {
     if (entries_[slot].limit_file != nullptr) arm(slot);
+  }
+}
+
+// After its limit or the budgets have changed.
+void Reaction::rearm(Slot slot) noexcept {
+  const BudgetGroup group = entries_[slot].armed.group % kMaxGroups;
+  const bool group_spent = group != kNoGroup && group_budget_[group] < group_enough_[group];
+  if (budget_ < enough_ || group_spent) {
+    arm_all();
+  } else {
+    arm(slot);
   }
 }
 

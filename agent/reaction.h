@@ -9,6 +9,7 @@
 // two raises never race. Lowering is the slow loop's.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,11 @@
 
 namespace plimsoll::agent {
 
+// A wish that nobody has applied yet counts as promised for this long after it was last made.
+inline constexpr Nanoseconds kWishLife = std::chrono::seconds(30);
+// The same wish is made again after this long.
+inline constexpr Nanoseconds kWishAgain = std::chrono::seconds(1);
+
 // What the slow loop tells the reaction thread.
 struct Command {
   enum class Kind : std::uint8_t {
@@ -39,6 +45,10 @@ struct Command {
     kRaise,    // write `limit` now, a decision of the slow loop
     kRewrite,  // write the last raise again: a lowering of the slow loop ran over it
     kBudget,   // `budget` is what may be given away, all grants up to `granted_before` counted in
+    kGroupBudget,  // the same for `armed.group`
+    kParent,       // `parent` is the parent from now on
+    kWish,         // `limit` was wished at `at`; 0: what was wished will not come
+    kConfigure,    // `policy` holds from now on; answered by Report::kConfigured
   };
   Kind kind = Kind::kArm;
   Slot slot = 0;
@@ -52,18 +62,21 @@ struct Command {
   Bytes granted_before;
   MonotonicTime at;
   Reason reason = Reason::kEnoughHeadroom;
+  bool promised = false;  // kRaise: the budget has paid for it already
+  const MemoryPolicy* policy = nullptr;
 };
 
 // What the reaction thread did.
 struct Report {
-  enum class Kind : std::uint8_t { kGrant, kDenial, kFailure, kUntracked };
+  enum class Kind : std::uint8_t { kGrant, kDenial, kFailure, kUntracked, kWish, kConfigured };
   Kind kind = Kind::kGrant;
   Slot slot = 0;
   std::uint32_t epoch = 0;
   Layer layer = Layer::kPredicted;
   Reason reason = Reason::kEnoughHeadroom;
   MemoryFacts facts;           // as the event had them
-  Bytes to;                    // kGrant: the new limit
+  Bytes from;                  // the limit before; kWish: the limit that stands
+  Bytes to;                    // kGrant: the new limit; kWish: the limit that is needed
   int error = 0;               // kFailure: errno of the write
   MonotonicTime event_time;    // when the kernel saw the need
   MonotonicTime written_time;  // when the write had returned
@@ -96,7 +109,12 @@ class Reaction {
   int report_fd() const { return report_event_.get(); }
 
   // Sum of all raises so far (new limit minus old), for Command::granted_before.
+  // Wishes count as raises do. Read it before the reports are fetched: then the wishes that it
+  // counts are among them.
   Bytes granted() const { return {granted_.load(std::memory_order_acquire)}; }
+  Bytes granted(BudgetGroup group) const {
+    return {granted_in_group_[group % kMaxGroups].load(std::memory_order_acquire)};
+  }
   // Reports that were lost because the slow loop did not fetch them.
   std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
   // Raises of `slot` so far; the slow loop compares it around a lowering.
@@ -112,9 +130,13 @@ class Reaction {
   void on_event(const bpf::MemoryEvent& event) noexcept;
   void on_sign(Slot slot) noexcept;
   void react(Slot slot, const MemoryFacts& facts, Layer layer, MonotonicTime event_time) noexcept;
-  int raise(Entry& entry, Bytes to) noexcept;
-  void raise_parents(const Entry& entry, Bytes increase) noexcept;
+  bool wish(Slot slot, const Report& wished) noexcept;
+  int raise(Entry& entry, Bytes to, Bytes promised) noexcept;
+  void raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept;
   int write_limit(Entry& entry, Bytes to) noexcept;
+  Budgets budgets_of(const Entry& entry, MonotonicTime time) const noexcept;
+  void charge(const Entry& entry, Bytes bytes) noexcept;
+  void rearm(Slot slot) noexcept;
   void arm(Slot slot) noexcept;
   void arm_all() noexcept;
   void set_armed(Slot slot, bool armed) noexcept;
@@ -128,9 +150,16 @@ class Reaction {
   Fd report_event_;
   std::vector<Entry> entries_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> raises_;
+  // Nothing until the first kBudget and kGroupBudget.
   Bytes budget_;
-  bool budget_spent_ = true;  // until the first kBudget
+  std::array<Bytes, kMaxGroups> group_budget_{};
+  // Of all that are armed, the largest budget that one of them needs: below it somebody has to be
+  // disarmed. And whether somebody waits for a larger one.
+  Bytes enough_;
+  std::array<Bytes, kMaxGroups> group_enough_{};
+  bool somebody_waits_ = false;
   std::atomic<std::uint64_t> granted_{0};
+  std::array<std::atomic<std::uint64_t>, kMaxGroups> granted_in_group_{};
   std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
   SpscQueue<Command, 4096> commands_;

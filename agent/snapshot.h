@@ -4,7 +4,9 @@
 // are. Made by the observers, read by decide().
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -16,6 +18,16 @@ namespace plimsoll::agent {
 // Index of a tracked cgroup in the kernel's and the engine's tables; reused after the cgroup is
 // gone, with another epoch.
 using Slot = std::uint32_t;
+
+// Who comes first when a budget is short: the higher one. Among equals, whoever is nearer to its
+// limit in time.
+enum class QosRank : std::uint8_t { kBestEffort, kBurstable, kGuaranteed };
+struct Rank {
+  std::int32_t priority = 0;  // the value of the pod's PriorityClass
+  QosRank qos = QosRank::kBestEffort;
+
+  constexpr auto operator<=>(const Rank&) const = default;
+};
 
 // One tracked cgroup (a container, or a parent that may bind, such as a pod slice).
 struct ContainerSnapshot {
@@ -39,12 +51,26 @@ struct ContainerSnapshot {
   // contains what its children were.
   std::optional<Slot> parent;
 
+  // See Armed.
+  std::optional<Bytes> direct_ceiling;
+  std::optional<Nanoseconds> bridge_within;
+  std::optional<Nanoseconds> look_ahead;
+  std::optional<Bytes>
+      direct_floor;              // how far the limit may be lowered by us; absent: to the floor
+  bool covers_children = false;  // see ContainerSpec
+  BudgetGroup group = kNoGroup;
+  Rank rank;
+  Bytes wished;   // asked of somebody else and not seen in the limit yet; counts as promised
+  Bytes starved;  // the most that a budget kept from an event since the previous tick
+
   bool operator==(const ContainerSnapshot&) const = default;
 };
 
 struct NodeSnapshot {
   std::optional<Bytes> total;      // MemTotal
   std::optional<Bytes> available;  // MemAvailable; absent: nothing is granted (fail closed)
+  // The most that all tracked cgroups together may need (the node's allocatable); absent: no bound.
+  std::optional<Bytes> allocatable;
 
   bool operator==(const NodeSnapshot&) const = default;
 };
@@ -54,6 +80,9 @@ struct Snapshot {
   NodeSnapshot node;
   std::uint64_t lost_events = 0;  // since the previous tick; a window with losses shrinks nothing
   std::vector<ContainerSnapshot> containers;
+  // The most that the grants of a group together may stand above the floors. A group that is not in
+  // here may not grow (fail closed); kNoGroup needs no entry.
+  std::map<BudgetGroup, Limit> groups;
 
   bool operator==(const Snapshot&) const = default;
 };
