@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Preflight: a PATCH with dryRun=All asks beforehand how far a container may be raised. What its
+// answer means, above all how much room a refusal leaves. Pure; used by agent/resize_plan.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+#include "kube/pod.h"
+#include "kube/status.h"
+
+namespace plimsoll::agent {
+
+// What is known for one container.
+struct PreflightState {
+  std::optional<Bytes> ceiling;  // that the answer is about; absent: none yet
+  Bytes allowed;                 // how far the limit may go
+  bool room_known = true;        // false: refused without a number, so `allowed` is only the spec
+  Bytes usage;                   // at that time
+  MonotonicTime at;
+  std::optional<kube::Cause> refused;
+  std::string message;
+  Nanoseconds backoff{};  // after a refusal
+
+  bool operator==(const PreflightState&) const = default;
+};
+
+// What a refusal says about how far one could go; each absent where it does not say.
+struct Room {
+  std::optional<Bytes> increase;       // of all limits of the pod together
+  std::optional<Bytes> container_max;  // each container's limit
+  std::optional<double> limit_ratio;   // each container's limit over its request
+  std::optional<Bytes> pod_max;        // the sum of the pod's limits
+
+  bool operator==(const Room&) const = default;
+  bool known() const { return increase || container_max || limit_ratio || pod_max; }
+};
+
+// Reads the texts of ResourceQuota, LimitRange and PodResizeValidator (memory only). Anything else
+// leaves all absent.
+Room room_of(const kube::Refusal& refusal);
+
+// One container's part of a request: where its limit stands and where it was asked to go.
+struct RoomClaim {
+  Bytes from;
+  Bytes to;
+  std::optional<Bytes> request;
+
+  bool operator==(const RoomClaim&) const = default;
+};
+
+// The claims cut down to the room, never below where they stand: by each container's own bounds,
+// then what is left for all in proportion to what each still asks for. Multiples of `unit`, where
+// that does not take it below `from`. `pod_total` is the sum of all limits of the pod now.
+std::vector<Bytes> fit(const Room& room, const std::vector<RoomClaim>& claims, Bytes pod_total,
+                       Bytes unit);
+
+}  // namespace plimsoll::agent

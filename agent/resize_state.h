@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What agent/resize_plan remembers of one pod, what it is told, and what it asks for: plain values,
+// so that any history can be replayed. The slow loop owns one PodResize per managed pod.
+//
+// Words: the *spec* is the limit that the API server has stored; the *level* is what we wrote to
+// the cgroup above it, under a lease.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agent/api_answer.h"
+#include "agent/lease.h"
+#include "agent/pod_policy.h"
+#include "agent/preflight.h"
+#include "base/units.h"
+#include "kube/pod.h"
+#include "kube/resize.h"
+#include "kube/status.h"
+
+namespace plimsoll::agent {
+
+struct ResizeConfig {
+  std::string field_manager = "plimsoll";
+  std::string node_name;
+  FallbackConfig fallback;
+  ApiConfig api;
+  Coexist coexist = Coexist::kYield;
+  Nanoseconds yield_for = std::chrono::minutes(30);
+
+  bool preflight = true;
+  // After this long an answer is asked for again, once the container comes near its limit.
+  Nanoseconds preflight_expires = std::chrono::minutes(10);
+  int preflight_attempts = 3;  // of one round: each after a refusal that named the room
+  double active_share = 0.7;   // of the limit: a usage above is near it
+
+  // A limit that was written already is asked for when growth has been quiet this long, or is slow
+  // enough for the kubelet to keep up, and at the latest so long after the first grant.
+  Nanoseconds coalesce = std::chrono::milliseconds(250);
+  Nanoseconds coalesce_max = std::chrono::seconds(5);
+
+  // What lowering leaves above the usage: the larger of both.
+  double keep_share = 0.05;
+  Bytes keep_least{8 * kMiB};
+
+  // A pod slice that is this long below its containers is raised (kubernetes#138760).
+  Nanoseconds repair_after = std::chrono::milliseconds(1500);
+
+  bool operator==(const ResizeConfig&) const = default;
+};
+ResizeConfig resize_config(const NodeConfig& config, std::string node_name);
+
+// ---- what the plan is told -------------------------------------------------------------------
+
+// What the engine did or wants, since the step before.
+struct EngineWord {
+  enum class Kind : std::uint8_t {
+    kGrant,   // it has raised the limit to `to`
+    kShrink,  // it has lowered it to `to`
+    kWish,    // somebody else must change it to `to`
+  };
+  Kind kind = Kind::kWish;
+  std::string container;
+  Bytes from;
+  Bytes to;
+  Bytes rate_per_second;  // of growth, as the event had it; 0: unknown
+  Layer layer = Layer::kSlowLoop;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime at;
+
+  bool operator==(const EngineWord&) const = default;
+};
+
+struct CgroupReading {
+  Limit limit;  // memory.max
+  Bytes usage;  // memory.current
+
+  bool operator==(const CgroupReading&) const = default;
+};
+struct ContainerReading {
+  std::string container;
+  std::string container_id;  // whose cgroup it is
+  CgroupReading memory;
+
+  bool operator==(const ContainerReading&) const = default;
+};
+// The pod's files, read after all that the actions of the step before had asked for was written.
+struct PodReading {
+  MonotonicTime at;
+  std::optional<CgroupReading> slice;
+  std::vector<ContainerReading> containers;
+
+  bool operator==(const PodReading&) const = default;
+};
+
+// What became of a request.
+struct ResizeOutcome {
+  std::uint64_t id = 0;
+  int status = 0;  // HTTP; 0: none
+  std::optional<kube::Pod> pod;
+  std::optional<kube::Refusal> refusal;  // exactly one of both
+  MonotonicTime sent;
+  MonotonicTime answered;
+
+  bool operator==(const ResizeOutcome&) const = default;
+};
+
+// The API server as all pods see it: agent/resizer_health.
+struct ApiSight {
+  kube::ResizeAbility ability;
+  bool away = false;    // the last exchanges failed: unreachable, 5xx, 429
+  bool may_ask = true;  // false while it is away, but for the one that tries
+  bool slow = false;    // rescue deadlines were missed lately: take the long one
+  Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
+
+  bool operator==(const ApiSight&) const = default;
+};
+
+struct ResizeFacts {
+  const kube::Pod* pod = nullptr;  // as the watch has it; null: it has gone
+  const std::vector<ContainerPolicy>* policies = nullptr;
+  ApiSight api;
+  std::vector<EngineWord> words;
+  std::vector<ResizeOutcome> outcomes;
+  std::optional<PodReading> reading;
+};
+
+// ---- what it remembers -----------------------------------------------------------------------
+
+// A refusal of a storing PATCH, by the API server or the kubelet.
+struct RefusedValue {
+  Bytes value;    // this and more was refused
+  Bytes allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
+  kube::Cause cause = kube::Cause::kInvalid;
+  bool by_kubelet = false;
+  std::string message;
+  MonotonicTime retry_at;
+  Nanoseconds backoff{};
+
+  bool operator==(const RefusedValue&) const = default;
+};
+
+// How an engine's spec for the container is to be; sent when it differs from what was sent last.
+struct EngineBounds {
+  Bytes floor;
+  Bytes ceiling;
+  Bytes direct_ceiling;  // 0: never
+  Bytes direct_floor;
+  Nanoseconds bridge_within{};
+
+  bool operator==(const EngineBounds&) const = default;
+};
+
+struct ContainerResize {
+  std::string name;
+  std::string container_id;
+  std::optional<Bytes> spec;  // the stored limit that we know of
+  std::optional<Bytes> want;  // the engine's last word, while it is not the spec
+  Bytes want_from;
+  Layer layer = Layer::kSlowLoop;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime want_since;  // the first word that no PATCH has carried yet
+  MonotonicTime last_word;
+  Bytes rate_per_second;
+  std::optional<Lease> lease;
+  std::optional<RefusedValue> refused;
+  PreflightState preflight;
+  std::optional<EngineBounds> bounds;  // as sent last
+  std::optional<Bytes> floor;          // of another actor's resize that we share with
+  MonotonicTime shrink_retry_at;
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  bool operator==(const ContainerResize&) const = default;
+};
+
+struct ResizeInFlight {
+  std::uint64_t id = 0;
+  kube::Resize resize;
+  bool withdraws = false;
+  MonotonicTime sent;
+
+  bool operator==(const ResizeInFlight&) const = default;
+};
+
+// A PATCH that was stored and is not in force yet.
+struct ResizeUnverified {
+  std::vector<kube::ResizeChange> changes;
+  std::vector<std::string> visible;  // containers whose memory.max has yet to change for it
+  std::optional<std::int64_t> generation;
+  bool withdraws = false;
+  bool overdue = false;  // not in force within verify_after: said, and written directly
+  MonotonicTime sent;
+
+  bool operator==(const ResizeUnverified&) const = default;
+};
+
+struct PodResize {
+  kube::PodIdentity id;
+  bool gone = false;  // forget it
+  std::vector<ContainerResize> containers;
+
+  std::optional<ResizeInFlight> in_flight;  // at most one
+  std::optional<ResizeInFlight> preflight;  // at most one dry run
+  std::optional<ResizeUnverified> unverified;
+  std::vector<kube::ResizeChange> unknown;  // of a PATCH whose outcome is unknown
+  std::uint64_t next_id = 1;
+  std::uint64_t patches = 0;  // storing ones, so far
+
+  std::optional<std::int64_t> generation;  // the newest seen, of replies too
+  std::string resource_version;            // of the pod that was looked at last
+  MonotonicTime reply_at;                  // of the last reply that stored something
+  MonotonicTime last_patch;
+  MonotonicTime retry_at;
+  int attempts = 0;
+
+  kube::ResizePhase phase = kube::ResizePhase::kNone;
+  MonotonicTime phase_since;
+  bool no_decrease = false;  // the API has said so
+  std::optional<kube::Cause> unsupported;
+  MonotonicTime yield_until;
+  MonotonicTime watchful_until;  // somebody resizes: read the files often
+  std::optional<MonotonicTime> slice_low_since;
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  bool operator==(const PodResize&) const = default;
+};
