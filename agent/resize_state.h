@@ -228,3 +228,5 @@ struct PodResize {
 
   bool operator==(const PodResize&) const = default;
 };
+
+}  // namespace plimsoll::agent
