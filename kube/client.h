@@ -24,7 +24,7 @@ struct TransportError {
     kRefused,    // the request or the credentials are unfit: nothing was tried
     kConnect,    // name, route, connection
     kTls,        // handshake, certificate of the server or ours
-    kDeadline,   // of the whole exchange, or of the first byte of a stream
+    kDeadline,   // of the whole exchange, or of the head of a stream
     kIdle,       // a stream was silent for too long
     kCut,        // the connection ended in mid-exchange
     kTooLarge,   // the body is longer than the request allows

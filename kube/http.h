@@ -23,7 +23,7 @@ struct Request {
   std::string content_type;  // of the body; empty: no body
   std::string body;
   std::string accept = "application/json";
-  // For the whole exchange; of a stream, until its first byte of body. 0: none.
+  // For the whole exchange; of a stream, until the head of the reply. 0: none.
   Nanoseconds deadline = std::chrono::seconds(10);
   // A longer reply is kMalformed. Of a stream, only a reply that is no success is bounded by it:
   // what a success sends goes to the reader as it comes.

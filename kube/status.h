@@ -67,6 +67,7 @@ enum class Cause : std::uint8_t {
   kTimeout,                  // 408, 504
   kServer,                   // 5xx
   kTransport,                // no reply
+  kUnexpected,               // not what the API sends: a redirect, the error page of a proxy
 
   // kMalformed: our request, or a reply, makes no sense.
   kBadRequest,     // 400, 405, 406, 413, 415; the 500s that are a client's mistake
@@ -74,9 +75,10 @@ enum class Cause : std::uint8_t {
   kUnknownField,   // of a strict request
   kContainers,     // containers missing, unknown, renamed, reordered
   kPatchRejected,  // 422: a JSON patch whose test or path does not hold
-  kUnexpected,     // a status that the API does not send, such as a redirect
 };
 std::string_view to_string(Cause cause);
+// The one code of a cause.
+Code code_of(Cause cause);
 
 struct Refusal {
   Code code = Code::kUnavailable;
@@ -113,7 +115,8 @@ inline constexpr bool is_success(int http_status) {
   return http_status >= 200 && http_status < 300;
 }
 
-// Absent: no Status object (a proxy's page, plain text of priority and fairness, garbage).
+// Absent: no Status object (a proxy's page, plain text of priority and fairness, garbage), or one
+// of more than 64 KiB.
 std::optional<Status> parse_status(std::string_view json);
 
 // Of a response that is no success.
