@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -18,40 +17,6 @@ namespace {
 // More than a person reads at once; the rest is counted.
 constexpr std::size_t kMostErrors = 50;
 constexpr std::size_t kLongestName = 64;
-
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-std::string_view last_part(std::string_view name) {
-  const std::size_t dot = name.rfind('.');
-  return dot == std::string_view::npos ? name : name.substr(dot + 1);
-}
-
-// The known key that was probably meant: a few letters off, or the right word in another section.
-std::string suggestion(std::string_view name) {
-  if (name.size() > kLongestName) return "";
-  std::size_t best = name.size() / 3 + 1;
-  std::string_view found;
-  for (const ConfigKey& key : config_keys()) {
-    const std::size_t far = last_part(key.name) == last_part(name) ? 1 : distance(key.name, name);
-    if (far < best) {
-      best = far;
-      found = key.name;
-    }
-  }
-  return found.empty() ? "" : "; did you mean " + std::string(found) + "?";
-}
 
 bool is_control(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -69,12 +34,14 @@ bool is_section(std::string_view name) {
 class Reader {
  public:
   void read(const Setting& setting) {
-    const auto keys = config_keys();
-    const auto key = std::find_if(keys.begin(), keys.end(),
-                                  [&](const ConfigKey& each) { return each.name == setting.key; });
-    if (key == keys.end()) {
+    const ConfigKey* key = find_key(setting.key);
+    if (key == nullptr) {
       if (!is_section(setting.key)) {
-        complain(setting, "unknown key" + suggestion(setting.key));
+        // A file of nothing but unknown keys would be compared with all known ones for long.
+        const std::string nearest =
+            complaints_.size() < kMostErrors ? nearest_key(setting.key) : std::string();
+        complain(setting,
+                 "unknown key" + (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
       } else if (setting.has_value) {
         complain(setting, quoted(setting.value) + ", where a section is expected");
       }
@@ -86,7 +53,7 @@ class Reader {
       return;
     }
     const std::string_view text = setting.has_value ? std::string_view(setting.value) : "";
-    if (const Result<void> set = set_key(*key, text, config_); !set) {
+    if (const Result<void> set = set_key(*key, setting.key, text, config_); !set) {
       complain(setting, set.error().message);
     }
   }
@@ -100,6 +67,17 @@ class Reader {
     }
     if (config_.hold.slice > config_.hold.door) {
       at_either("hold.slice", "hold.door", "longer than hold.door");
+    }
+    const ApiConfig& api = config_.node.api;
+    if (api.rescue_deadline > api.deadline) {
+      at_either("api.rescue_deadline", "api.deadline", "longer than api.deadline");
+    }
+    if (api.verify_after > api.withdraw_after) {
+      at_either("api.verify_after", "api.withdraw_after", "longer than api.withdraw_after");
+    }
+    if (api.refused_backoff > api.refused_backoff_max) {
+      at_either("api.refused_backoff", "api.refused_backoff_max",
+                "longer than api.refused_backoff_max");
     }
     if (const Result<void> valid = validate(memory); !valid) {
       complaints_.push_back({0, "memory." + valid.error().message});

@@ -89,10 +89,9 @@ struct PreflightConfig {
 
 // Beside BudgetPolicy (agent/decide.h), which bounds all grants of the node together.
 struct NodeBudgetConfig {
-  double node_share = 0.9;
+  double node_share = 1;                   // of the node's allocatable memory
   std::optional<Bytes> namespace_default;  // absent: only the node bounds a namespace
   std::map<std::string, Bytes, std::less<>> namespaces;
-  bool take_back = true;
 
   bool operator==(const NodeBudgetConfig&) const = default;
 };

@@ -29,12 +29,12 @@ class Flattener : public YAML::EventHandler {
                 const std::string& value) override {
     // "?" and "!" are what the parser itself calls a plain and a quoted scalar.
     if (anchor != 0 || !(tag.empty() || tag == "?" || tag == "!")) {
-      complain(mark, "anchors and tags are not allowed");
+      complain(mark, "anchors and tags are not allowed; a value that begins with ! needs quotes");
     }
     scalar(mark, value, true);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    complain(mark, "aliases are not allowed");
+    complain(mark, "aliases are not allowed; a value that begins with * needs quotes");
     scalar(mark, "", true, false);
   }
 
@@ -132,6 +132,7 @@ Settings broken(std::string_view text, const YAML::Mark& mark, std::string messa
   if (line.substr(0, indent).find('\t') != std::string::npos) {
     message += " (the line is indented with a tab; YAML wants spaces)";
   }
+  if (line.find(": *") != std::string::npos) message += "; a value that begins with * needs quotes";
   return {{}, {{line_of(mark), std::move(message)}}};
 }
 

@@ -35,8 +35,15 @@ std::size_t lines_in(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
 }
 
+// A name in a file that is the key's.
+std::string name_of(const ConfigKey& key) {
+  std::string name(key.name);
+  const std::size_t part = name.find(kNamespacePart);
+  return part == std::string::npos ? name : name.replace(part, kNamespacePart.size(), "dev");
+}
+
 std::string in_yaml(const ConfigKey& key, std::string_view value) {
-  return std::string(key.name) + ": " + std::string(value) + "\n";
+  return name_of(key) + ": \"" + std::string(value) + "\"\n";
 }
 
 TEST(Config, EmptyFilesAreAllDefaults) {
@@ -71,6 +78,7 @@ hold:
   budget: 300ms
 budget.reserve: 128Mi
 "budget.limit": '2Gi'
+budget.take_back: true
 tick: 500ms
 tier: B
 )",
@@ -97,8 +105,146 @@ tier: B
   EXPECT_EQ(config->hold.budget_per_second, milliseconds(300));
   EXPECT_EQ(config->policy.budget.reserve, Bytes{128 * kMiB});
   EXPECT_EQ(config->policy.budget.limit, Bytes{2 * kGiB});
+  EXPECT_TRUE(config->policy.budget.take_back);
   EXPECT_EQ(config->tick, milliseconds(500));
   EXPECT_EQ(config->tier, bpf::Tier::kB);
+}
+
+TEST(Config, EveryKeyOfTheNodeAgentReachesItsMember) {
+  const Result<Config> config = parse_config(R"(
+pods:
+  selector: app=web,env in (dev,ci)
+  namespaces: "!dev-secret,dev-*"
+  opt_in: false
+  ceiling: 2.5
+  ceiling_max: 8Gi
+  look_ahead_max: 20s
+  actuation: cgroup
+  dry_run: true
+fallback: {lease: 3m, on_refusal: true}
+api:
+  deadline: 8s
+  rescue_deadline: 1500ms
+  requests_per_second: 2.5
+  burst: 7
+  latency: 400ms
+  latency_factor: 3
+  verify_after: 3s
+  withdraw_after: 20s
+  refused_backoff: 10s
+  refused_backoff_max: 5m
+preflight: {enabled: false, requests_per_second: 1}
+budget:
+  node_share: 0.5
+  namespace_default: 4Gi
+  namespaces: {dev: 8Gi, "ci-1": 0}
+coexist: {mode: share, yield_for: 10m}
+events.per_minute: 5
+metrics.address: "127.0.0.1:9000"
+explain.history: 16
+log.level: debug
+)",
+                                             "plimsoll.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  NodeConfig expected{.pods = {.opt_in = false,
+                               .ceiling = 2.5,
+                               .ceiling_max = Bytes{8 * kGiB},
+                               .look_ahead_max = seconds(20),
+                               .actuation = Actuation::kCgroup,
+                               .dry_run = true},
+                      .fallback = {.lease = minutes(3), .on_refusal = true},
+                      .api = {.deadline = seconds(8),
+                              .rescue_deadline = milliseconds(1500),
+                              .requests_per_second = 2.5,
+                              .burst = 7,
+                              .latency = milliseconds(400),
+                              .latency_factor = 3,
+                              .verify_after = seconds(3),
+                              .withdraw_after = seconds(20),
+                              .refused_backoff = seconds(10),
+                              .refused_backoff_max = minutes(5)},
+                      .preflight = {.enabled = false, .requests_per_second = 1},
+                      .budget = {.node_share = 0.5,
+                                 .namespace_default = Bytes{4 * kGiB},
+                                 .namespaces = {{"ci-1", Bytes{}}, {"dev", Bytes{8 * kGiB}}}},
+                      .coexist = Coexist::kShare,
+                      .yield_for = minutes(10),
+                      .events_per_minute = 5,
+                      .metrics_address = {.host = "127.0.0.1", .port = 9000},
+                      .explain_history = 16,
+                      .log_level = LogLevel::kDebug};
+  expected.pods.selector = *Selector::parse("app=web,env in (ci,dev)");
+  expected.pods.namespaces = *NamespaceList::parse("dev-*,!dev-secret");
+  EXPECT_EQ(config->node, expected);
+}
+
+// The two tests above set every key that there is, each to something else than its default.
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 54U); }
+
+TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
+  EXPECT_EQ(error_of("pods:\n"
+                     "  selector: app==\n"
+                     "  namespaces: Dev\n"
+                     "  opt_in: yes\n"
+                     "  actuation: both\n"
+                     "  ceiling: 0.5\n"
+                     "  selektor: a\n"
+                     "budget:\n"
+                     "  namespaces: {Dev: 1Gi, dev: lots}\n"
+                     "  namespace: {dev: 1Gi}\n"
+                     "metrics: {address: 9464}\n"
+                     "log.level: 3\n"
+                     "pods.selector: a in b\n"),
+            "plimsoll.yaml:3: pods.namespaces: \"Dev\" is no name of a namespace; expected a list "
+            "such as \"dev-*,ci,!dev-secret\"\n"
+            "plimsoll.yaml:4: pods.opt_in: \"yes\" is none of false, true\n"
+            "plimsoll.yaml:5: pods.actuation: \"both\" is none of resize, resize-then-cgroup, "
+            "cgroup\n"
+            "plimsoll.yaml:6: pods.ceiling: \"0.5\" is out of range; allowed: 1 to 1000\n"
+            "plimsoll.yaml:7: pods.selektor: unknown key; did you mean pods.selector?\n"
+            "plimsoll.yaml:9: budget.namespaces.Dev: \"Dev\" is no name of a namespace\n"
+            "plimsoll.yaml:9: budget.namespaces.dev: \"lots\" is not a number that is 0 or more; "
+            "expected a size such as 512Mi or 4Gi; allowed: 0 to 16Ti\n"
+            "plimsoll.yaml:10: budget.namespace.dev: unknown key; did you mean "
+            "budget.namespaces.dev?\n"
+            "plimsoll.yaml:11: metrics.address: \"9464\" is not an address such as \":9464\", "
+            "\"127.0.0.1:9464\" or \"off\"\n"
+            "plimsoll.yaml:12: log.level: \"3\" is none of debug, info, warn, error\n"
+            "plimsoll.yaml:13: pods.selector: set twice, first in line 2");
+}
+
+TEST(Config, ValuesThatYamlReadsOtherwiseSayThatTheyNeedQuotes) {
+  EXPECT_THAT(error_of("pods.namespaces: !dev\n"), HasSubstr("begins with ! needs quotes"));
+  EXPECT_THAT(error_of("pods.namespaces: *,!dev\n"), HasSubstr("begins with * needs quotes"));
+  EXPECT_EQ(error_of("pods.namespaces: '*,!dev'\nmetrics.address: :9464\n"), "(accepted)");
+}
+
+TEST(Config, AddressesAreReadAndWritten) {
+  const auto address = [](std::string_view text) {
+    const auto config = parse_config("metrics.address: \"" + std::string(text) + "\"", "f");
+    if (!config) return std::string("(refused)");
+    const ListenAddress& read = config->node.metrics_address;
+    return read.host + " " + std::to_string(read.port) + " " +
+           value_text(*find_key("metrics.address"), *config).value_or("(none)");
+  };
+  EXPECT_EQ(address(":1"), " 1 :1");
+  EXPECT_EQ(address("localhost:9464"), "localhost 9464 localhost:9464");
+  EXPECT_EQ(address("[::1]:9464"), "::1 9464 [::1]:9464");
+  EXPECT_EQ(address("off"), " 0 off");
+  for (const std::string_view bad :
+       {"", ":", ":0", ":65536", "9464", "::1:9464", "a b:1", "[]:1", "[::1]", "host:", ":-1"}) {
+    EXPECT_EQ(address(bad), "(refused)") << bad;
+  }
+}
+
+TEST(Config, KeysOfTheNextStartAreNamedWhenTheyChange) {
+  const auto changed = [](std::string_view text) {
+    return keys_for_next_start(Config{}, *parse_config(text, "f"));
+  };
+  EXPECT_THAT(changed("log.level: debug\npods.ceiling: 2\n"), testing::IsEmpty());
+  EXPECT_THAT(changed("tier: auto\n"), testing::IsEmpty());
+  EXPECT_THAT(changed("tier: B\nhold.door: 100ms\nlog.level: debug\n"),
+              testing::ElementsAre("hold.door", "tier"));
 }
 
 // Two rows with the same member would leave one key without effect.
@@ -122,10 +268,11 @@ TEST(Config, DefaultsAreInRangeAndReadBackAsTheyArePrinted) {
       continue;
     }
     Config changed;
-    const Result<void> set = set_key(key, *text, changed);
+    const Result<void> set = set_key(key, name_of(key), *text, changed);
     ASSERT_TRUE(set) << key.name << ": " << set.error().message;
     EXPECT_EQ(value_text(key, changed), text);
     EXPECT_EQ(changed.policy, Policy{}) << key.name;
+    EXPECT_EQ(changed.node, NodeConfig{}) << key.name;
   }
 }
 
@@ -134,12 +281,12 @@ TEST(Config, BothEndsOfEveryRangeAreAllowedAndBeyondIsNot) {
     if (key.least.empty()) continue;
     for (const std::string_view end : {key.least, key.most}) {
       Config config;
-      ASSERT_TRUE(set_key(key, end, config)) << key.name << " " << end;
+      ASSERT_TRUE(set_key(key, name_of(key), end, config)) << key.name << " " << end;
       EXPECT_TRUE(validate(config.policy.memory)) << key.name << " " << end;
     }
-    const std::string beyond = "1" + std::string(key.most);
+    const std::string beyond = "9" + std::string(key.most);
     EXPECT_THAT(error_of(in_yaml(key, beyond)),
-                AllOf(StartsWith("plimsoll.yaml:1: " + std::string(key.name) + ": "),
+                AllOf(StartsWith("plimsoll.yaml:1: " + name_of(key) + ": "),
                       HasSubstr("allowed: " + std::string(key.least) + " to ")));
   }
 }
@@ -193,6 +340,12 @@ TEST(Config, KeysThatDoNotFitTogetherAreRefused) {
             "plimsoll.yaml:2: memory.round_to: larger than memory.step");
   EXPECT_EQ(error_of("hold.door: 0s\n"), "plimsoll.yaml:1: hold.slice: longer than hold.door");
   EXPECT_EQ(error_of("hold: {door: 0s, slice: 0s}\n"), "(accepted)");
+  EXPECT_EQ(error_of("api.deadline: 1s\n"),
+            "plimsoll.yaml:1: api.rescue_deadline: longer than api.deadline");
+  EXPECT_EQ(error_of("tick: 1s\napi:\n  verify_after: 60s\n"),
+            "plimsoll.yaml:3: api.verify_after: longer than api.withdraw_after");
+  EXPECT_EQ(error_of("api.refused_backoff: 30m\n"),
+            "plimsoll.yaml:1: api.refused_backoff: longer than api.refused_backoff_max");
 }
 
 TEST(Config, WhatIsNotAMapOfSettingsIsRefused) {
@@ -209,7 +362,7 @@ TEST(Config, WhatIsNotAMapOfSettingsIsRefused) {
            Case{"tick: 1s\nmemory: {step: 64Mi\n", "plimsoll.yaml:3: not valid YAML: end of map"},
            Case{"tick: \"1s\n", "plimsoll.yaml:1: tick: \"1s \" has a unit"},
            Case{"tick: &a 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
-           Case{"tick: !!str 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Case{"tick: !!str 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed; a value"},
            Case{"a: &a {b: *a}\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
            Case{"? {a: 1}\n: 2\n", "plimsoll.yaml:1: a section, where a key is expected"},
            Case{"tick:\n", "plimsoll.yaml:1: tick: \"\" is not a number"},
