@@ -76,6 +76,7 @@ void RunReport::add(const Record& record) {
       break;
     case Record::Kind::kReclaim:
     case Record::Kind::kOomKill:
+    case Record::Kind::kWish:  // nobody else applies limits here
       break;
   }
 }
