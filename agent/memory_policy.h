@@ -148,7 +148,6 @@ struct Budgets {
   Bytes node;
   Bytes group{~std::uint64_t{0}};
 
-  constexpr Budgets() = default;
   constexpr Budgets(Bytes of_node) : node(of_node) {}  // NOLINT(google-explicit-constructor)
   constexpr Budgets(Bytes of_node, Bytes of_group) : node(of_node), group(of_group) {}
   bool operator==(const Budgets&) const = default;

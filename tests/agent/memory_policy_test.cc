@@ -318,7 +318,7 @@ TEST(GrowOnEventProperties, AnUnclippedGrantCoversTheLookAhead) {
     const MemoryFacts facts{
         limit, {limit.value - random() % (16 * kMiB)}, {}, mib(random() % 4096)};
     const Armed armed{.floor = mib(32), .ceiling = {kTop}};
-    const Verdict verdict = grow_on_event(kPolicy, armed, facts, Layer::kAtTheLimit, {kTop});
+    const Verdict verdict = grow_on_event(kPolicy, armed, facts, Layer::kAtTheLimit, Bytes{kTop});
     ASSERT_TRUE(verdict.limit) << to_string(facts.limit) << " " << to_string(facts.usage);
     ASSERT_GE(verdict.limit->value,
               facts.usage.value + std::min(facts.rate_per_second.value, 3 * limit.value));
