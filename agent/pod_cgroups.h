@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,9 @@ struct PodCgroup {
 };
 
 struct PodCgroupChanges {
-  // Pods before their containers. A cgroup that was replaced is in both, and so is what it had.
-  std::vector<PodCgroup> appeared;
-  std::vector<PodCgroup> gone;  // containers before their pods
+  // Look at these first: a cgroup that was replaced is in both lists.
+  std::vector<PodCgroup> gone;      // containers before their pods
+  std::vector<PodCgroup> appeared;  // pods before their containers
 
   bool empty() const { return appeared.empty() && gone.empty(); }
 };
@@ -68,9 +69,9 @@ class PodCgroups {
   // For epoll with EPOLLIN; -1 without inotify.
   int watch_fd() const { return watch_ ? watch_->fd().get() : -1; }
   // False: some part of the tree is not watched; rescan() finds what is missed.
-  bool watching() const { return watch_ && unwatched_ == 0; }
-  // What happened since the last call; after lost events by a rescan. Never blocks on the network
-  // or the disk; costs one or two system calls per change.
+  bool watching() const { return watch_ && unwatched_.empty(); }
+  // What happened since the last call, by a rescan after lost events; to be called at every tick,
+  // too, since what could not be read is tried again then. Costs some system calls per change.
   PodCgroupChanges drain();
   // The whole walk again. Also finds a kubelet's tree that was made after open() deeper than the
   // root's children.
@@ -84,18 +85,22 @@ class PodCgroups {
   PodCgroups(const cgroup::Root& root, PodCgroupBounds bounds);
   void watch(const cgroup::Group& group);
   void unwatch(const std::string& path);
-  bool scan(const std::string& path, Scan& scan);
+  // False: there is nothing of Kubernetes at `path` or below it.
+  bool scan(const std::string& path, std::size_t depth, Scan& scan);
   void look_at(const std::string& path, PodCgroupChanges& changes);
+  void learn(const Scan& scan, PodCgroupChanges& changes);
   void forget(const std::string& path, PodCgroupChanges& changes);
+  void forget_one(std::map<std::string, PodCgroup>::iterator known, PodCgroupChanges& changes);
 
   const cgroup::Root* root_;
   PodCgroupBounds bounds_;
   std::optional<cgroup::ChildrenWatch> watch_;
-  std::size_t unwatched_ = 0;
   std::map<std::string, PodCgroup> known_;         // by path
   std::map<CgroupId, std::string> paths_;          // of those in known_
   std::map<std::string, CgroupId> watched_;        // directories by path
   std::map<CgroupId, std::string> watched_paths_;  // and back
+  std::set<std::string> unwatched_;                // those that could not be watched
+  bool rescan_due_ = false;                        // something could not be read
   PodCgroupCounters counters_;
 };
 

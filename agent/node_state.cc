@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node_state.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+
+namespace plimsoll::agent {
+namespace {
+
+template <typename Visit>
+void for_each_limit(const NodeState& state, const Visit& visit) {
+  for (const PodState& pod : state.pods) {
+    if (pod.slice) visit(*pod.slice);
+    for (const ContainerState& container : pod.containers) visit(container.limit);
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Backing backing) {
+  switch (backing) {
+    case Backing::kSpec:
+      return "spec";
+    case Backing::kBridge:
+      return "bridge";
+    case Backing::kLease:
+      return "lease";
+    case Backing::kCgroup:
+      return "cgroup";
+  }
+  return "unknown";
+}
+
+Limit restore_target(const LimitState& limit) { return limit.confirmed.value_or(limit.floor); }
+
+const LimitState* find_limit(const NodeState& state, CgroupId id) {
+  const LimitState* found = nullptr;
+  for_each_limit(state, [&](const LimitState& limit) {
+    if (limit.id == id && found == nullptr) found = &limit;
+  });
+  return found;
+}
+
+bool explains(const NodeState& saved, const NodeState& next) {
+  bool explained = saved.boot_id == next.boot_id;
+  for_each_limit(next, [&](const LimitState& limit) {
+    if (limit.direct_ceiling == Limit{0}) return;  // nobody writes to it
+    const LimitState* const known = find_limit(saved, limit.id);
+    explained = explained && known != nullptr && known->path == limit.path &&
+                known->floor == limit.floor && known->confirmed == limit.confirmed &&
+                known->direct_ceiling >= limit.direct_ceiling;
+  });
+  return explained;
+}
+
+Result<std::string> read_boot_id() {
+  auto text = read_file("/proc/sys/kernel/random/boot_id");
+  if (!text) return text;
+  text->erase(std::min(text->find('\n'), text->size()));
+  if (text->empty()) return fail(Code::kMalformed, "the kernel's boot_id is empty");
+  return text;
+}
+
+}  // namespace plimsoll::agent
