@@ -25,10 +25,16 @@ std::optional<PodIdentity> KnownPods::saw(const PodIdentity& pod) {
   return identity_of(entry->first, std::exchange(entry->second.uid, pod.uid));
 }
 
-void KnownPods::saw_unread(const PodIdentity& pod) {
+std::optional<PodIdentity> KnownPods::saw_unread(const PodIdentity& pod) {
   const auto entry = pods_.find(key_of(pod));
-  if (entry == pods_.end()) return;
-  if (pod.uid.empty() || pod.uid == entry->second.uid) entry->second.seen = true;
+  if (entry == pods_.end()) return std::nullopt;
+  if (pod.uid.empty() || pod.uid == entry->second.uid) {
+    entry->second.seen = true;
+    return std::nullopt;
+  }
+  PodIdentity before = identity_of(entry->first, std::move(entry->second.uid));
+  pods_.erase(entry);
+  return before;
 }
 
 bool KnownPods::forget(const PodIdentity& pod) {
@@ -38,10 +44,7 @@ bool KnownPods::forget(const PodIdentity& pod) {
   return true;
 }
 
-bool KnownPods::knows(const PodIdentity& pod) const {
-  const auto entry = pods_.find(key_of(pod));
-  return entry != pods_.end() && entry->second.uid == pod.uid;
-}
+bool KnownPods::has_name(const PodIdentity& pod) const { return pods_.contains(key_of(pod)); }
 
 void KnownPods::begin_list() {
   for (auto& [key, entry] : pods_) entry.seen = false;

@@ -20,14 +20,15 @@ class KnownPods {
   // `pod` exists. Returns the one that had its name before, which therefore is gone.
   std::optional<PodIdentity> saw(const PodIdentity& pod);
 
-  // There is something under this name that could not be read: a LIST has not lost it. An empty
-  // uid means whichever had the name.
-  void saw_unread(const PodIdentity& pod);
+  // `pod` exists but could not be read: a LIST has not lost it. Returns as saw(), but does not make
+  // it known. An empty uid means whichever had the name.
+  std::optional<PodIdentity> saw_unread(const PodIdentity& pod);
 
   // False: it was not known.
   bool forget(const PodIdentity& pod);
 
-  bool knows(const PodIdentity& pod) const;
+  // Whether a pod is known under this name, whatever its uid.
+  bool has_name(const PodIdentity& pod) const;
 
   // A LIST from the beginning, and its end: returns and forgets what was not seen in it.
   void begin_list();

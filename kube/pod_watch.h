@@ -87,6 +87,8 @@ class PodWatch {
 
   // Whether a LIST has ended yet.
   bool synced() const { return synced_; }
+  // Whether the last request failed and none has gone well since.
+  bool failing() const { return failing_; }
   std::size_t pods() const { return known_.size(); }
   const PodWatchCounters& counters() const { return counters_; }
 
@@ -99,19 +101,18 @@ class PodWatch {
     kStore,     // the store itself, in pages: dear, and right whatever has happened
   };
 
-  Request list_request();
-  Request watch_request(MonotonicTime now);
+  std::string list_path() const;
+  std::string watch_path();
   bool on_event(WatchEvent&& event);
-  void on_present(Pod&& pod);
-  void on_gone(PodIdentity id);
-  void on_skipped(const PodIdentity& id, const Error& error);
+  void on_pod(Pod&& pod);
+  void on_skipped(PodIdentity id, Error error);
+  void on_gone(std::optional<PodIdentity> id, bool missed);
   void on_list_end(MonotonicTime now);
   void on_watch_end(MonotonicTime now);
-  void on_expired(MonotonicTime now);
-  void on_refusal(const Refusal& refusal, MonotonicTime now);
-  void on_failure(Error error, std::optional<Nanoseconds> at_least, MonotonicTime now);
-  void on_success(MonotonicTime now);
-  void list_next(From from);
+  void on_refusal(const Refusal& refusal, Asking asked, MonotonicTime now);
+  void on_failure(Error error, MonotonicTime now, std::optional<Nanoseconds> retry_after = {});
+  void on_success();
+  void wait_longer(MonotonicTime now, std::optional<Nanoseconds> retry_after);
 
   std::string node_name_;
   OnChange on_change_;
@@ -123,15 +124,15 @@ class PodWatch {
   Asking asking_ = Asking::kNothing;
   MonotonicTime wait_;
   MonotonicTime asked_at_;
-  std::optional<PodListReader> list_;   // of the LIST under way
-  std::optional<WatchReader> watch_;    // of the WATCH under way
-  std::optional<Refusal> error_event_;  // that ended this watch
-  bool heard_ = false;                  // an event or bookmark came in this watch
+  std::optional<PodListReader> list_;  // of the LIST under way
+  std::optional<Error> list_error_;    // why it was ended
+  std::optional<WatchReader> watch_;   // of the WATCH under way
+  std::optional<Status> error_event_;  // that ended it
 
-  From from_ = From::kCache;
   bool relist_ = true;  // LIST next; else WATCH
+  From from_ = From::kCache;
   bool synced_ = false;
-  bool failed_ = false;           // kFailed was told, kResumed not yet
+  bool failing_ = false;          // kFailed was told, kResumed not yet
   int refusals_ = 0;              // of the same request, in a row
   std::string continue_token_;    // of the LIST under way
   std::string resource_version_;  // up to where everything has been told

@@ -49,16 +49,21 @@ class WatchReader {
   bool in_line() const { return !members_.untouched() || broken_; }
 
  private:
+  struct EarlyObject {
+    std::string text;
+    bool whole = true;
+  };
+
   void on_member(const JsonMembers::Member& member);
   void on_line_end();
-  WatchEvent event() const;
 
   OnEvent on_event_;
   JsonMembers members_;
   bool wanted_ = true;
   bool broken_ = false;  // the rest of this line is not read
-  std::string type_;
-  std::optional<WatchEvent> object_;
+  std::string type_;     // quoted, as it was written
+  std::optional<EarlyObject> early_object_;
+  std::optional<WatchEvent> event_;  // what this line says so far
 };
 
 }  // namespace plimsoll::kube

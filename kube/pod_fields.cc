@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kube/pod_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "kube/pod.h"
+
+namespace plimsoll::kube {
+namespace {
+
+// What is read of a pod. A field without members is a plain value; `any`: a map whose keys are
+// data.
+struct Field {
+  std::string_view name;
+  std::span<const Field> members = {};
+  bool any = false;
+};
+
+constexpr std::array<Field, 2> kAmounts{{{"memory"}, {"cpu"}}};
+constexpr std::array<Field, 3> kResources{
+    {{"requests", kAmounts}, {"limits", kAmounts}, {"claims"}}};
+
+constexpr std::array<Field, 3> kOwner{{{"kind"}, {"name"}, {"controller"}}};
+constexpr std::array<Field, 3> kManager{{{"manager"}, {"subresource"}, {"time"}}};
+constexpr std::array<Field, 10> kMetadata{{{"name"},
+                                           {"namespace"},
+                                           {"uid"},
+                                           {"resourceVersion"},
+                                           {"generation"},
+                                           {"deletionTimestamp"},
+                                           {"labels", {}, true},
+                                           {"annotations", {}, true},
+                                           {"ownerReferences", kOwner},
+                                           {"managedFields", kManager}}};
+
+constexpr std::array<Field, 2> kPolicy{{{"resourceName"}, {"restartPolicy"}}};
+constexpr std::array<Field, 4> kContainer{
+    {{"name"}, {"resources", kResources}, {"resizePolicy", kPolicy}, {"restartPolicy"}}};
+constexpr std::array<Field, 1> kOs{{{"name"}}};
+constexpr std::array<Field, 9> kSpec{{{"nodeName"},
+                                      {"priority"},
+                                      {"priorityClassName"},
+                                      {"restartPolicy"},
+                                      {"os", kOs},
+                                      {"resources", kResources},
+                                      {"overhead", kAmounts},
+                                      {"containers", kContainer},
+                                      {"initContainers", kContainer}}};
+
+constexpr std::array<Field, 4> kDetails{{{"reason"}, {"startedAt"}, {"exitCode"}, {"finishedAt"}}};
+constexpr std::array<Field, 3> kState{
+    {{"waiting", kDetails}, {"running", kDetails}, {"terminated", kDetails}}};
+constexpr std::array<Field, 9> kContainerStatus{{{"name"},
+                                                 {"containerID"},
+                                                 {"state", kState},
+                                                 {"lastState", kState},
+                                                 {"ready"},
+                                                 {"started"},
+                                                 {"restartCount"},
+                                                 {"resources", kResources},
+                                                 {"allocatedResources", kAmounts}}};
+constexpr std::array<Field, 5> kCondition{
+    {{"type"}, {"status"}, {"reason"}, {"message"}, {"observedGeneration"}}};
+constexpr std::array<Field, 9> kStatus{{{"phase"},
+                                        {"qosClass"},
+                                        {"observedGeneration"},
+                                        {"resize"},
+                                        {"conditions", kCondition},
+                                        {"containerStatuses", kContainerStatus},
+                                        {"initContainerStatuses", kContainerStatus},
+                                        {"resources", kResources},
+                                        {"allocatedResources", kAmounts}}};
+
+constexpr std::array<Field, 4> kPod{
+    {{"kind"}, {"metadata", kMetadata}, {"spec", kSpec}, {"status", kStatus}}};
+
+}  // namespace
+
+bool is_pod_field(std::span<const std::string> path) {
+  std::span<const Field> fields = kPod;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    const auto field = std::find_if(fields.begin(), fields.end(),
+                                    [&](const Field& known) { return known.name == path[i]; });
+    if (field == fields.end()) return false;
+    if (field->any && i + 1 < path.size()) {
+      return i + 2 == path.size() && (field->name == "labels" || kept_annotation(path[i + 1]));
+    }
+    fields = field->members;
+  }
+  return true;
+}
+
+}  // namespace plimsoll::kube
