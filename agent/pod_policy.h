@@ -4,7 +4,8 @@
 // configured and what the pod's annotations ask for go in, a policy with its reasons and problems
 // comes out. Pure. Called by the slow loop when a pod or the configuration has changed.
 //
-// Annotations only ever narrow what the operator allows; docs/pods.md has them all.
+// Annotations only ever narrow what the operator allows, and one that cannot be read is taken for
+// the narrowest that it could mean; docs/pods.md has them all.
 #pragma once
 
 #include <cstdint>
@@ -13,38 +14,40 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/annotations.h"
+#include "agent/config.h"
 #include "agent/node_config.h"
 #include "agent/selector.h"
 #include "base/units.h"
+#include "kube/pod.h"
 
 namespace plimsoll::agent {
-
-struct Config;
-
-enum class Qos : std::uint8_t { kGuaranteed, kBurstable, kBestEffort };
 
 struct ContainerFacts {
   std::string name;
   // As the pod's author declared them: of the spec before any raise of ours.
   std::optional<Bytes> memory_limit;
   std::optional<Bytes> memory_request;
-  bool init = false;     // an init container that ends; a sidecar is not one
-  bool restart = false;  // its resizePolicy wants a restart for a memory resize
-  bool claims = false;   // holds resource claims (DRA), which the API refuses to resize
+  bool init = false;  // an init container that ends; a sidecar is not one
+  // A resize by the API would restart it, or is refused whatever is asked for.
+  bool only_cgroup = false;
 
   bool operator==(const ContainerFacts&) const = default;
 };
 
 struct PodFacts {
-  std::string name_space;
+  std::string namespace_name;
   Labels labels;
   Labels annotations;
-  Qos qos = Qos::kBurstable;
-  bool mirror = false;  // of a static pod, which the API cannot resize
+  bool best_effort = false;
   std::vector<ContainerFacts> containers;
 
   bool operator==(const PodFacts&) const = default;
 };
+
+// Limits and requests are those of the spec; whoever knows of earlier raises puts the declared ones
+// in their place.
+PodFacts pod_facts(const kube::Pod& pod);
 
 // Why a pod or a container is managed or not. Log lines, `explain` and metric labels are printed
 // from it.
@@ -52,42 +55,34 @@ enum class Managed : std::uint8_t {
   kYes,
   kNamespace,      // the operator's pods.namespaces leave it out
   kSelector,       // the operator's pods.selector leaves it out
+  kBestEffort,     // has no limits, and may never get one
   kNotOptedIn,     // nothing on it says plimsoll.dev/enabled: "true"
   kOptedOut,       // plimsoll.dev/enabled: "false" on it
   kBadAnnotation,  // plimsoll.dev/enabled says neither
-  kBestEffort,     // has no limits, and may never get one
   kNoLimit,        // the container declares no memory limit: nothing to raise
   kInit,           // an init container that ends
-  kCannotResize,   // the API cannot resize it, and writing to the cgroup is not allowed
-  kNoContainer,    // none of the pod's containers is managed
+  kCannotResize,   // only its cgroup can be written, and that is not allowed
+  kNoContainer,    // of the pod: none of its containers is managed, for several reasons
 };
 std::string_view to_string(Managed managed);
 
 struct ContainerPolicy {
   std::string name;
   Managed managed = Managed::kYes;
-  // Of a managed one only:
+  // The rest is of a managed one only.
   Bytes floor;
-  Bytes ceiling;  // equal to the declared limit or less: it may not grow
+  Bytes ceiling;  // not below the declared limit; equal to it: may not grow
   Nanoseconds look_ahead{};
   Actuation actuation = Actuation::kResize;
-  bool dry_run = false;  // decide and report, change nothing
+  bool dry_run = false;
 
   bool operator==(const ContainerPolicy&) const = default;
 };
 
-// Something about an annotation that its author has to know, for an Event on the pod.
-struct PolicyProblem {
-  std::string key;   // the annotation's
-  std::string text;  // what was found, what is allowed, and what is done instead
-
-  bool operator==(const PolicyProblem&) const = default;
-};
-
 struct PodPolicy {
-  Managed managed = Managed::kYes;
-  std::vector<ContainerPolicy> containers;  // in the order of the facts; empty when not managed
-  std::vector<PolicyProblem> problems;
+  Managed managed = Managed::kYes;          // at least one container is
+  std::vector<ContainerPolicy> containers;  // in the order of the facts
+  std::vector<PolicyProblem> problems;      // each once; none of a pod that is not selected
 
   bool operator==(const PodPolicy&) const = default;
 };
