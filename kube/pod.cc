@@ -73,8 +73,10 @@ std::string_view to_string(ResizePhase phase) {
 }
 
 bool kept_annotation(std::string_view key) {
-  return key.starts_with("plimsoll.dev/") || key == kConfigHash || key == kConfigSource ||
-         key == kConfigMirror;
+  // "plimsoll.dev/<key>" of the pod, "<container>.plimsoll.dev/<key>" of one container.
+  const std::string_view prefix = key.substr(0, key.find('/'));
+  return prefix == "plimsoll.dev" || prefix.ends_with(".plimsoll.dev") || key == kConfigHash ||
+         key == kConfigSource || key == kConfigMirror;
 }
 
 bool is_mirror(const Pod& pod) { return pod.annotations.contains(kConfigMirror); }

@@ -162,7 +162,7 @@ struct Pod {
   bool operator==(const Pod&) const = default;
 };
 
-// plimsoll.dev/... and kubernetes.io/config.{hash,source,mirror}.
+// plimsoll.dev/..., <container>.plimsoll.dev/... and kubernetes.io/config.{hash,source,mirror}.
 bool kept_annotation(std::string_view key);
 
 // A static pod's copy in the API, which the API server refuses to resize.
