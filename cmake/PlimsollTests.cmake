@@ -11,7 +11,8 @@ function(plimsoll_test_support)
   file(GLOB sources CONFIGURE_DEPENDS "support/*.cc")
   add_library(plimsoll_test_support STATIC ${sources})
   target_link_libraries(plimsoll_test_support PUBLIC ${plimsoll_all} nlohmann_json::nlohmann_json
-                                                     GTest::gmock PRIVATE plimsoll_flags)
+                                                     GTest::gmock OpenSSL::SSL
+                        PRIVATE plimsoll_flags)
 endfunction()
 
 # tests/<folder>/*.cc with at least one *_test.cc: one executable plimsoll_<folder>_tests.
