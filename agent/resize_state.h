@@ -150,7 +150,7 @@ struct EngineBounds {
   Bytes ceiling;
   Bytes direct_ceiling;  // 0: never
   Bytes direct_floor;
-  Nanoseconds bridge_within{};
+  std::optional<Nanoseconds> bridge_within;  // absent: all that is allowed is written
 
   bool operator==(const EngineBounds&) const = default;
 };
@@ -216,10 +216,13 @@ struct PodResize {
   MonotonicTime last_patch;
   MonotonicTime retry_at;
   int attempts = 0;
+  MonotonicTime preflight_retry_at;
+  int preflight_tries = 0;  // of the round that is going on
 
   kube::ResizePhase phase = kube::ResizePhase::kNone;
   MonotonicTime phase_since;
-  bool no_decrease = false;  // the API has said so
+  bool no_decrease = false;  // memory limits can only be raised
+  bool no_decrease_said = false;
   std::optional<kube::Cause> unsupported;
   MonotonicTime yield_until;
   MonotonicTime watchful_until;  // somebody resizes: read the files often

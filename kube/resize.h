@@ -78,7 +78,7 @@ enum class Resizability : std::uint8_t {
   kAbovePod,      // a limit above the pod-level limit
   kDecrease,      // this version cannot lower a memory limit without a restart
 };
-std::string_view to_string(Resizability why);  // "QosClass", for labels and Event reasons
+std::string_view to_string(Resizability why);  // "best_effort": for labels and causes
 std::string_view explain(Resizability why);    // one sentence
 
 // Whether the API resizes this pod at all.

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/resize_plan_step.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using kube::Resizability;
+
+bool through_api(const Stepping& step, const ContainerResize& container) {
+  const ContainerPolicy* policy = step.policy(container);
+  return policy != nullptr && !policy->dry_run && policy->actuation != Actuation::kCgroup &&
+         container.spec && resizable(step, container);
+}
+
+void send(Stepping& step, std::vector<kube::ResizeChange> changes, SendResize::Urgency urgency,
+          bool withdraws) {
+  PodResize& state = step.state;
+  SendResize action;
+  action.id = state.next_id++;
+  action.resize = {.pod = state.id, .changes = std::move(changes), .dry_run = false};
+  action.urgency = urgency;
+  const bool hurried = urgency == SendResize::Urgency::kRescue && !step.facts.api.slow;
+  action.deadline = hurried ? step.config.api.rescue_deadline : step.config.api.deadline;
+  for (const kube::ResizeChange& change : action.resize.changes) {
+    ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !change.limits.memory) continue;
+    container->want_since = step.now;
+    if (!withdraws) {
+      step.say(container->name,
+               step.answer(ApiAnswer::Kind::kSent, *container, container->spec.value_or(Bytes{}),
+                           *change.limits.memory));
+    }
+  }
+  state.in_flight = ResizeInFlight{
+      .id = action.id, .resize = action.resize, .withdraws = withdraws, .sent = step.now};
+  ++state.patches;
+  state.last_patch = step.now;
+  step.act(std::move(action));
+}
+
+// What the kubelet has not taken for withdraw_after is taken back: it reserves room in the
+// scheduler's eyes, and may make a VPA evict the pod.
+bool withdraw(Stepping& step) {
+  const std::optional<ResizeUnverified>& request = step.state.unverified;
+  if (!request || request->withdraws) return false;
+  const bool infeasible = step.state.phase == kube::ResizePhase::kInfeasible;
+  const bool stuck = step.state.phase == kube::ResizePhase::kDeferred ||
+                     step.state.phase == kube::ResizePhase::kError;
+  if (!infeasible && !stuck) return false;
+  const MonotonicTime due = step.state.phase_since + step.config.api.withdraw_after;
+  if (!infeasible && step.now < due) {  // the kubelet tries again by itself, but for Infeasible
+    step.wake_at(due);
+    return false;
+  }
+  const kube::ResizeStatus& status = step.facts.pod->resize;
+  const kube::ResizeCondition* condition = status.pending       ? &*status.pending
+                                           : status.in_progress ? &*status.in_progress
+                                                                : nullptr;
+  const std::string message = condition == nullptr ? std::string() : condition->message;
+  const bool capacity = infeasible || message.find("enough resource") != std::string::npos;
+  std::vector<kube::ResizeChange> back;
+  for (const kube::ResizeChange& change : request->changes) {
+    ContainerResize* container = step.find(change.container);
+    const kube::Container* seen = container == nullptr ? nullptr : step.in_pod(*container);
+    if (seen == nullptr || !change.limits.memory || !seen->status || !seen->status->resources) {
+      continue;
+    }
+    const std::optional<Bytes> before = seen->status->resources->limits.memory;
+    if (!before || *before == *change.limits.memory) continue;
+    kube::ResizeChange undo{
+        .container = change.container, .kind = change.kind, .requests = {}, .limits = {}};
+    undo.limits.memory = before;
+    if (change.requests.memory) {
+      const std::optional<kube::Amounts>& allocated = seen->status->allocated;
+      undo.requests.memory = allocated && allocated->memory
+                                 ? allocated->memory
+                                 : seen->status->resources->requests.memory;
+    }
+    back.push_back(undo);
+    if (*before > *change.limits.memory) {  // a shrink
+      container->shrink_retry_at = step.now + step.config.api.refused_backoff_max;
+    } else {
+      const Nanoseconds last = container->refused ? container->refused->backoff : Nanoseconds{};
+      const Nanoseconds wait = std::clamp(last * 2, step.config.api.refused_backoff,
+                                          step.config.api.refused_backoff_max);
+      // A lack of room is a decision. Anything else (disk pressure, say) does not concern memory:
+      // the lease may stay, to its end.
+      const bool lease_stays = container->lease && !capacity;
+      container->refused =
+          RefusedValue{.value = *change.limits.memory,
+                       .allowed = lease_stays ? container->lease->limit : *before,
+                       .cause = capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
+                       .by_kubelet = capacity,
+                       .message = message,
+                       .retry_at = step.now + wait,
+                       .backoff = wait};
+      if (container->lease) {
+        container->lease->withdrawing = capacity && !step.config.fallback.on_refusal;
+      }
+    }
+    container->want.reset();
+    step.act(ForgetWish{container->name});
+  }
+  const kube::Pod known = known_pod(step);
+  if (back.empty() || kube::can_apply(known, back, step.facts.api.ability) != Resizability::kYes) {
+    return false;
+  }
+  send(step, std::move(back), SendResize::Urgency::kNormal, true);
+  return true;
+}
+
+// When a limit that is written already is asked for.
+MonotonicTime ready_at(const Stepping& step, const ContainerResize& container, Bytes target) {
+  const bool written = container.lease && container.lease->limit >= target;
+  if (!written) return step.now;
+  // The kubelet is about to put a lower limit in force: the newer one must follow at once.
+  if (step.state.unverified && !step.state.unverified->overdue) return step.now;
+  if (const ContainerReading* seen = step.reading(container);
+      seen != nullptr && container.rate_per_second.value > 0) {
+    const Bytes room = target - seen->memory.usage;
+    const double seconds =
+        static_cast<double>(room.value) / static_cast<double>(container.rate_per_second.value);
+    const double needed = std::chrono::duration<double>(step.facts.api.patch_to_limit).count();
+    const bool first = step.now - step.state.last_patch >= step.config.coalesce_max;
+    if (first && seconds > needed) return step.now;
+  }
+  // One more in the same burst waits longer.
+  const bool again = step.state.last_patch != MonotonicTime{} &&
+                     step.now - step.state.last_patch < step.config.coalesce_max;
+  const Nanoseconds quiet = again ? step.config.coalesce * 4 : step.config.coalesce;
+  return std::min(container.last_word + quiet, container.want_since + step.config.coalesce_max);
+}
+
+// How far the API is asked to go for a container that wants more; nullopt: it is not asked.
+std::optional<Bytes> growth_target(const Stepping& step, const ContainerResize& container) {
+  if (!through_api(step, container) || step.yielding()) return std::nullopt;
+  if (!container.want || *container.want <= *container.spec) return std::nullopt;
+  Bytes target = std::min(*container.want, step.policy(container)->ceiling);
+  if (container.refused && step.now < container.refused->retry_at &&
+      target >= container.refused->value) {
+    if (container.refused->allowed >= container.refused->value) return std::nullopt;
+    target = container.refused->allowed;
+  }
+  const PreflightState& preflight = container.preflight;
+  if (preflight.refused && preflight.room_known && step.now < preflight.at + preflight.backoff) {
+    target = std::min(target, preflight.allowed);
+  }
+  if (target <= *container.spec) return std::nullopt;
+  return target;
+}
+
+void refuse_here(Stepping& step, const std::vector<kube::ResizeChange>& changes, Resizability why) {
+  for (const kube::ResizeChange& change : changes) {
+    ContainerResize* container = step.find(change.container);
+    const Bytes spec = container->spec.value_or(Bytes{});
+    const Bytes to = change.limits.memory.value_or(spec);
+    const Nanoseconds wait = step.config.api.refused_backoff_max;
+    if (to > spec) {
+      container->refused = RefusedValue{.value = to,
+                                        .allowed = spec,
+                                        .cause = kube::Cause::kInvalid,
+                                        .by_kubelet = false,
+                                        .message = std::string(kube::explain(why)),
+                                        .retry_at = step.now + wait,
+                                        .backoff = wait};
+      if (container->lease && !step.config.fallback.on_refusal)
+        container->lease->withdrawing = true;
+    } else {
+      container->shrink_retry_at = step.now + wait;
+    }
+    container->want.reset();
+    step.act(ForgetWish{container->name});
+    ApiAnswer answer = step.answer(ApiAnswer::Kind::kRefused, *container, spec, to);
+    answer.cause = kube::to_string(why);
+    answer.message = kube::explain(why);
+    step.say(container->name, std::move(answer));
+  }
+}
+
+bool grow(Stepping& step, const kube::Pod& known) {
+  std::vector<kube::ResizeChange> changes;
+  std::optional<MonotonicTime> ready;
+  for (ContainerResize& container : step.state.containers) {
+    // A lease without a word, of the agent before this one: the API is to know of it.
+    if (container.lease && !container.want && !container.lease->withdrawing &&
+        (!container.refused || step.now >= container.refused->retry_at) &&
+        container.lease->limit > container.spec.value_or(Bytes{})) {
+      container.want = container.lease->limit;
+      container.want_since = step.now;
+    }
+    const std::optional<Bytes> target = growth_target(step, container);
+    if (!target) continue;
+    std::optional<kube::ResizeChange> change = kube::memory_change(known, container.name, *target);
+    if (!change) continue;
+    changes.push_back(*std::move(change));
+    const MonotonicTime at = ready_at(step, container, *target);
+    ready = ready ? std::min(*ready, at) : at;
+  }
+  if (changes.empty()) return false;
+  if (step.now < *ready) {
+    step.wake_at(*ready);
+    return true;  // nothing else goes before it
+  }
+  const Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
+  if (why != Resizability::kYes) {
+    refuse_here(step, changes, why);
+    return false;
+  }
+  send(step, std::move(changes), SendResize::Urgency::kRescue, false);
+  return true;
+}
+
+// A shrink that the kubelet would refuse is not asked for: it would leave the spec lowered and the
+// pod in Error.
+bool shrink_is_safe(const Stepping& step, const ContainerResize& container, const kube::Pod& after,
+                    Bytes target) {
+  const ContainerReading* seen = step.reading(container);
+  if (seen == nullptr || !step.facts.reading->slice) return false;
+  const auto safe = [&](const CgroupReading& now) {
+    return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
+  };
+  const std::optional<Bytes> slice = kube::pod_memory_limit(after);
+  return safe(seen->memory) <= target && (!slice || safe(*step.facts.reading->slice) <= *slice);
+}
+
+bool shrink(Stepping& step, const kube::Pod& known) {
+  if (step.state.unverified || step.state.phase != kube::ResizePhase::kNone) return false;
+  std::vector<kube::ResizeChange> changes;
+  for (ContainerResize& container : step.state.containers) {
+    if (!through_api(step, container) || step.yielding() || container.lease) continue;
+    if (!container.want || *container.want >= *container.spec) continue;
+    if (!step.facts.reading) continue;  // decided with the files in sight
+    const Bytes floor = container.floor.value_or(step.policy(container)->floor);
+    const Bytes target = std::max(*container.want, floor);
+    const auto change = kube::memory_change(known, container.name, target);
+    const bool waits = step.now < container.shrink_retry_at;
+    if (!change || waits || target >= *container.spec) {
+      container.want.reset();
+      step.act(ForgetWish{container.name});
+      continue;
+    }
+    const std::vector one{*change};
+    const Resizability why = kube::can_apply(known, one, step.facts.api.ability);
+    if (why == Resizability::kDecrease) step.state.no_decrease = true;
+    if (why != Resizability::kYes) {
+      refuse_here(step, one, why);
+      continue;
+    }
+    if (!shrink_is_safe(step, container, kube::applied(known, one), target)) {
+      container.want.reset();
+      container.shrink_retry_at = step.now + step.config.api.refused_backoff;
+      step.act(ForgetWish{container.name});
+      continue;
+    }
+    changes.push_back(*change);
+  }
+  if (changes.empty()) return false;
+  if (kube::can_apply(known, changes, step.facts.api.ability) != Resizability::kYes) {
+    changes.resize(1);  // what is fine alone may not be together
+  }
+  send(step, std::move(changes), SendResize::Urgency::kNormal, false);
+  return true;
+}
+
+// What was wished for and cannot be asked for now is written, where that is allowed.
+void fall_back(Stepping& step) {
+  for (ContainerResize& container : step.state.containers) {
+    if (!container.want || !container.spec || *container.want <= *container.spec) continue;
+    const Bytes to = std::min(*container.want, direct_ceiling(step, container));
+    const Bytes level = container.lease ? container.lease->limit : *container.spec;
+    if (to <= level || step.yielding()) continue;
+    const LeaseWhy why = resizable(step, container) ? LeaseWhy::kApiAway : LeaseWhy::kNoApi;
+    container.lease = Lease{.limit = to,
+                            .why = why,
+                            .since = container.lease ? container.lease->since : step.now,
+                            .until = step.now + step.config.fallback.lease,
+                            .written_at = step.now,
+                            .withdrawing = false};
+    step.act(RaiseLimit{.container = container.name,
+                        .limit = to,
+                        .slice = slice_limit(step, true),
+                        .reason = container.reason});
+    ApiAnswer answer = step.answer(ApiAnswer::Kind::kFallback, container, level, to);
+    answer.cause = to_string(why);
+    step.say(container.name, std::move(answer));
+  }
+}
+
+}  // namespace
+
+void ask(Stepping& step) {
+  const PodResize& state = step.state;
+  const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
+  const bool failing = step.facts.api.away || state.attempts > 0;
+  if (failing || !possible) fall_back(step);
+  if (!possible || state.in_flight || !step.facts.api.may_ask) return;
+  if (step.now < state.retry_at) {
+    step.wake_at(state.retry_at);
+    return;
+  }
+  if (withdraw(step)) return;
+  const kube::Pod known = known_pod(step);
+  if (grow(step, known)) return;
+  if (step.facts.api.away) return;
+  if (shrink(step, known)) return;
+  ask_preflight(step, known);
+}
+
+}  // namespace plimsoll::agent
