@@ -2,6 +2,7 @@
 #include "agent/node_state.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/file.h"
 
@@ -43,15 +44,25 @@ const LimitState* find_limit(const NodeState& state, CgroupId id) {
 }
 
 bool explains(const NodeState& saved, const NodeState& next) {
+  std::unordered_map<CgroupId, const LimitState*> known;
+  for_each_limit(saved, [&](const LimitState& limit) { known.emplace(limit.id, &limit); });
   bool explained = saved.boot_id == next.boot_id;
   for_each_limit(next, [&](const LimitState& limit) {
     if (limit.direct_ceiling == Limit{0}) return;  // nobody writes to it
-    const LimitState* const known = find_limit(saved, limit.id);
-    explained = explained && known != nullptr && known->path == limit.path &&
-                known->floor == limit.floor && known->confirmed == limit.confirmed &&
-                known->direct_ceiling >= limit.direct_ceiling;
+    const auto found = known.find(limit.id);
+    explained = explained && found != known.end() && found->second->path == limit.path &&
+                found->second->floor == limit.floor &&
+                found->second->confirmed == limit.confirmed &&
+                found->second->direct_ceiling >= limit.direct_ceiling;
   });
   return explained;
+}
+
+std::unordered_map<CgroupId, Limit> direct_ceilings(const NodeState& state) {
+  std::unordered_map<CgroupId, Limit> ceilings;
+  for_each_limit(
+      state, [&](const LimitState& limit) { ceilings.emplace(limit.id, limit.direct_ceiling); });
+  return ceilings;
 }
 
 Result<std::string> read_boot_id() {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -71,6 +72,9 @@ Limit restore_target(const LimitState& limit);
 
 // The record of this cgroup; nullptr: none.
 const LimitState* find_limit(const NodeState& state, CgroupId id);
+
+// Of every cgroup in it, how far direct writes may go.
+std::unordered_map<CgroupId, Limit> direct_ceilings(const NodeState& state);
 
 // True: everything that may be written under `next` is explained by `saved` already, so there is no
 // hurry to save `next`.

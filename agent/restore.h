@@ -70,6 +70,7 @@ std::size_t tell_restored(const RestoreReport& report, const cgroup::Root& root,
 struct RestoreOptions {
   std::string state = kStatePath;
   std::string cgroup_root = "/sys/fs/cgroup";
+  cgroup::Filesystem filesystem = cgroup::Filesystem::kCgroup2;
   std::optional<SystemdBus> systemd = SystemdBus{};  // absent: not told
   RestorePolicy policy;
   bool dry_run = false;

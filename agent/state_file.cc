@@ -93,7 +93,8 @@ StateFile::StateFile(std::string path, Fd lock, FoundState found, Nanoseconds co
       lock_(std::move(lock)),
       found_(std::move(found)),
       coalesce_(coalesce),
-      saved_(found_.state) {}
+      saved_(found_.state),
+      ceilings_(direct_ceilings(saved_)) {}
 
 Result<StateFile> StateFile::open(std::string path, std::string boot_id, Nanoseconds coalesce) {
   const std::string directory = directory_of(path);
@@ -107,8 +108,8 @@ Result<StateFile> StateFile::open(std::string path, std::string boot_id, Nanosec
 }
 
 bool StateFile::covers(CgroupId id, Limit direct_ceiling) const {
-  const LimitState* const known = find_limit(saved_, id);
-  return known != nullptr && known->direct_ceiling >= direct_ceiling;
+  const auto known = ceilings_.find(id);
+  return known != ceilings_.end() && known->second >= direct_ceiling;
 }
 
 Result<bool> StateFile::update(NodeState state, MonotonicTime now) {
@@ -128,6 +129,7 @@ Result<bool> StateFile::flush(NodeState state, MonotonicTime now) {
   const auto replaced = replace(format_state(state));
   if (!replaced) return tl::unexpected(replaced.error());
   saved_ = std::move(state);
+  ceilings_ = direct_ceilings(saved_);
   saved_at_ = now;
   return true;
 }

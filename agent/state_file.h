@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "agent/node_state.h"
@@ -59,6 +60,7 @@ class StateFile {
   FoundState found_;
   Nanoseconds coalesce_;
   NodeState saved_;
+  std::unordered_map<CgroupId, Limit> ceilings_;  // of saved_
   std::optional<MonotonicTime> saved_at_;
 };
 

@@ -35,6 +35,7 @@ struct SystemdUnitsConfig {
   SystemdBus bus;
   Nanoseconds settle = std::chrono::milliseconds(200);  // a value waits this long for a newer one
   Nanoseconds timeout = std::chrono::seconds(5);        // for one answer
+  Nanoseconds backoff = std::chrono::seconds(1);  // after the first failure to reach it; doubles
   // Room that a memory limit must leave above what cannot be reclaimed, or a quarter of the limit
   // where that is less. At 2 GB/s 32 MiB are 16 ms.
   Bytes headroom{32 * kMiB};
@@ -52,8 +53,10 @@ struct UnitLimits {
 };
 
 struct UnitOutcome {
-  UnitLimits limits;           // as they were sent
-  std::optional<Error> error;  // kGone: no such unit. kUnavailable: systemd cannot be reached
+  UnitLimits limits;  // as they were sent
+  // kGone: no such unit or cgroup. kUnavailable: systemd does not answer; it is told again later,
+  // unless something newer is. Others are final.
+  std::optional<Error> error;
 };
 
 struct SystemdUnitsCounters {
