@@ -3,16 +3,21 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "agent/budget.h"
 #include "agent/leak.h"
 #include "agent/pages.h"
+#include "agent/priority.h"
 #include "agent/shrink.h"
 #include "agent/tree.h"
 
 namespace plimsoll::agent {
 namespace {
+
+// The API's numbers and the kernel's pages need not agree to the last byte.
+constexpr Bytes kRepairFrom{64 * kKiB};
 
 // One tick as every rule sees it.
 struct Tick {
@@ -21,6 +26,10 @@ struct Tick {
   Nanoseconds elapsed;  // since the previous tick; 0: this is the first
   bool lost;            // events were lost since the previous tick
   std::optional<MonotonicTime> lost_at;
+
+  bool recently_lost(const ContainerHistory& past) const {
+    return lost_at && now - *lost_at < shrink_wait(policy.memory, past);
+  }
 };
 
 Bytes per_second(Bytes amount, Nanoseconds time) {
@@ -47,12 +56,16 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
                          const ContainerHistory* before) {
   const MemoryPolicy& policy = tick.policy.memory;
   const Bytes working = unreclaimable(container.facts);
+  std::uint32_t grants = container.grants;
   ContainerHistory past;
   if (before != nullptr) {
     past = *before;
-    const bool grown = container.grants > 0 || container.facts.limit > past.limit;
+    const bool raised = container.facts.limit > past.limit;
     const bool killed = container.oom_kills > past.oom_kills;
-    if (grown || killed) restart_after_growth(policy, tick.now, past);
+    // A wish that was granted is a grant.
+    if (raised && container.grants == 0 && past.asked > Bytes{}) grants = 1;
+    note_shrink(tick.now, container.facts.limit, past);
+    if (raised || grants > 0 || killed) restart_after_growth(policy, tick.now, past);
   } else {
     past.quiet_since = tick.now;
     past.calm_since = tick.now;
@@ -63,13 +76,40 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
   past.activated = thrashes(tick, container)
                        ? past.activated + bytes_of_pages(container.activations.value_or(0))
                        : Bytes{};
-  follow_climb(policy, tick.now, container, container.grants, past);
+  follow_climb(policy, tick.now, container, grants, past);
   past.limit = container.facts.limit;
   return past;
 }
 
+// One tracked cgroup in the middle of a decision.
+struct Case {
+  ContainerSnapshot container;
+  ContainerHistory past;
+  std::optional<Reason> need;
+  Bytes missing;                // of what it needs, what the budgets did not give
+  bool group_is_short = false;  // and whether that was its group's
+  std::optional<Action> action;
+  std::optional<Action> wish;
+
+  // After this plan.
+  Bytes limit() const {
+    const bool writes = action && action->kind != ActionKind::kReclaim;
+    return writes ? action->to : container.facts.limit;
+  }
+  Bytes promised() const {
+    const bool grows = wish && wish->kind == ActionKind::kGrow;
+    return std::max({limit(), container.wished, grows ? wish->to : Bytes{}});
+  }
+};
+
 Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Bytes limit) {
-  Armed armed{.floor = container.floor, .ceiling = container.ceiling, .settled = past.settled};
+  Armed armed{.floor = container.floor,
+              .ceiling = container.ceiling,
+              .settled = past.settled,
+              .direct_ceiling = container.direct_ceiling,
+              .bridge_within = container.bridge_within,
+              .look_ahead = container.look_ahead,
+              .group = container.group};
   if (!is_unlimited(limit) && limit >= container.ceiling) {
     armed.denial = Reason::kCeiling;
   } else if (past.leaking) {
@@ -78,15 +118,19 @@ Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Byte
   return armed;
 }
 
+bool is_high(const Tick& tick, const Case& each) {
+  const MemoryFacts& facts = each.container.facts;
+  const Armed armed{.settled = each.past.settled};
+  return unreclaimable(facts) > watermark_of(tick.policy.memory, armed, facts.limit);
+}
+
 // A need that only a tick can see, or that no event reported.
-std::optional<Reason> need_at_tick(const Tick& tick, const ContainerSnapshot& container,
-                                   const Armed& armed, const ContainerHistory& past) {
-  const MemoryPolicy& policy = tick.policy.memory;
-  const MemoryFacts& facts = container.facts;
+std::optional<Reason> need_at_tick(const Tick& tick, const Case& each) {
+  const MemoryFacts& facts = each.container.facts;
   const Bytes working = unreclaimable(facts);
-  const bool high = working > watermark_of(policy, armed, facts.limit);
-  if (thrashes(tick, container)) {
-    if (past.activated > Bytes{} && working + past.activated > facts.limit) {
+  const bool high = is_high(tick, each);
+  if (thrashes(tick, each.container)) {
+    if (each.past.activated > Bytes{} && working + each.past.activated > facts.limit) {
       return Reason::kThrashing;
     }
     if (high) return Reason::kReclaimFailing;
@@ -94,42 +138,174 @@ std::optional<Reason> need_at_tick(const Tick& tick, const ContainerSnapshot& co
   // Where events arrive they are the better judge: a tick is a thousand times slower. Over the
   // watermark the event did come and could not be answered then, or was never sent.
   if ((tick.lost || high) && at_limit_within(facts, 2 * tick.elapsed)) return Reason::kTimeToLimit;
+  if (high && each.container.starved > Bytes{}) return Reason::kWatermark;
   return std::nullopt;
 }
 
-std::optional<Action> grow(const Tick& tick, const ContainerSnapshot& container, Bytes& budget,
-                           ContainerHistory& past) {
-  const Armed armed = arm(container, past, container.facts.limit);
-  if (armed.denial || is_unlimited(container.facts.limit)) return std::nullopt;
-  const std::optional<Reason> need = need_at_tick(tick, container, armed, past);
-  if (!need) return std::nullopt;
-  const Verdict verdict =
-      grant(tick.policy.memory, armed, container.facts, Layer::kSlowLoop, budget, *need);
-  if (!verdict.limit) return std::nullopt;
-  budget -= *verdict.limit - container.facts.limit;
-  restart_after_growth(tick.policy.memory, tick.now, past);
-  follow_climb(tick.policy.memory, tick.now, container, 1, past);
-  past.limit = *verdict.limit;
-  past.activated = {};
-  return Action{ActionKind::kGrow,     container.slot, container.id,
-                container.facts.limit, *verdict.limit, verdict.reason};
+Action make_grow(const ContainerSnapshot& container, Bytes to, Reason reason) {
+  return {ActionKind::kGrow, container.slot, container.id, container.facts.limit, to, reason};
 }
 
-std::optional<Action> act(const Tick& tick, const ContainerSnapshot& container, Bytes& budget,
-                          ContainerHistory& past) {
-  if (auto action = grow(tick, container, budget, past)) return action;
+void grow(const Tick& tick, Case& each, Purse& purse) {
+  const ContainerSnapshot& container = each.container;
   const MemoryPolicy& policy = tick.policy.memory;
-  const bool lost = tick.lost_at && tick.now - *tick.lost_at < shrink_wait(policy, past);
-  return shrink(container, policy, tick.now, lost, past);
+  const Armed armed = arm(container, each.past, container.facts.limit);
+  if (armed.denial || is_unlimited(container.facts.limit)) return;
+  each.need = need_at_tick(tick, each);
+  if (!each.need) return;
+  const Budgets budgets = purse.of(container);
+  const Verdict verdict =
+      grant(policy, armed, container.facts, Layer::kSlowLoop, budgets, *each.need);
+  const Bytes given = std::max(verdict.limit.value_or(container.facts.limit),
+                               verdict.wish.value_or(container.facts.limit));
+  each.missing = wanted(policy, armed, container.facts, Layer::kSlowLoop) - given;
+  each.group_is_short = budgets.group < budgets.node;
+  purse.pay(container, given);
+  if (verdict.limit) {
+    each.action = make_grow(container, *verdict.limit, verdict.reason);
+    restart_after_growth(policy, tick.now, each.past);
+    follow_climb(policy, tick.now, container, 1, each.past);
+    each.past.limit = *verdict.limit;
+    each.past.activated = {};
+  }
+  if (!verdict.wish) return;
+  const bool told = each.past.asked_at && tick.now - *each.past.asked_at < kWishAgain;
+  if (told && *verdict.wish <= container.wished) return;
+  each.wish = make_grow(container, *verdict.wish, verdict.reason);
+  each.past.asked_at = tick.now;
+}
+
+// How long until it is at its limit, for the order among equals.
+double time_to_limit(const MemoryFacts& facts) {
+  const Bytes headroom = facts.limit - unreclaimable(facts);
+  return static_cast<double>(headroom.value) / static_cast<double>(facts.rate_per_second.value);
+}
+
+// Those that come first are served first.
+void grow_all(const Tick& tick, std::vector<Case>& cases, Purse& purse) {
+  std::vector<std::size_t> order(cases.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const ContainerSnapshot& first = cases[a].container;
+    const ContainerSnapshot& second = cases[b].container;
+    if (first.rank != second.rank) return first.rank > second.rank;
+    const bool rises = first.facts.rate_per_second > Bytes{};
+    if (!rises || second.facts.rate_per_second == Bytes{}) {
+      return rises && second.facts.rate_per_second == Bytes{};
+    }
+    return time_to_limit(first.facts) < time_to_limit(second.facts);
+  });
+  for (const std::size_t index : order) grow(tick, cases[index], purse);
+}
+
+// A slice that covers its children is kept at its floor and what their limits stand above theirs;
+// the budgets have paid for that with the children's grants.
+void cover_children(const Tree& tree, std::vector<Case>& cases) {
+  std::vector<Bytes> above(cases.size());
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const ContainerSnapshot& child = cases[i].container;
+    const std::optional<std::size_t> parent = tree.parent(i);
+    if (parent && !is_unlimited(child.facts.limit))
+      above[*parent] += child.facts.limit - child.floor;
+  }
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    Case& each = cases[i];
+    ContainerSnapshot& slice = each.container;
+    const Bytes limit = slice.facts.limit;
+    if (!slice.covers_children || is_unlimited(limit)) continue;
+    const Armed armed = arm(slice, each.past, limit);
+    const Bytes needed = slice.floor + above[i];
+    const Bytes to = std::min(needed, direct_ceiling(armed));
+    const bool grows_further = each.action && each.action->to >= to;
+    if (to > limit + kRepairFrom && !grows_further) {
+      each.action = make_grow(slice, to, Reason::kBelowChildren);
+      each.past.limit = to;
+    }
+    slice.floor = std::max(slice.floor, std::min(needed, slice.ceiling));
+  }
+}
+
+void lower(const Tick& tick, Case& each) {
+  if (each.action || each.wish) return;
+  const MemoryPolicy& policy = tick.policy.memory;
+  Lowering lowering =
+      shrink(each.container, policy, tick.now, tick.recently_lost(each.past), each.past);
+  each.action = std::move(lowering.action);
+  each.wish = std::move(lowering.wish);
+}
+
+// What each may ask for before the next tick.
+std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
+                               const std::vector<Case>& cases) {
+  const MemoryPolicy& policy = tick.policy.memory;
+  std::vector<Demand> demands;
+  demands.reserve(cases.size());
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const Case& each = cases[i];
+    MemoryFacts facts = each.container.facts;
+    Demand demand{.rank = each.container.rank, .group = each.container.group};
+    facts.limit = each.promised();
+    const Armed armed = arm(snapshot.containers[i], each.past, facts.limit);
+    // A slice asks for nothing that its children do not ask for.
+    if (!armed.denial && !is_unlimited(facts.limit) && !each.container.covers_children) {
+      facts.rate_per_second = {};
+      facts.usage = facts.reclaimable = {};
+      demand.next =
+          std::max(each.missing, wanted(policy, armed, facts, Layer::kSlowLoop) - facts.limit);
+      demand.hot = each.need || each.container.starved > Bytes{} || is_high(tick, each) ||
+                   at_limit_within(each.container.facts, 2 * tick.elapsed);
+    }
+    demands.push_back(demand);
+  }
+  return demands;
+}
+
+// Idle containers give back what those that come first are short of; it is there at the next tick.
+void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
+                    const Purse& purse, std::vector<Case>& cases) {
+  const MemoryPolicy& policy = tick.policy.memory;
+  std::vector<Missing> missing;
+  Bytes left = purse.node;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const Demand& demand = demands[i];
+    if (!demand.hot || demand.next == Bytes{}) continue;
+    const auto group = purse.groups.find(demand.group);
+    const Bytes in_group = group == purse.groups.end() ? demand.next : group->second.left;
+    if (in_group < demand.next)
+      missing.push_back({i, demand.rank, demand.group, demand.next - in_group});
+    if (left < demand.next) missing.push_back({i, demand.rank, std::nullopt, demand.next - left});
+    left -= demand.next;
+  }
+  if (missing.empty()) return;
+  std::vector<bool> is_parent(cases.size());
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (const auto parent = tree.parent(i)) is_parent[*parent] = true;
+  }
+  std::vector<Spare> spares;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const Case& each = cases[i];
+    if (each.action || each.wish || demands[i].hot || is_parent[i]) continue;
+    const std::optional<Bytes> least =
+        idle_limit(each.container, policy, tick.now, tick.recently_lost(each.past), each.past);
+    if (!least) continue;
+    spares.push_back(
+        {i, each.container.rank, each.container.group, each.container.facts.limit - *least});
+  }
+  for (const Spare& spare : take_back(std::move(missing), std::move(spares), policy.step)) {
+    Case& each = cases[spare.index];
+    Lowering lowering = lower_idle(each.container, policy, tick.now,
+                                   each.container.facts.limit - spare.bytes, each.past);
+    each.action = std::move(lowering.action);
+    each.wish = std::move(lowering.wish);
+  }
 }
 
 // Grows with parents first, so that a child's new limit has room; shrinks with children first.
-void order(const Snapshot& snapshot, std::vector<std::pair<std::size_t, Action>>& actions) {
-  const Tree tree(snapshot);
+void order(const Tree& tree, std::vector<std::pair<std::size_t, Action>>& actions) {
   const auto rank = [&](const std::pair<std::size_t, Action>& entry) {
     const std::size_t depth = tree.depth(entry.first);
     const bool grows = entry.second.kind == ActionKind::kGrow;
-    return std::pair(entry.second.kind, grows ? depth : snapshot.containers.size() - depth);
+    return std::pair(entry.second.kind, grows ? depth : tree.children_first().size() - depth);
   };
   std::stable_sort(actions.begin(), actions.end(),
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
@@ -157,34 +333,52 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
   const Tick tick{policy, snapshot.now, std::max(elapsed, Nanoseconds{}), snapshot.lost_events > 0,
                   result.history.lost_at};
 
-  Bytes budget = budget_of(snapshot, policy.budget);
-  std::vector<std::pair<std::size_t, Action>> actions;
-  for (std::size_t i = 0; i < snapshot.containers.size(); ++i) {
-    const auto found = history.containers.find(snapshot.containers[i].id);
+  const Tree tree(snapshot);
+  Purse purse = purse_of(snapshot, policy.budget);
+  std::vector<Case> cases;
+  cases.reserve(snapshot.containers.size());
+  for (const ContainerSnapshot& seen : snapshot.containers) {
+    const auto found = history.containers.find(seen.id);
     const ContainerHistory* before = found == history.containers.end() ? nullptr : &found->second;
-    const ContainerSnapshot container = with_rate(tick, snapshot.containers[i], before);
-    ContainerHistory past = observe(tick, container, before);
-
-    const std::optional<Action> action = act(tick, container, budget, past);
-    if (action) actions.emplace_back(i, *action);
-    past.working = unreclaimable(container.facts);
-    past.oom_kills = container.oom_kills;
-    past.refaults = container.refaults.value_or(0);
-
-    const bool writes = action && action->kind != ActionKind::kReclaim;
-    result.plan.arming.push_back(
-        {container.slot, container.id,
-         arm(container, past, writes ? action->to : container.facts.limit)});
-    result.history.containers.insert_or_assign(container.id, std::move(past));
+    Case each{.container = with_rate(tick, seen, before)};
+    each.past = observe(tick, each.container, before);
+    cases.push_back(std::move(each));
   }
+  grow_all(tick, cases, purse);
+  cover_children(tree, cases);
+  for (Case& each : cases) lower(tick, each);
+  const std::vector<Demand> demands = demands_of(tick, snapshot, cases);
+  if (policy.budget.take_back) take_back_idle(tick, tree, demands, purse, cases);
 
-  order(snapshot, actions);
+  const std::vector<Kept> kept = kept_for_higher(demands);
+  std::vector<std::pair<std::size_t, Action>> actions;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    Case& each = cases[i];
+    const ContainerSnapshot& seen = snapshot.containers[i];
+    if (each.action) actions.emplace_back(i, *each.action);
+    if (each.wish) result.plan.wishes.push_back(*each.wish);
+    each.past.working = unreclaimable(seen.facts);
+    each.past.oom_kills = seen.oom_kills;
+    each.past.refaults = seen.refaults.value_or(0);
+    each.past.asked = seen.wished;
+
+    Armed armed = arm(seen, each.past, each.limit());
+    armed.kept = kept[i].node;
+    armed.kept_in_group = kept[i].group;
+    if (!armed.denial) {
+      // After this plan, what was promised to it is its own.
+      ContainerSnapshot after = seen;
+      after.facts.limit = each.limit();
+      after.wished = each.promised();
+      armed.denial = shortage(policy.memory, armed, purse.of(after));
+    }
+    result.plan.arming.push_back({seen.slot, seen.id, armed});
+    result.history.containers.insert_or_assign(seen.id, std::move(each.past));
+  }
+  order(tree, actions);
   for (auto& [index, action] : actions) result.plan.actions.push_back(action);
-  result.plan.budget = budget;
-  const bool nothing_left = budget == Bytes{} || budget < policy.memory.round_to;
-  for (Arming& arming : result.plan.arming) {
-    if (nothing_left && !arming.armed.denial) arming.armed.denial = Reason::kBudget;
-  }
+  result.plan.budget = purse.node;
+  result.plan.groups = std::move(purse.groups);
   return result;
 }
 

@@ -70,10 +70,10 @@ struct Probe {
   bool operator==(const Probe&) const = default;
 };
 
-// A wish of the slow loop; what it means for the history follows when the limit has moved.
+// A lower limit that somebody else was asked for; that it was shrunk is known when it has moved.
 struct Wished {
   Bytes to;
-  Bytes peak;  // kShrink: what the limit was fitted to; 0: the wish was to grow
+  Bytes peak;  // what it was fitted to
   MonotonicTime at;
 
   bool operator==(const Wished&) const = default;
@@ -96,6 +96,8 @@ struct ContainerHistory {
   std::optional<Probe> probe;
 
   std::optional<Wished> wished;
+  Bytes asked;                            // the grant that was wished for as of the last tick
+  std::optional<MonotonicTime> asked_at;  // when the slow loop did so itself
 
   // Thrashing: ticks in a row that stalled, and what was activated in them.
   Bytes activated;

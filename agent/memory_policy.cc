@@ -202,6 +202,13 @@ Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts&
   if (const auto short_of = shortage(policy, armed, budgets)) return no(*short_of);
   const Bytes budget = std::min(budgets.node - armed.kept, budgets.group - armed.kept_in_group);
 
+  Bytes target = wanted(policy, armed, facts, layer);
+  if (target - facts.limit > budget) target = round_down(facts.limit + budget, policy.round_to);
+  return divide(policy, armed, facts, target, reason);
+}
+
+Bytes wanted(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
+             Layer layer) noexcept {
   const bool door = layer == Layer::kAtTheDoor;
   Bytes step = std::max(policy.step, scaled_to_fit(facts.limit, policy.step_ratio));
   if (door) step += step;
@@ -213,10 +220,8 @@ Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts&
   const Bytes growth = std::min(scaled_to_fit(facts.rate_per_second, seconds(look_ahead)),
                                 scaled_to_fit(facts.limit, policy.step_ratio_max));
 
-  Bytes target = round_up(std::max(working + growth, base + step), policy.round_to);
-  target = std::min(target, armed.ceiling);
-  if (target - facts.limit > budget) target = round_down(facts.limit + budget, policy.round_to);
-  return divide(policy, armed, facts, target, reason);
+  const Bytes target = round_up(std::max(working + growth, base + step), policy.round_to);
+  return std::min(target, armed.ceiling);
 }
 
 Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,

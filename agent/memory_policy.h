@@ -153,6 +153,11 @@ struct Budgets {
   bool operator==(const Budgets&) const = default;
 };
 
+// A wish that nobody has applied yet counts as promised for this long after it was last made.
+inline constexpr Nanoseconds kWishLife = std::chrono::seconds(30);
+// The same wish is made again after this long, if it still is one.
+inline constexpr Nanoseconds kWishAgain = std::chrono::seconds(1);
+
 // The answer to one event: a limit to write, a wish, both or neither. Both are above facts.limit,
 // the wish is above the limit, and the reason is then that of a grant.
 struct Verdict {
@@ -179,6 +184,10 @@ std::optional<Reason> foreseen(const MemoryPolicy& policy, const Armed& armed,
 // one of kAtTheDoor unless it is denied; both unless the limit has already been raised since.
 Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
                       Layer layer, const Budgets& budgets) noexcept;
+
+// The limit that a need asks for, whatever the budgets have: ceiling and steps only.
+Bytes wanted(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
+             Layer layer) noexcept;
 
 // Which budget has not even the smallest grant left for it: kGroupBudget, kBudget, kPriority.
 std::optional<Reason> shortage(const MemoryPolicy& policy, const Armed& armed,

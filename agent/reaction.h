@@ -30,11 +30,6 @@
 
 namespace plimsoll::agent {
 
-// A wish that nobody has applied yet counts as promised for this long after it was last made.
-inline constexpr Nanoseconds kWishLife = std::chrono::seconds(30);
-// The same wish is made again after this long.
-inline constexpr Nanoseconds kWishAgain = std::chrono::seconds(1);
-
 // What the slow loop tells the reaction thread.
 struct Command {
   enum class Kind : std::uint8_t {

@@ -31,6 +31,8 @@ constexpr int kBetweenPart = 2;
 constexpr int kCalmWindows = 2;
 // Stall that forbids a shrink, as a share of the stall that is thrashing.
 constexpr double kStallShare = 0.5;
+// Idle enough to be taken from: quiet for this part of its window.
+constexpr int kIdlePart = 4;
 
 struct Target {
   Bytes peak;
@@ -94,13 +96,14 @@ void fail_probe(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory&
   restart(now, past);
 }
 
-Action make(const ContainerSnapshot& container, ActionKind kind, Bytes to) {
+Action make(const ContainerSnapshot& container, ActionKind kind, Bytes to,
+            Reason reason = Reason::kLeaseEnded) {
   return {.kind = kind,
           .slot = container.slot,
           .id = container.id,
           .from = kind == ActionKind::kReclaim ? container.facts.usage : container.facts.limit,
           .to = to,
-          .reason = Reason::kLeaseEnded};
+          .reason = reason};
 }
 
 Action probe(const ContainerSnapshot& container, Target target, const ContainerHistory& past,
@@ -111,14 +114,34 @@ Action probe(const ContainerSnapshot& container, Target target, const ContainerH
   return make(container, ActionKind::kReclaim, std::max(aim, unreclaimable(container.facts)));
 }
 
-Action commit(const ContainerSnapshot& container, Target target, MonotonicTime now,
-              ContainerHistory& past) {
+void settle(MonotonicTime now, Bytes peak, ContainerHistory& past) {
   // The window goes on: when an earlier peak leaves it, the limit follows in time.
   past.shrunk_at = now;
   past.calm_since = now;
-  past.settled = target.peak;
+  past.settled = peak;
   past.cache_kept = past.cache_kept < 0.1 ? 0 : past.cache_kept / 2;
-  return make(container, ActionKind::kShrink, target.limit);
+}
+
+Lowering commit(const ContainerSnapshot& container, Target target, MonotonicTime now,
+                ContainerHistory& past, Reason reason = Reason::kLeaseEnded) {
+  Lowering result;
+  const Bytes limit = container.facts.limit;
+  const Bytes direct = std::max(target.limit, container.direct_floor.value_or(container.floor));
+  if (direct == target.limit || direct <= scaled_to_fit(limit, kWorthIt)) {
+    settle(now, target.peak, past);
+    result.action = make(container, ActionKind::kShrink, direct, reason);
+  }
+  if (direct > target.limit) {
+    past.wished = Wished{target.limit, target.peak, now};
+    result.wish = make(container, ActionKind::kShrink, target.limit, reason);
+  }
+  return result;
+}
+
+// One shrink, done or wished, is worth a while of rest.
+bool is_resting(MonotonicTime now, Nanoseconds wait, const ContainerHistory& past) {
+  const auto recent = [&](MonotonicTime at) { return now - at < wait / kBetweenPart; };
+  return (past.shrunk_at && recent(*past.shrunk_at)) || (past.wished && recent(past.wished->at));
 }
 
 }  // namespace
@@ -133,6 +156,7 @@ void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, Contain
     wait_longer(policy, now, past);
   }
   past.shrunk_at.reset();
+  past.wished.reset();
   past.calm_since = now;
   past.settled = {};
   restart(now, past);
@@ -148,38 +172,68 @@ void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, Conta
   past.calm_since = now;
 }
 
-std::optional<Action> shrink(const ContainerSnapshot& container, const MemoryPolicy& policy,
-                             MonotonicTime now, bool lost, ContainerHistory& past) {
-  const std::optional<Probe> pending = past.probe;
-  past.probe.reset();
+void note_shrink(MonotonicTime now, Bytes limit, ContainerHistory& past) {
+  if (!past.wished || limit >= past.limit) return;
+  settle(now, past.wished->peak, past);
+  past.wished.reset();
+}
+
+std::optional<Bytes> idle_limit(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                                MonotonicTime now, bool lost, const ContainerHistory& past) {
   const Bytes limit = container.facts.limit;
   if (lost || is_unlimited(limit) || limit <= container.floor) return std::nullopt;
   const Nanoseconds wait = shrink_wait(policy, past);
-  if (now - past.quiet_since < wait) return std::nullopt;
-  if (past.shrunk_at && now - *past.shrunk_at < wait / kBetweenPart) return std::nullopt;
+  if (now - past.quiet_since < wait / kIdlePart || is_resting(now, wait, past)) return std::nullopt;
+  if (stalled(container, policy)) return std::nullopt;
+  Target target = target_of(container, policy, now, past);
+  target.limit =
+      std::max(target.limit, round_up(container.facts.usage + kLeastSlack, policy.round_to));
+  if (target.limit > scaled_to_fit(limit, kWorthIt)) return std::nullopt;
+  if (!would_hold(container, policy, target)) return std::nullopt;
+  MemoryFacts after = container.facts;
+  after.limit = target.limit;
+  if (at_limit_within(after, wait)) return std::nullopt;
+  return target.limit;
+}
+
+Lowering lower_idle(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                    MonotonicTime now, Bytes to, ContainerHistory& past) {
+  const Bytes peak = past.peaks.peak(now, shrink_wait(policy, past));
+  return commit(container, {peak, to}, now, past, Reason::kTakenBack);
+}
+
+Lowering shrink(const ContainerSnapshot& container, const MemoryPolicy& policy, MonotonicTime now,
+                bool lost, ContainerHistory& past) {
+  const std::optional<Probe> pending = past.probe;
+  past.probe.reset();
+  const Bytes limit = container.facts.limit;
+  if (lost || is_unlimited(limit) || limit <= container.floor) return {};
+  const Nanoseconds wait = shrink_wait(policy, past);
+  if (now - past.quiet_since < wait) return {};
+  if (is_resting(now, wait, past)) return {};
 
   Target target = target_of(container, policy, now, past);
-  if (target.peak >= scaled_to_fit(limit, policy.shrink_below)) return std::nullopt;
-  if (is_falling(policy, now, past, target.peak)) return std::nullopt;
+  if (target.peak >= scaled_to_fit(limit, policy.shrink_below)) return {};
+  if (is_falling(policy, now, past, target.peak)) return {};
   // Without memory.reclaim nothing can be tried first: only what not even the cache uses goes.
   if (!container.can_reclaim) {
     target.limit =
         std::max(target.limit, round_up(container.facts.usage + kLeastSlack, policy.round_to));
   }
-  if (target.limit > scaled_to_fit(limit, kWorthIt)) return std::nullopt;
-  if (!would_hold(container, policy, target)) return std::nullopt;
+  if (target.limit > scaled_to_fit(limit, kWorthIt)) return {};
+  if (!would_hold(container, policy, target)) return {};
 
   if (pending && (stalled(container, policy) || refaulted(container, *pending, target.limit))) {
     fail_probe(policy, now, past);
-    return std::nullopt;
+    return {};
   }
-  if (stalled(container, policy)) return std::nullopt;
+  if (stalled(container, policy)) return {};
   if (container.facts.usage <= target.limit) return commit(container, target, now, past);
   const std::uint32_t tries = pending ? pending->tries : 0;
-  if (tries < kProbes) return probe(container, target, past, tries + 1, past.probe);
+  if (tries < kProbes) return {probe(container, target, past, tries + 1, past.probe), {}};
   if (container.refaults) return commit(container, target, now, past);
   restart(now, past);  // nobody can say what the probes cost: no shrink over a cache that is in use
-  return std::nullopt;
+  return {};
 }
 
 }  // namespace plimsoll::agent

@@ -22,9 +22,27 @@ void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, Contain
 // that comes back to the same peak again and again is not calm, although its limit stands still.
 void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, ContainerHistory& past);
 
-// kReclaim, kShrink or nothing; `past` has this tick's sample already. `lost`: events were lost
-// within the window.
-std::optional<Action> shrink(const ContainerSnapshot& container, const MemoryPolicy& policy,
-                             MonotonicTime now, bool lost, ContainerHistory& past);
+// What is done to lower a limit, and what has to be asked for because it is below direct_floor.
+struct Lowering {
+  std::optional<Action> action;  // kReclaim or kShrink
+  std::optional<Action> wish;    // kShrink
+
+  bool operator==(const Lowering&) const = default;
+};
+
+// `past` has this tick's sample already. `lost`: events were lost within the window.
+Lowering shrink(const ContainerSnapshot& container, const MemoryPolicy& policy, MonotonicTime now,
+                bool lost, ContainerHistory& past);
+
+// Somebody else has lowered the limit, as it was wished.
+void note_shrink(MonotonicTime now, Bytes limit, ContainerHistory& past);
+
+// The limit that an idle container could be lowered to at once: neither its working memory nor its
+// cache uses what is above. Nothing when it is not idle or has nothing to spare.
+std::optional<Bytes> idle_limit(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                                MonotonicTime now, bool lost, const ContainerHistory& past);
+// Lowers it to `to`, which is no less than that.
+Lowering lower_idle(const ContainerSnapshot& container, const MemoryPolicy& policy,
+                    MonotonicTime now, Bytes to, ContainerHistory& past);
 
 }  // namespace plimsoll::agent
