@@ -20,6 +20,7 @@
 #include "agent/engine.h"
 #include "base/units.h"
 #include "kube/event.h"
+#include "kube/token_bucket.h"
 
 namespace plimsoll::agent {
 
@@ -92,27 +93,35 @@ class EventPolicy {
   // When due() may have something; absent: not before another take().
   std::optional<MonotonicTime> next() const;
 
-  // The API server has stored `write` under this name / does not know that Event any more.
+  // The API server has stored `write` as a new Event of this name.
   void stored(const EventWrite& write, std::string_view name);
-  void forgotten(const EventWrite& write);
 
   // Notices that made no write of their own.
   std::uint64_t suppressed() const { return suppressed_; }
   std::size_t series() const { return series_.size(); }
 
  private:
-  struct Series;
-  struct Bucket {
-    double tokens = 0;
-    MonotonicTime at;
+  // What was seen of one container for one reason.
+  struct Series {
+    kube::EventSubject subject;
+    EventReason reason = EventReason::kMemoryLimitRaised;
+    MonotonicTime until;      // of the window
+    std::string name;         // of the Event that is stored; empty: none
+    std::string note;         // of the last write
+    std::uint32_t count = 0;  // in the stored Event
+    std::uint32_t waiting = 0;
+    std::string waiting_note;      // of the newest
+    kube::WallTime waiting_time;   // of the newest
+    kube::WallTime waiting_since;  // of the oldest
   };
   bool may_write(const std::string& pod, MonotonicTime now);
   void make_room();
+  std::optional<EventWrite> write_waiting(Series& series, MonotonicTime now);
 
   EventLimits limits_;
   std::map<std::string, Series> series_;
-  std::map<std::string, Bucket> pods_;
-  Bucket node_;
+  std::map<std::string, kube::TokenBucket> pods_;
+  kube::TokenBucket node_;
   std::uint64_t suppressed_ = 0;
 };
 

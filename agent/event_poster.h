@@ -13,9 +13,8 @@
 #include <string>
 
 #include "agent/event_policy.h"
-#include "base/result.h"
 #include "base/units.h"
-#include "kube/http.h"
+#include "kube/client.h"
 
 namespace plimsoll::agent {
 
@@ -24,28 +23,30 @@ struct EventPosterOptions {
   std::size_t queue = 256;
   std::string instance;  // the node's name
   Nanoseconds silence_when_denied = std::chrono::minutes(10);
-  Nanoseconds pause_when_unavailable = std::chrono::seconds(5);  // unless the server says how long
+  // An API server that is away is asked again, later each time; the server's own wish comes first.
+  Nanoseconds pause = std::chrono::seconds(2);
+  Nanoseconds pause_max = std::chrono::minutes(1);
+  std::uint32_t attempts = 10;  // for one write
 };
 
 class EventPoster {
  public:
   // Sends one request and waits for its reply: kube::Client::send. Called on the poster's thread
   // only.
-  using Send = std::function<Result<kube::Response>(const kube::Request&)>;
+  using Send = std::function<kube::Reply(const kube::Request&)>;
 
   struct Totals {
     std::uint64_t posted = 0;      // writes that were stored
     std::uint64_t suppressed = 0;  // notices that became part of another write or wait for one
-    std::uint64_t dropped = 0;     // by the full queue
-    std::uint64_t failed = 0;      // writes that were refused or given up
-    std::uint64_t denied = 0;      // notices while silent for lack of rights
+    std::uint64_t dropped = 0;     // notices that gave way in the full queue
+    std::uint64_t failed = 0;      // writes that were refused, given up, or due while silent
 
     bool operator==(const Totals&) const = default;
   };
 
   EventPoster(EventPosterOptions options, Send send);
-  // Stops and joins; a request under way is waited for (its deadline bounds it). What is still
-  // queued is not written.
+  // Stops and joins; a request under way is waited for (kube::Client::stop() ends it at once).
+  // What is still queued is not written.
   ~EventPoster();
   EventPoster(const EventPoster&) = delete;
   EventPoster& operator=(const EventPoster&) = delete;

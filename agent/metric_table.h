@@ -4,6 +4,8 @@
 // and docs/metrics.md are both written from it; a test compares the page with the table.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,12 +33,14 @@ struct Scrape {
   const ProcessSight& process;
 };
 
+inline constexpr std::size_t kMostLabels = 3;
+
 struct Metric {
   std::string_view name;
   MetricType type = MetricType::kGauge;
   std::string_view help;
-  std::vector<std::string_view> labels;
-  std::vector<Sample> (*read)(const Scrape&);  // none: not known now
+  std::array<std::string_view, kMostLabels> labels;      // the rest are empty
+  std::vector<Sample> (*read)(const Scrape&) = nullptr;  // none: not known now
 };
 
 std::span<const Metric> metric_table();

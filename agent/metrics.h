@@ -21,6 +21,7 @@
 #include "agent/engine.h"
 #include "base/units.h"
 #include "bpf/memory_programs.h"
+#include "kube/status.h"
 
 namespace plimsoll::agent {
 
@@ -64,6 +65,9 @@ struct ApiRequestKey {
 
   auto operator<=>(const ApiRequestKey&) const = default;
 };
+
+// Of a reply or of none, by kube/status.
+ApiExchange exchange_of(ApiVerb verb, const kube::Reply& reply, Nanoseconds took);
 
 // Totals of all exchanges. Bounded: verbs times status classes times outcomes.
 struct ApiTotals {

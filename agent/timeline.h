@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,6 @@
 #include "agent/api_answer.h"
 #include "agent/engine.h"
 #include "base/units.h"
-#include "kube/event.h"
 
 namespace plimsoll::agent {
 
@@ -45,6 +45,9 @@ struct Timeline {
   std::deque<TimelineEntry> entries;
 };
 
+// Of a server's or the kubelet's words, in one entry.
+inline constexpr std::size_t kLongestDetail = 512;
+
 struct TimelineBounds {
   std::size_t entries = 64;  // per container
   std::size_t gone = 64;     // containers that are kept after their end
@@ -56,39 +59,23 @@ class Timelines {
 
   void add(const Subject& subject, const Record& record);
   void add(const Subject& subject, const ApiAnswer& answer);
-  // Anything else, in words: "began to be watched", "annotation refused: ...".
+  // Anything else; `what` is a word that outlives this: "watched", "annotation".
   void note(const Subject& subject, MonotonicTime at, std::string_view what, std::string detail);
   void ended(const Subject& subject);
 
   // Containers of the pods of that name, the living ones first.
   std::vector<const Timeline*> of(std::string_view name_space, std::string_view pod) const;
-  std::size_t size() const { return timelines_.size(); }
+  void set_bounds(const TimelineBounds& bounds) { bounds_ = bounds; }
+  std::size_t living() const { return living_.size(); }
+  std::size_t gone() const { return gone_.size(); }
 
  private:
-  Timeline& timeline_of(const Subject& subject);
+  static std::string key_of(const Subject& subject);
   void append(const Subject& subject, TimelineEntry entry);
 
   TimelineBounds bounds_;
-  std::deque<Timeline> timelines_;
+  std::map<std::string, Timeline> living_;  // by uid and container
+  std::deque<Timeline> gone_;               // the oldest first
 };
-
-// What is so now, beside what happened: filled in by who knows it.
-struct ContainerState {
-  Subject subject;
-  Bytes floor;
-  Bytes ceiling;
-  Limit limit;
-  std::optional<Bytes> usage;
-  std::optional<Bytes> reclaimable;
-  std::string actuation;           // "resize-then-cgroup"
-  std::optional<Reason> denial;    // why it may not grow now
-  std::vector<std::string> notes;  // lease, preflight, annotations
-};
-
-// One JSON object: {"namespace", "pod", "containers": [{"name", "state", "timeline": [...]}]}.
-// Times are those of the wall clock, by `now` and `wall`, which are the same moment.
-std::string explain_json(const Timelines& timelines, const std::vector<ContainerState>& states,
-                         std::string_view name_space, std::string_view pod,
-                         std::string_view container, MonotonicTime now, kube::WallTime wall);
 
 }  // namespace plimsoll::agent

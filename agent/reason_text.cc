@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reason_text.h"
+
+namespace plimsoll::agent {
+
+std::string_view sentence_of(Reason reason) {
+  switch (reason) {
+    case Reason::kTimeToLimit:
+      return "at its growth rate it would soon have been at its limit";
+    case Reason::kWatermark:
+      return "what cannot be reclaimed rose over the watermark";
+    case Reason::kReclaimFailing:
+      return "at the limit, and reclaim frees nothing any more";
+    case Reason::kOomDoor:
+      return "the OOM killer had been called";
+    case Reason::kThrashing:
+      return "it stalls on pages that it has to read again: the working set does not fit";
+    case Reason::kBelowChildren:
+      return "the pod's limit was less than what its containers were given";
+    case Reason::kReasserted:
+      return "somebody else had undone an earlier grant";
+    case Reason::kEnoughHeadroom:
+      return "enough headroom";
+    case Reason::kOnlyCache:
+      return "only page cache fills the limit, which reclaim can free";
+    case Reason::kAlreadyGrown:
+      return "it has grown already since";
+    case Reason::kCeiling:
+      return "it is at its ceiling";
+    case Reason::kBudget:
+      return "the node has nothing left to give";
+    case Reason::kGroupBudget:
+      return "its namespace has nothing left to give";
+    case Reason::kPriority:
+      return "what the node has left is kept for pods that come first";
+    case Reason::kLeak:
+      return "it has climbed without a plateau through several grants, as a leak does";
+    case Reason::kNotArmed:
+      return "nobody has decided yet how far it may grow";
+    case Reason::kGone:
+      return "its cgroup has gone";
+    case Reason::kLeaseEnded:
+      return "it was not needed for a whole window";
+    case Reason::kTakenBack:
+      return "it was idle, and a pod that comes first needed the room";
+    case Reason::kWithdrawn:
+      return "the API refused the raise";
+  }
+  return "unknown";
+}
+
+std::string numbers_of(const MemoryFacts& facts) {
+  std::string text = "needs " + to_string(unreclaimable(facts)) + " of " + to_string(facts.limit);
+  if (facts.rate_per_second.value > 0) {
+    text += ", growing by " + to_string(facts.rate_per_second) + " per second";
+  }
+  return text;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/timeline.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace plimsoll::agent {
+namespace {
+
+TimelineEntry entry_of(const Record& record) {
+  TimelineEntry entry{.at = record.at,
+                      .last = record.at,
+                      .what = to_string(record.kind),
+                      .layer = record.layer,
+                      .reason = record.reason,
+                      .facts = record.facts,
+                      .detail = record.error};
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      entry.took = record.reaction;
+      [[fallthrough]];
+    case Record::Kind::kShrink:
+    case Record::Kind::kReclaim:
+    case Record::Kind::kWish:
+      entry.from = record.from;
+      entry.to = record.to;
+      break;
+    case Record::Kind::kOomKill:
+      // The kernel's verdict, not one of ours.
+      entry.layer.reset();
+      entry.reason.reset();
+      break;
+    case Record::Kind::kDenial:
+    case Record::Kind::kFailure:
+      break;
+  }
+  return entry;
+}
+
+TimelineEntry entry_of(const ApiAnswer& answer) {
+  TimelineEntry entry{.at = answer.at,
+                      .last = answer.at,
+                      .what = to_string(answer.kind),
+                      .layer = answer.layer,
+                      .reason = answer.reason,
+                      .from = answer.from,
+                      .to = answer.to,
+                      .took = answer.patch_to_limit,
+                      .status = answer.status,
+                      .detail = answer.cause};
+  if (!answer.message.empty()) {
+    entry.detail += (entry.detail.empty() ? "" : ": ") + answer.message.substr(0, kLongestDetail);
+  }
+  return entry;
+}
+
+// The same thing once more: its numbers may have moved a little.
+bool repeats(const TimelineEntry& earlier, const TimelineEntry& later) {
+  return earlier.what == later.what && earlier.reason == later.reason &&
+         earlier.layer == later.layer && earlier.from == later.from && earlier.to == later.to &&
+         earlier.status == later.status && earlier.detail == later.detail;
+}
+
+}  // namespace
+
+void Timelines::add(const Subject& subject, const Record& record) {
+  append(subject, entry_of(record));
+}
+
+void Timelines::add(const Subject& subject, const ApiAnswer& answer) {
+  append(subject, entry_of(answer));
+}
+
+void Timelines::note(const Subject& subject, MonotonicTime at, std::string_view what,
+                     std::string detail) {
+  append(subject, {.at = at, .last = at, .what = what, .detail = std::move(detail)});
+}
+
+void Timelines::ended(const Subject& subject) {
+  const auto found = living_.find(key_of(subject));
+  if (found == living_.end()) return;
+  gone_.push_back(std::move(found->second));
+  gone_.back().gone = true;
+  living_.erase(found);
+  while (gone_.size() > bounds_.gone) gone_.pop_front();
+}
+
+std::vector<const Timeline*> Timelines::of(std::string_view name_space,
+                                           std::string_view pod) const {
+  std::vector<const Timeline*> found;
+  const auto take = [&](const Timeline& timeline) {
+    if (timeline.subject.name_space == name_space && timeline.subject.pod == pod) {
+      found.push_back(&timeline);
+    }
+  };
+  for (const auto& [key, timeline] : living_) take(timeline);
+  // The one that ended last is the one that people ask for.
+  std::for_each(gone_.rbegin(), gone_.rend(), take);
+  return found;
+}
+
+std::string Timelines::key_of(const Subject& subject) {
+  return subject.uid + "/" + subject.container;
+}
+
+void Timelines::append(const Subject& subject, TimelineEntry entry) {
+  Timeline& timeline = living_[key_of(subject)];
+  if (timeline.subject.uid.empty()) timeline.subject = subject;
+  std::deque<TimelineEntry>& entries = timeline.entries;
+  if (!entries.empty() && repeats(entries.back(), entry)) {
+    entries.back().last = entry.at;
+    entries.back().facts = entry.facts;
+    ++entries.back().repeats;
+    return;
+  }
+  entries.push_back(std::move(entry));
+  while (entries.size() > std::max<std::size_t>(bounds_.entries, 1)) {
+    entries.pop_front();
+    ++timeline.forgotten;
+  }
+}
+
+}  // namespace plimsoll::agent
