@@ -94,7 +94,7 @@ Request PodWatch::next_request(MonotonicTime now) {
     asking_ = Asking::kWatch;
     ++counters_.watches;
     watch_.emplace([this](WatchEvent&& event) { return on_event(std::move(event)); });
-    return {.path = watch_path(), .deadline = Nanoseconds(0)};
+    return {.path = watch_path(), .deadline = kWatchSilence};
   }
   asking_ = Asking::kList;
   ++counters_.lists;
