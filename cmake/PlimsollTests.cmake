@@ -6,12 +6,27 @@ include(GoogleTest)
 set(PLIMSOLL_VM_KERNELS "6.1;6.12" CACHE STRING "Kernels that the VM tests boot")
 set(plimsoll_all plimsoll_agent plimsoll_kube plimsoll_bpf plimsoll_cgroup plimsoll_base)
 
+# tests/fake_<name>/*.cc: what stands for a part of Kubernetes, as a library for tests and as the
+# program fake-<program>.
+function(plimsoll_fake name program)
+  file(GLOB sources CONFIGURE_DEPENDS "fake_${name}/*.cc")
+  list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/fake_${name}/main.cc")
+  add_library(plimsoll_fake_${name} STATIC ${sources})
+  target_include_directories(plimsoll_fake_${name} PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(plimsoll_fake_${name} PUBLIC plimsoll_base nlohmann_json::nlohmann_json ${ARGN}
+                                              PRIVATE plimsoll_flags OpenSSL::SSL yaml-cpp)
+  add_executable(fake-${program} "fake_${name}/main.cc")
+  target_link_libraries(fake-${program} PRIVATE plimsoll_fake_${name} plimsoll_flags CLI11::CLI11)
+  set_target_properties(fake-${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                                                   "${PROJECT_BINARY_DIR}/bin")
+endfunction()
+
 # tests/support/*.cc: fakes and fixtures, linked into every test.
 function(plimsoll_test_support)
   file(GLOB sources CONFIGURE_DEPENDS "support/*.cc")
   add_library(plimsoll_test_support STATIC ${sources})
   target_link_libraries(plimsoll_test_support PUBLIC ${plimsoll_all} nlohmann_json::nlohmann_json
-                                                     GTest::gmock OpenSSL::SSL
+                                                     GTest::gmock OpenSSL::SSL plimsoll_fake_api
                         PRIVATE plimsoll_flags)
 endfunction()
 
@@ -26,7 +41,7 @@ function(plimsoll_unit_tests)
   list(REMOVE_DUPLICATES folders)
   foreach(path IN LISTS folders)
     cmake_path(GET path FILENAME folder)
-    if(folder MATCHES "^(support|storm|vm|lint)$")
+    if(folder MATCHES "^(support|storm|vm|lint|fake_api|fake_kubelet)$")
       continue()
     endif()
     file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cc")

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fake_api/pod_api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <utility>
+
+#include "tests/fake_api/admission.h"
+#include "tests/fake_api/managed_fields.h"
+#include "tests/fake_api/pod_resources.h"
+#include "tests/fake_api/pod_validate.h"
+#include "tests/fake_api/strategic_merge.h"
+
+namespace plimsoll::test {
+namespace {
+
+constexpr std::size_t kLargestBody = 3 * 1024 * 1024;
+
+// {"kind", "apiVersion", "metadata", "spec", "status"}, in this order.
+Json in_order(const Json& pod) {
+  Json ordered{{"kind", "Pod"}, {"apiVersion", "v1"}};
+  for (const char* key : {"metadata", "spec", "status"}) {
+    ordered[key] = pod.contains(key) ? pod[key] : Json::object();
+  }
+  return ordered;
+}
+
+void default_pod(Json& pod, const VersionRules& rules) {
+  Json& spec = pod["spec"];
+  const Json defaults{{"restartPolicy", "Always"},
+                      {"terminationGracePeriodSeconds", 30},
+                      {"dnsPolicy", "ClusterFirst"},
+                      {"serviceAccountName", "default"},
+                      {"serviceAccount", "default"},
+                      {"securityContext", Json::object()},
+                      {"schedulerName", "default-scheduler"},
+                      {"priority", 0},
+                      {"enableServiceLinks", true},
+                      {"preemptionPolicy", "PreemptLowerPriority"}};
+  const Json container_defaults{{"resources", Json::object()},
+                                {"terminationMessagePath", "/dev/termination-log"},
+                                {"terminationMessagePolicy", "File"},
+                                {"imagePullPolicy", "IfNotPresent"}};
+  for (const auto& [key, value] : defaults.items()) {
+    if (!spec.contains(key)) spec[key] = value;
+  }
+  for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
+    if (!spec.contains(list)) continue;
+    for (Json& container : spec[list]) {
+      for (const auto& [key, value] : container_defaults.items()) {
+        if (!container.contains(key)) container[key] = value;
+      }
+    }
+  }
+  default_resources(pod, rules);
+}
+
+AdmissionWorld world_of(const Cluster& cluster, const Json& pod, const std::string& space) {
+  AdmissionWorld world;
+  for (const Object& range : cluster.store.list("limitranges", space)) {
+    world.limit_ranges.push_back(*range);
+  }
+  for (const Object& quota : cluster.store.list("resourcequotas", space)) {
+    world.resource_quotas.push_back(*quota);
+  }
+  const std::string node = text_at(member(pod, "spec"), "nodeName");
+  if (const Object found = cluster.store.find("nodes", "", node)) world.node = *found;
+  world.node_bound_users = cluster.node_bound_users;
+  return world;
+}
+
+// What the quotas of the namespace count moves with the pod.
+void account(Cluster& cluster, const std::string& space, const Json& old, const Json& changed) {
+  for (const Object& quota : cluster.store.list("resourcequotas", space)) {
+    Json moved = *quota;
+    bool any = false;
+    for (const auto& [name, hard] : member(member(*quota, "spec"), "hard").items()) {
+      const auto before = quota_usage(old, name);
+      const auto after = quota_usage(changed, name);
+      if (!before || !after || *before == *after) continue;
+      auto used = quantity_of(member(member(member(moved, "status"), "used"), name));
+      Quantity sum = used.value_or(Quantity{0, quantity_of(hard)->format});
+      const Int128 unit = name.find("cpu") != std::string::npos ? 1'000'000 : 1'000'000'000;
+      sum.nano += (*after - *before) * unit;
+      moved["status"]["used"][name] = to_string(sum);
+      any = true;
+    }
+    if (any) cluster.store.put("resourcequotas", std::move(moved));
+  }
+}
+
+std::optional<Reply> wrong_version(const Json& patch, const Json& old, const std::string& name) {
+  const Json& asked = member(member(patch, "metadata"), "resourceVersion");
+  if (!asked.is_string() || asked == "") return std::nullopt;
+  const std::string text = asked.get<std::string>();
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return status_reply(500, "",
+                        "strconv.ParseUint: parsing " + in_quotes(text) + ": invalid syntax");
+  }
+  if (text == text_at(member(old, "metadata"), "resourceVersion")) return std::nullopt;
+  return conflict_reply("pods", name);
+}
+
+// Up to 1.32 the server itself marks a pod whose requests differ from what the node allocated.
+void mark_proposed(const Json& old, Json& changed) {
+  const Json& containers = changed["spec"]["containers"];
+  for (std::size_t i = 0; i < containers.size(); ++i) {
+    const Json& resources = containers[i]["resources"];
+    const Json& requests = member(resources, "requests");
+    if (requests.is_null() || old["spec"]["containers"][i]["resources"] == resources) continue;
+    for (const Json& status : member(member(changed, "status"), "containerStatuses")) {
+      if (status["name"] != containers[i]["name"]) continue;
+      if (member(status, "allocatedResources") == requests) continue;
+      changed["status"]["resize"] = "Proposed";
+      return;
+    }
+  }
+}
+
+// status only; what a kubelet may not clear stays.
+Json with_status(const Json& old, const Json& changed) {
+  Json kept = old;
+  Json status = member(changed, "status").is_object() ? changed["status"] : Json::object();
+  for (const char* field : {"qosClass", "observedGeneration"}) {
+    const Json& before = member(member(old, "status"), field);
+    if (!status.contains(field) && !before.is_null()) status[field] = before;
+  }
+  kept["status"] = std::move(status);
+  return kept;
+}
+
+struct Parsed {
+  Json patch;
+  Json changed;
+  std::string warning;
+};
+
+// The object that the request asks for, as far as it can be read.
+std::variant<Parsed, Reply> asked_for(const HttpRequest& request, const Json& old,
+                                      const std::string& name) {
+  Parsed parsed;
+  if (request.body.size() > kLargestBody) {
+    return status_reply(413, "RequestEntityTooLarge",
+                        "Request entity too large: limit is " + std::to_string(kLargestBody));
+  }
+  const bool put = request.method == "PUT";
+  // Of the type first, whatever the body is.
+  if (!put) {
+    auto typed = apply_patch(Json::object(), request.header("content-type"), Json::array());
+    if (auto* refused = std::get_if<Reply>(&typed); refused && refused->status == 415) {
+      return *refused;
+    }
+  }
+  auto body = parsed_body(request);
+  if (auto* refused = std::get_if<Reply>(&body)) return std::move(*refused);
+  parsed.patch = std::move(std::get<Json>(body));
+  Patched patched =
+      put ? Patched(parsed.patch) : apply_patch(old, request.header("content-type"), parsed.patch);
+  if (auto* refused = std::get_if<Reply>(&patched)) return std::move(*refused);
+  parsed.changed = std::move(std::get<Json>(patched));
+
+  const std::string named = text_at(member(parsed.changed, "metadata"), "name");
+  if (named != name) {
+    return status_reply(
+        400, "BadRequest",
+        "the name of the object (" + named + ") does not match the name on the URL (" + name + ")");
+  }
+  const auto bad = [&](const std::string& why) {
+    return invalid_reply("", "", {invalid_cause("patch", in_quotes(go_text(parsed.patch)), why)});
+  };
+  const std::vector<std::string> unknown = unknown_pod_fields(parsed.patch);
+  if (!unknown.empty()) {
+    if (request.parameter("fieldValidation") == "Strict") {
+      std::string fields;
+      for (const std::string& field : unknown) {
+        fields += (fields.empty() ? "" : ", ") + ("unknown field " + in_quotes(field));
+      }
+      return bad("strict decoding error: " + fields);
+    }
+    parsed.warning = "unknown field " + in_quotes(unknown.front());
+  }
+  if (normalize_quantities(parsed.changed)) {
+    return bad(
+        "quantities must match the regular expression "
+        "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+  }
+  return parsed;
+}
+
+// Unknown fields of the result are dropped, as decoding does.
+void drop_unknown(Json& pod) {
+  for (const std::string& path : unknown_pod_fields(pod)) {
+    std::string pointer = "/" + path;
+    for (char& c : pointer) {
+      if (c == '.' || c == '[') c = '/';
+    }
+    pointer.erase(std::remove(pointer.begin(), pointer.end(), ']'), pointer.end());
+    const Json::json_pointer whole(pointer);
+    pod[whole.parent_pointer()].erase(whole.back());
+  }
+}
+
+std::optional<Reply> refused_change(const Cluster& cluster, const Route& route,
+                                    const Identity& identity, const Json& old,
+                                    const Json& changed) {
+  std::vector<Cause> faults = metadata_faults(old, changed);
+  if (!faults.empty()) return invalid_reply("Pod", route.access.name, faults);
+  const bool resize = route.subresource == "resize";
+  if (resize) {
+    faults = resize_faults(old, changed, cluster.rules);
+  } else if (route.subresource.empty()) {
+    faults = update_faults(old, changed, cluster.rules);
+  }
+  if (!faults.empty()) return invalid_reply("Pod", route.access.name, faults);
+  const bool resources =
+      resize || (route.subresource.empty() && !same_amounts(old["spec"], changed["spec"]));
+  if (!resources) return std::nullopt;
+  return refused_by_admission({route.access.name, identity.user, identity.node, old, changed},
+                              world_of(cluster, old, route.access.space), cluster.rules);
+}
+
+Json only_ephemeral(const Json& old, const Json& changed) {
+  Json kept = old;
+  kept["spec"]["ephemeralContainers"] = member(changed["spec"], "ephemeralContainers");
+  return kept;
+}
+
+}  // namespace
+
+std::string field_manager(const HttpRequest& request) {
+  const std::string asked = request.parameter("fieldManager");
+  if (!asked.empty()) return asked;
+  const std::string agent = request.header("user-agent");
+  return agent.substr(0, agent.find('/'));
+}
+
+std::variant<Json, Reply> parsed_body(const HttpRequest& request) {
+  Json body = Json::parse(request.body, nullptr, false);
+  if (!body.is_discarded()) return body;
+  // It reads as JSON as far as it goes, and more is missing.
+  const std::string tail = request.body + "!";
+  std::string message = "unexpected end of JSON input";
+  try {
+    body = Json::parse(tail);
+  } catch (const Json::parse_error& error) {
+    if (error.byte <= request.body.size()) {
+      message = "invalid character in JSON input at offset " + std::to_string(error.byte);
+    }
+  }
+  return status_reply(400, "BadRequest", message);
+}
+
+Reply shown(const HttpRequest& request, Json object, int status) {
+  const std::string accept = request.header("accept");
+  Reply reply{status};
+  if (accept.find("as=PartialObjectMetadata") != std::string::npos) {
+    reply.body = {{"kind", "PartialObjectMetadata"},
+                  {"apiVersion", "meta.k8s.io/v1"},
+                  {"metadata", object["metadata"]}};
+    return reply;
+  }
+  reply.body = std::move(object);
+  return reply;
+}
+
+Reply get_pod(const Cluster& cluster, const HttpRequest& request, const Route& route) {
+  const Object pod = cluster.store.find("pods", route.access.space, route.access.name);
+  if (!pod) return not_found_reply("pods", route.access.name);
+  return shown(request, *pod);
+}
+
+Reply create_pod(Cluster& cluster, const HttpRequest& request, const Route& route) {
+  auto body = parsed_body(request);
+  if (auto* refused = std::get_if<Reply>(&body)) return std::move(*refused);
+  Json pod = in_order(std::get<Json>(body));
+  Json metadata = Json::object();
+  std::string name = text_at(pod["metadata"], "name");
+  if (name.empty()) name = text_at(pod["metadata"], "generateName") + random_suffix(5);
+  if (cluster.store.find("pods", route.access.space, name)) {
+    return status_reply(409, "AlreadyExists", "pods " + in_quotes(name) + " already exists",
+                        {{"name", name}, {"kind", "pods"}});
+  }
+  metadata["name"] = name;
+  metadata["namespace"] = route.access.space;
+  metadata["uid"] = random_uid();
+  metadata["resourceVersion"] = "";
+  if (cluster.rules.counts_generation()) metadata["generation"] = 1;
+  metadata["creationTimestamp"] = timestamp();
+  for (const auto& [key, value] : pod["metadata"].items()) {
+    if (!metadata.contains(key)) metadata[key] = value;
+  }
+  const Json spec = pod["spec"];
+  pod["metadata"] = std::move(metadata);
+  if (normalize_quantities(pod)) {
+    return status_reply(400, "BadRequest", "quantities must match the regular expression");
+  }
+  default_pod(pod, cluster.rules);
+  if (auto faults = resize_faults(pod, pod, cluster.rules);
+      !faults.empty() && faults.front().reason != "FieldValueForbidden") {
+    return invalid_reply("Pod", name, faults);
+  }
+  pod["status"] = {{"phase", "Pending"}, {"qosClass", qos_class(pod)}};
+  own_part(pod, "spec", spec, field_manager(request), "");
+  const Object stored = cluster.store.put("pods", std::move(pod));
+  account(cluster, route.access.space, Json::object(), *stored);
+  cluster.changed.notify_all();
+  return shown(request, *stored, 201);
+}
+
+Reply delete_pod(Cluster& cluster, const HttpRequest& request, const Route& route) {
+  const Object pod = cluster.store.find("pods", route.access.space, route.access.name);
+  if (!pod) return not_found_reply("pods", route.access.name);
+  Json changed = *pod;
+  const Json options = Json::parse(request.body, nullptr, false);
+  Json grace = changed["spec"]["terminationGracePeriodSeconds"];
+  if (options.is_object() && options.contains("gracePeriodSeconds")) {
+    grace = options["gracePeriodSeconds"];
+  }
+  if (const std::string asked = request.parameter("gracePeriodSeconds"); !asked.empty()) {
+    grace = Json::parse(asked, nullptr, false);
+  }
+  const std::int64_t seconds = grace.is_number() ? grace.get<std::int64_t>() : 30;
+  const bool bound = !text_at(changed["spec"], "nodeName").empty();
+  const bool going = changed["metadata"].contains("deletionTimestamp");
+  if (bound && seconds > 0 && going) return shown(request, *pod);
+  if (bound && (seconds > 0 || going)) {
+    changed["metadata"]["deletionTimestamp"] = timestamp();
+    changed["metadata"]["deletionGracePeriodSeconds"] = seconds;
+    if (seconds > 0 && cluster.rules.counts_generation()) {
+      changed["metadata"]["generation"] = changed["metadata"].value("generation", 1) + 1;
+    }
+    changed = *cluster.store.put("pods", std::move(changed));
+  }
+  if (!bound || seconds == 0) {
+    account(cluster, route.access.space, *pod, Json{{"status", {{"phase", "Succeeded"}}}});
+    cluster.store.remove("pods", route.access.space, route.access.name);
+  }
+  cluster.changed.notify_all();
+  return shown(request, std::move(changed));
+}
+
+Reply change_pod(Cluster& cluster, const HttpRequest& request, const Route& route,
+                 const Identity& identity) {
+  const Object stored = cluster.store.find("pods", route.access.space, route.access.name);
+  if (!stored) return not_found_reply("pods", route.access.name);
+  const Json& old = *stored;
+  auto asked = asked_for(request, old, route.access.name);
+  if (auto* refused = std::get_if<Reply>(&asked)) return std::move(*refused);
+  Parsed& parsed = std::get<Parsed>(asked);
+  if (auto refused = wrong_version(parsed.patch, old, route.access.name)) return *refused;
+  Json wanted = std::move(parsed.changed);
+  drop_unknown(wanted);
+  wanted = in_order(wanted);
+  default_resources(wanted, cluster.rules);
+
+  const std::string node =
+      identity.user.rfind("system:node:", 0) == 0 ? identity.user.substr(12) : "";
+  if (!node.empty() && node != text_at(old["spec"], "nodeName")) {
+    return forbidden_reply("pods", route.access.name,
+                           "node " + in_quotes(node) +
+                               " can only update pod status for pods with spec.nodeName set to "
+                               "itself");
+  }
+  // What must not move is looked at before it is put back.
+  const Json uid{{"metadata", {{"uid", text_at(wanted["metadata"], "uid")}}}};
+  if (auto faults = metadata_faults(old, uid); !faults.empty()) {
+    return invalid_reply("Pod", route.access.name, faults);
+  }
+  Json changed;
+  if (route.subresource == "resize") {
+    changed = only_resize(old, wanted);
+  } else if (route.subresource == "status") {
+    changed = with_status(old, wanted);
+  } else if (route.subresource == "ephemeralcontainers") {
+    changed = only_ephemeral(old, wanted);
+  } else {
+    changed = std::move(wanted);
+    changed["status"] = old["status"];
+  }
+  if (auto refused = refused_change(cluster, route, identity, old, changed)) return *refused;
+
+  const std::string manager = field_manager(request);
+  const bool spec_moves =
+      route.subresource != "status" && !same_amounts(old["spec"], changed["spec"]);
+  if (spec_moves && cluster.rules.counts_generation()) {
+    changed["metadata"]["generation"] = old["metadata"].value("generation", 1) + 1;
+  }
+  if (spec_moves && cluster.rules.has_status_resize()) mark_proposed(old, changed);
+  if (!same(changed, old)) {
+    if (route.subresource == "status") {
+      own_part(changed, "status", member(parsed.patch, "status"), manager, "status");
+    } else {
+      own_resources(changed, old, manager, route.subresource);
+    }
+    if (request.parameter("dryRun") != "All") {
+      changed = *cluster.store.put("pods", std::move(changed));
+      account(cluster, route.access.space, old, changed);
+      cluster.changed.notify_all();
+    }
+  }
+  Reply reply = shown(request, std::move(changed));
+  if (!parsed.warning.empty()) {
+    reply.headers["Warning"] = "299 - " + in_quotes(parsed.warning);
+  }
+  return reply;
+}
+
+}  // namespace plimsoll::test
