@@ -75,6 +75,23 @@ ReactionQuality make_predictable(pthread_t thread) {
   return quality;
 }
 
+// One half of the CPUs that this process may use for each thread, so that no CPU is both threads'
+// own. With a single CPU there is nothing to divide.
+void keep_apart(pthread_t thread, pthread_t deputy) {
+  cpu_set_t all{}, first{}, second{};
+  if (::sched_getaffinity(0, sizeof(all), &all) != 0) return;
+  const int count = CPU_COUNT(&all);
+  if (count < 2) return;
+  int seen = 0;
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &all)) continue;
+    CPU_SET(cpu, seen < (count + 1) / 2 ? &first : &second);
+    ++seen;
+  }
+  ::pthread_setaffinity_np(thread, sizeof(first), &first);
+  ::pthread_setaffinity_np(deputy, sizeof(second), &second);
+}
+
 // So that no page of the stack is missing later.
 void touch_stack() {
   std::array<volatile char, kStackBytes / 2> room;
@@ -124,12 +141,27 @@ Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
     if (auto added = add_to(reaction->epoll_, programs->urgent_fd(), EPOLLIN, kUrgent); !added) {
       return tl::unexpected(added.error());
     }
+    reaction->deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+    reaction->deputy_stop_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!reaction->deputy_epoll_ || !reaction->deputy_stop_) {
+      return errno_error(errno, "make the deputy's descriptors");
+    }
+    // Edges: woken once per event, also while the other thread is at it.
+    auto added = add_to(reaction->deputy_epoll_, programs->urgent_fd(), EPOLLIN | EPOLLET, kUrgent);
+    if (added) {
+      added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.get(), EPOLLIN, kCommand);
+    }
+    if (!added) return tl::unexpected(added.error());
     programs->beat(now());
   }
   // std::thread takes no stack size; the default of 8 MiB would be locked as it is touched only,
   // so it costs address space and nothing else.
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
   reaction->quality_ = make_predictable(reaction->thread_.native_handle());
+  if (programs == nullptr) return reaction;
+  reaction->deputy_ = std::thread([self = reaction.get()] { self->run_deputy(); });
+  (void)make_predictable(reaction->deputy_.native_handle());
+  keep_apart(reaction->thread_.native_handle(), reaction->deputy_.native_handle());
   return reaction;
 }
 
@@ -140,10 +172,16 @@ Reaction::~Reaction() {
     [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
     thread_.join();
   }
+  if (deputy_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto put = ::write(deputy_stop_.get(), &one, sizeof(one));
+    deputy_.join();
+  }
 }
 
 bool Reaction::send(const Command& command) {
   const bool sent = commands_.push(command);
+  if (sent) ++sent_;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
   return sent;
@@ -166,22 +204,43 @@ void Reaction::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int count =
         ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), kBeatMs);
-    if (programs_ != nullptr) programs_->beat(now());
-    for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
-      obey(*command);
-      if (obeyed % kCommandsInARow == 0) drain();
-    }
-    drain();
+    const MonotonicTime time = now();
+    if (programs_ != nullptr) programs_->beat(time);
+    beat_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
+    // What is readable stays so until the deputy has let go.
+    if (turn_.test_and_set(std::memory_order_acquire)) continue;
+    // Before the commands are looked at: one that is sent from now on wakes again.
+    std::uint64_t sum = 0;
+    [[maybe_unused]] const auto got = ::read(command_event_.get(), &sum, sizeof(sum));
+    take_turn();
     for (int i = 0; i < count; ++i) {
       const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
-      if (data == kCommand) {
-        std::uint64_t sum = 0;
-        [[maybe_unused]] const auto got = ::read(command_event_.get(), &sum, sizeof(sum));
-      } else if (data != kUrgent) {
-        on_sign(static_cast<Slot>(data));
-      }
+      if (data != kCommand && data != kUrgent) on_sign(static_cast<Slot>(data));
     }
+    turn_.clear(std::memory_order_release);
   }
+}
+
+void Reaction::run_deputy() {
+  touch_stack();
+  ::pthread_setname_np(::pthread_self(), "deputy");
+  epoll_event ready{};
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    ::epoll_wait(deputy_epoll_.get(), &ready, 1, -1);
+    // The other thread is running, then, and sees this event before it sleeps.
+    if (turn_.test_and_set(std::memory_order_acquire)) continue;
+    take_turn();
+    turn_.clear(std::memory_order_release);
+  }
+}
+
+void Reaction::take_turn() noexcept {
+  for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
+    obey(*command);
+    obeyed_.fetch_add(1, std::memory_order_release);
+    if (obeyed % kCommandsInARow == 0) drain();
+  }
+  drain();
 }
 
 void Reaction::drain() noexcept {

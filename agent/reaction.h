@@ -5,7 +5,11 @@
 // allocation, no log, no lock, no network and no disk. All that takes longer (budget, leaks, what
 // may grow how far) was decided before by the slow loop and is handed over through a bounded queue.
 //
-// It is also the only thread that raises limits: the slow loop sends its own raises here, so that
+// A deputy on the other half of the CPUs sees the same events. Where a held task spins in the
+// kernel, a real-time thread that last ran on that CPU is woken there and waits for the end of the
+// hold: then the deputy answers. They take turns, and who comes second does not wait.
+//
+// It is also the only place that raises limits: the slow loop sends its own raises here, so that
 // two raises never race. Lowering is the slow loop's.
 #pragma once
 
@@ -110,6 +114,12 @@ class Reaction {
   Bytes granted(BudgetGroup group) const {
     return {granted_in_group_[group % kMaxGroups].load(std::memory_order_acquire)};
   }
+  // Whether every command that was sent has been obeyed.
+  bool idle() const { return obeyed_.load(std::memory_order_acquire) == sent_; }
+  // The thread's last sign of life; it gives one at least four times a second.
+  MonotonicTime beat() const {
+    return MonotonicTime(Nanoseconds(beat_.load(std::memory_order_relaxed)));
+  }
   // Reports that were lost because the slow loop did not fetch them.
   std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
   // Raises of `slot` so far; the slow loop compares it around a lowering.
@@ -120,6 +130,8 @@ class Reaction {
 
   Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
   void run();
+  void run_deputy();
+  void take_turn() noexcept;
   void drain() noexcept;
   void obey(const Command& command) noexcept;
   void on_event(const bpf::MemoryEvent& event) noexcept;
@@ -159,7 +171,15 @@ class Reaction {
   std::atomic<bool> stopping_{false};
   SpscQueue<Command, 4096> commands_;
   SpscQueue<Report, 1024> reports_;
+  std::uint64_t sent_ = 0;  // the slow loop's
+  std::atomic<std::uint64_t> obeyed_{0};
+  std::atomic<std::int64_t> beat_{0};
+  // Whose turn it is: who finds it set lets the other one work and never waits.
+  std::atomic_flag turn_ = ATOMIC_FLAG_INIT;
+  Fd deputy_epoll_;
+  Fd deputy_stop_;
   std::thread thread_;
+  std::thread deputy_;
 };
 
 }  // namespace plimsoll::agent
