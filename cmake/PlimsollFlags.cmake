@@ -43,7 +43,7 @@ target_compile_options(
 if(PLIMSOLL_SANITIZE)
   # Instrumented code trips gcc's flow analysis: what is an error elsewhere is not one here.
   target_compile_options(plimsoll_flags INTERFACE -fsanitize=${PLIMSOLL_SANITIZE} -fno-sanitize-recover=all
-                                                  -Wno-maybe-uninitialized)
+                                                  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(plimsoll_flags INTERFACE -fsanitize=${PLIMSOLL_SANITIZE})
 else()
   target_compile_definitions(plimsoll_flags INTERFACE $<$<CONFIG:RelWithDebInfo>:_FORTIFY_SOURCE=2>)

@@ -14,7 +14,8 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 }  // namespace
 
-JsonMembers::JsonMembers(std::string elements_of, std::size_t largest_value, OnMember on_member)
+JsonMembers::JsonMembers(std::optional<std::string> elements_of, std::size_t largest_value,
+                         OnMember on_member)
     : elements_of_(std::move(elements_of)),
       largest_value_(largest_value),
       on_member_(std::move(on_member)) {}

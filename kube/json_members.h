@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,7 +26,9 @@ class JsonMembers {
   using OnMember = std::function<void(const Member&)>;
 
   // The elements of the array `elements_of` come one by one, each as a member of that key.
-  JsonMembers(std::string elements_of, std::size_t largest_value, OnMember on_member);
+  // nullopt: no array is taken apart.
+  JsonMembers(std::optional<std::string> elements_of, std::size_t largest_value,
+              OnMember on_member);
 
   // kMalformed: this is no JSON object, and nothing more is read until reset(). Blanks after the
   // object are accepted.
@@ -64,7 +67,7 @@ class JsonMembers {
   void end_value();
   void keep(char c);
 
-  std::string elements_of_;
+  std::optional<std::string> elements_of_;
   std::size_t largest_value_;
   OnMember on_member_;
   Place place_ = Place::kStart;

@@ -66,7 +66,8 @@ WatchEvent read_object(std::string_view type, const JsonMembers::Member& object)
 
 WatchReader::WatchReader(OnEvent on_event)
     : on_event_(std::move(on_event)),
-      members_("", kLargestPod, [this](const JsonMembers::Member& member) { on_member(member); }) {}
+      members_(std::nullopt, kLargestPod,
+               [this](const JsonMembers::Member& member) { on_member(member); }) {}
 
 bool WatchReader::feed(std::string_view chunk) {
   while (wanted_ && !chunk.empty()) {

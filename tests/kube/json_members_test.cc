@@ -54,6 +54,15 @@ TEST(JsonMembers, CutsTheElementsOfOneArray) {
   EXPECT_EQ(cut(R"({"items":null})").members, (Pairs{{"items", "null"}}));
 }
 
+TEST(JsonMembers, TakesNoArrayApartUnlessToldTo) {
+  Pairs pairs;
+  JsonMembers members(std::nullopt, 100, [&](const JsonMembers::Member& member) {
+    pairs.emplace_back(member.key, member.value);
+  });
+  EXPECT_TRUE(members.feed(R"({"":[1,2],"items":[3]})"));
+  EXPECT_EQ(pairs, (Pairs{{"", "[1,2]"}, {"items", "[3]"}}));
+}
+
 TEST(JsonMembers, KeepsTheBeginningOfWhatIsTooLong) {
   EXPECT_EQ(cut(R"({"a":"123456789","b":[[[[[[[]]]]]]],"c":1})", 3, 8).members,
             (Pairs{{"a", "\"1234567..."}, {"b", "[[[[[[[]..."}, {"c", "1"}}));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Recorded exchanges with a real API server (tests/contract/kube), as the bytes that came.
+// Recorded exchanges with a real API server (tests/contract/kube), as the bytes that came. What is
+// missing or no recording throws, and so fails the test.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,7 @@ struct RecordedReply {
   std::string body;  // of a watch: one event per line
 };
 
-// The exchanges of tests/contract/kube/<name>.json. A missing file fails the test.
+// The exchanges of tests/contract/kube/<name>.json.
 std::vector<RecordedReply> recorded(const std::string& name);
 
 // The pod updates of a recording with a real kubelet, as a watch would have sent them.
