@@ -66,6 +66,23 @@ void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
   run->positionals_at_end();
 }
 
+CLI::App* add_config(CLI::App& app, ConfigOptions& options) {
+  using Action = ConfigOptions::Action;
+  CLI::App* config = app.add_subcommand("config", "Check and explain the configuration file");
+  config->require_subcommand(1);
+  CLI::App* check = config->add_subcommand("check", "Name every error in a file, with its line");
+  check->add_option("file", options.file, "The file")->required()->type_name("FILE");
+  check->callback([&] { options.action = Action::kCheck; });
+  CLI::App* explain = config->add_subcommand("explain", "Say what a key means and may be");
+  explain->add_option("key", options.key, "A key or a section; all of them without it")
+      ->type_name("KEY");
+  explain->callback([&] { options.action = Action::kExplain; });
+  config->add_subcommand("defaults", "Print a file with every key at its default")->callback([&] {
+    options.action = Action::kDefaults;
+  });
+  return config;
+}
+
 Result<void> finish_run(RunOptions& options, const RunWords& words) {
   if (!words.config_file.empty()) {
     auto config = load_config(words.config_file);
@@ -97,6 +114,8 @@ CommandLine parse_command_line(int count, char** words) {
       app.add_subcommand("doctor", "Say what this machine can do and what is missing");
   doctor->add_flag("--json", doctor_options.json, "As one JSON object");
   doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
+  ConfigOptions config_options;
+  const CLI::App* config = add_config(app, config_options);
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& error) {
@@ -106,6 +125,7 @@ CommandLine parse_command_line(int count, char** words) {
     doctor_options.colour = ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
     return doctor_options;
   }
+  if (config->parsed()) return config_options;
   run_options.arguments.assign(words + 1, words + count);
   if (auto finished = finish_run(run_options, run_words); !finished) {
     std::cerr << "plimsoll: " << finished.error().message << '\n';

@@ -5,6 +5,7 @@
 
 #include <variant>
 
+#include "agent/config_command.h"
 #include "agent/doctor.h"
 #include "agent/run.h"
 
@@ -16,7 +17,7 @@ struct ExitNow {
   int status = 0;
 };
 
-using CommandLine = std::variant<ExitNow, RunOptions, DoctorOptions>;
+using CommandLine = std::variant<ExitNow, RunOptions, DoctorOptions, ConfigOptions>;
 
 CommandLine parse_command_line(int count, char** words);
 

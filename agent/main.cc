@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "agent/cli.h"
+#include "agent/config_command.h"
 #include "agent/doctor.h"
 #include "agent/run.h"
 
@@ -14,6 +15,9 @@ struct Run {
   int operator()(const ExitNow& exit_now) const { return exit_now.status; }
   int operator()(const RunOptions& options) const { return run_main(options); }
   int operator()(const DoctorOptions& options) const { return doctor_main(options, std::cout); }
+  int operator()(const ConfigOptions& options) const {
+    return config_main(options, std::cout, std::cerr);
+  }
 };
 
 }  // namespace

@@ -189,5 +189,19 @@ TEST(Cli, BadConfigurationEndsWith125AndNamesItsLine) {
   EXPECT_EQ(parse({"run", "--config", "/nowhere/file", "--", "true"}).status(), 125);
 }
 
+TEST(Cli, ConfigHasThreeActions) {
+  using Action = ConfigOptions::Action;
+  const auto config = [](std::vector<std::string> words) {
+    return std::get<ConfigOptions>(parse(std::move(words)).line);
+  };
+  EXPECT_EQ(config({"config", "check", "a.yaml"}).action, Action::kCheck);
+  EXPECT_EQ(config({"config", "check", "a.yaml"}).file, "a.yaml");
+  EXPECT_EQ(config({"config", "explain"}).action, Action::kExplain);
+  EXPECT_EQ(config({"config", "explain", "pods.ceiling"}).key, "pods.ceiling");
+  EXPECT_EQ(config({"config", "defaults"}).action, Action::kDefaults);
+  EXPECT_NE(parse({"config"}).status(), 0);
+  EXPECT_NE(parse({"config", "check"}).status(), 0);
+}
+
 }  // namespace
 }  // namespace plimsoll::agent

@@ -11,9 +11,7 @@
 namespace plimsoll::agent {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
-using testing::StartsWith;
 
 bool selects(std::string_view selector, const Labels& labels) {
   const Result<Selector> parsed = Selector::parse(selector);
