@@ -147,12 +147,21 @@ class Engine {
   Snapshot observe(MonotonicTime now);
   std::optional<ContainerSnapshot> observe_one(Slot slot, Tracked& tracked, MonotonicTime now);
   void observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicTime now);
-  void apply(const Plan& plan, Bytes granted_before, MonotonicTime now,
-             std::vector<Record>& records);
-  void lower(const Action& action, MonotonicTime now, std::vector<Record>& records);
+  void apply(MonotonicTime now, std::vector<Record>& records);
+  void send_budgets();
+  void arm(const Arming& arming, MonotonicTime now, std::vector<Record>& records);
+  void shrink(const Action& action, MonotonicTime now, std::vector<Record>& records);
   void probe(const Action& action, MonotonicTime now, std::vector<Record>& records);
+  void wish(const Action& action, MonotonicTime now, std::vector<Record>& records);
+  Result<Bytes> lower_one(Slot slot, Bytes to, Reason reason);
+  Bytes covering(Slot slot) const;
+  bool write_lower(Slot slot, Bytes from, Bytes to, Record& record);
   void take_reports(std::vector<Record>& records);
+  void take_report(const Report& report, Tracked& tracked, std::vector<Record>& records);
   void finish_untrack(Slot slot);
+  void send_policy();
+  bpf::Thresholds thresholds() const;
+  Tracked* find(Slot slot) const;  // null: free, or on its way to be
 
   Config config_;
   bpf::Tier tier_ = bpf::Tier::kC;
@@ -169,7 +178,13 @@ class Engine {
   Plan plan_;
   std::map<BudgetGroup, Limit> group_limits_;
   std::optional<Bytes> allocatable_;
+  // All grants of the reaction thread that the snapshot of this tick has seen.
+  Bytes granted_before_;
+  std::map<BudgetGroup, Bytes> group_granted_before_;
+  std::map<BudgetGroup, Command> group_budgets_sent_;
   std::deque<MemoryPolicy> policies_;  // on their way to the reaction thread
+  bool policy_is_sent_ = true;
+  std::vector<Record> records_;  // of lower(), until they are fetched
 };
 
 }  // namespace plimsoll::agent

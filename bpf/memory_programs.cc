@@ -194,8 +194,7 @@ Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
   if (entry.counter != 0) return fail(Code::kConflict, "the slot is in use");
   entry = {};
   entry.epoch = epoch;
-  entry.horizon_ns = count_of(thresholds.horizon);
-  entry.watermark_per_1024 = static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024);
+  set_thresholds(slot, thresholds);
   // The first look only finds out where it stands.
   entry.mark_pages = 0;
 
@@ -226,6 +225,13 @@ Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
   u32& slots = skeleton.bss->control.slots;
   if (slots <= slot) shared(slots).store(slot + 1);
   return CgroupId{entry.cgroup_id};
+}
+
+void MemoryPrograms::set_thresholds(u32 slot, const Thresholds& thresholds) noexcept {
+  pl_slot& entry = impl_->slot(slot);
+  shared(entry.horizon_ns).store(count_of(thresholds.horizon));
+  shared(entry.watermark_per_1024)
+      .store(static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024));
 }
 
 void MemoryPrograms::untrack(u32 slot) {

@@ -107,6 +107,8 @@ class MemoryPrograms {
   Result<CgroupId> track(std::uint32_t slot, std::uint32_t epoch, int cgroup_fd,
                          const Thresholds& thresholds);
   void untrack(std::uint32_t slot);
+  // From the next look on.
+  void set_thresholds(std::uint32_t slot, const Thresholds& thresholds) noexcept;
 
   // Reads all tracked cgroups at once, in the kernel.
   Result<void> sweep();
