@@ -15,7 +15,7 @@ double seconds(Nanoseconds duration) { return std::chrono::duration<double>(dura
 
 Json limit_json(Limit limit) { return limit.is_max() ? Json("max") : Json(limit.bytes); }
 
-Json state_json(const ContainerState& state) {
+Json state_json(const ExplainedContainer& state) {
   Json json{{"limit_bytes", limit_json(state.limit)},
             {"floor_bytes", state.floor.value},
             {"ceiling_bytes", state.ceiling.value}};
@@ -70,8 +70,8 @@ Json entry_json(const TimelineEntry& entry, const Clock& clock) {
   return json;
 }
 
-Json container_json(const Subject& subject, const ContainerState* state, const Timeline* timeline,
-                    const Clock& clock) {
+Json container_json(const Subject& subject, const ExplainedContainer* state,
+                    const Timeline* timeline, const Clock& clock) {
   Json entries = Json::array();
   if (timeline != nullptr) {
     for (const TimelineEntry& entry : timeline->entries) {
@@ -88,7 +88,7 @@ Json container_json(const Subject& subject, const ContainerState* state, const T
 
 }  // namespace
 
-std::string explain_json(const Timelines& timelines, const std::vector<ContainerState>& states,
+std::string explain_json(const Timelines& timelines, const std::vector<ExplainedContainer>& states,
                          std::string_view name_space, std::string_view pod,
                          std::string_view container, MonotonicTime now, kube::WallTime wall) {
   const Clock clock(now, wall);
@@ -98,7 +98,7 @@ std::string explain_json(const Timelines& timelines, const std::vector<Container
   };
   std::vector<const Timeline*> told = timelines.of(name_space, pod);
   Json containers = Json::array();
-  for (const ContainerState& state : states) {
+  for (const ExplainedContainer& state : states) {
     if (!wanted(state.subject)) continue;
     const auto own = std::find_if(told.begin(), told.end(), [&](const Timeline* each) {
       return !each->gone && each->subject == state.subject;

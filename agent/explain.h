@@ -18,7 +18,7 @@ namespace plimsoll::agent {
 
 // What is so now, beside what happened: filled in by who knows it, also for a container that is not
 // managed (the notes say why).
-struct ContainerState {
+struct ExplainedContainer {
   Subject subject;
   Bytes floor;
   Bytes ceiling;
@@ -33,7 +33,7 @@ struct ContainerState {
 // {"namespace", "pod", "at", "containers": [{"name", "uid", "gone", "state", "forgotten",
 // "timeline": [...]}]}; no containers: nobody knows that pod. Only `container` if that is not
 // empty. Times are those of the wall clock, by `now` and `wall`, which are the same moment.
-std::string explain_json(const Timelines& timelines, const std::vector<ContainerState>& states,
+std::string explain_json(const Timelines& timelines, const std::vector<ExplainedContainer>& states,
                          std::string_view name_space, std::string_view pod,
                          std::string_view container, MonotonicTime now, kube::WallTime wall);
 
