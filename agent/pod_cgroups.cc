@@ -72,8 +72,8 @@ void PodCgroups::watch(const cgroup::Group& group) {
     unwatched_.insert(group.path());
     return;
   }
-  watched_.emplace(group.path(), group.id());
-  watched_paths_.emplace(group.id(), group.path());
+  watched_.insert_or_assign(group.path(), group.id());
+  watched_paths_.insert_or_assign(group.id(), group.path());
 }
 
 void PodCgroups::unwatch(const std::string& path) {
@@ -174,7 +174,7 @@ void PodCgroups::learn(const Scan& scan, PodCgroupChanges& changes) {
     if (known != known_.end() && known->second.id == cgroup.id) continue;
     if (known != known_.end()) forget_one(known, changes);
     known_.emplace(path, cgroup);
-    paths_.emplace(cgroup.id, path);
+    paths_.insert_or_assign(cgroup.id, path);
     changes.appeared.push_back(cgroup);
   }
 }

@@ -96,7 +96,8 @@ StateFile::StateFile(std::string path, Fd lock, FoundState found, Nanoseconds co
       saved_(found_.state),
       ceilings_(direct_ceilings(saved_)) {}
 
-Result<StateFile> StateFile::open(std::string path, std::string boot_id, Nanoseconds coalesce) {
+Result<StateFile> StateFile::open(std::string path, const std::string& boot_id,
+                                  Nanoseconds coalesce) {
   const std::string directory = directory_of(path);
   std::error_code error;
   fs::create_directories(directory, error);
@@ -141,7 +142,7 @@ Result<void> StateFile::replace(const std::string& text) const {
                                         " bytes, more than a state may have");
   }
   const std::string next = path_ + ".new";
-  const auto written = write_whole(next, text);
+  auto written = write_whole(next, text);
   if (!written) {
     ::unlink(next.c_str());
     return written;

@@ -32,7 +32,7 @@ class StateFile {
  public:
   // Takes the lock of the file (PATH.lock) and reads what is there. Makes the directory. kConflict:
   // another process holds the lock.
-  static Result<StateFile> open(std::string path, std::string boot_id,
+  static Result<StateFile> open(std::string path, const std::string& boot_id,
                                 Nanoseconds coalesce = std::chrono::seconds(1));
 
   // What the agent before this one left.

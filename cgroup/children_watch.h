@@ -4,6 +4,8 @@
 // names the place and not what happened there, since that may have changed again: look.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,6 +48,7 @@ class ChildrenWatch {
 
  private:
   explicit ChildrenWatch(Fd fd);
+  void note(int watch, std::uint32_t mask, std::string name, Changes& changes);
 
   Fd fd_;
   std::map<int, CgroupId> ids_;  // by watch descriptor

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_cgroups.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "tests/support/cgroup_tree.h"
+#include "tests/support/in_memory.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using test::CgroupTree;
+using Paths = std::vector<std::string>;
+
+const std::string kQos = "kubepods.slice/kubepods-burstable.slice";
+
+std::string uid(unsigned number, char separator) {
+  std::string digits = std::to_string(number);
+  digits.insert(0, 12 - digits.size(), '0');
+  std::string text = "0f1e2d3c_4b5a_6978_8796_" + digits;
+  for (char& c : text) c = c == '_' ? separator : c;
+  return text;
+}
+std::string pod_path(unsigned number) {
+  return kQos + "/kubepods-burstable-pod" + uid(number, '_') + ".slice";
+}
+std::string scope(char id) { return "cri-containerd-" + std::string(64, id) + ".scope"; }
+
+Paths paths(const std::vector<PodCgroup>& cgroups) {
+  Paths all;
+  for (const PodCgroup& cgroup : cgroups) all.push_back(cgroup.path);
+  return all;
+}
+
+// In memory, where an inode's number is not given again, as in the kernel's tree; and where the
+// queue is full soon.
+class PodCgroupsTest : public test::InMemory, public testing::Test {
+ protected:
+  PodCgroups open() { return PodCgroups::open(root_).value(); }
+  // What it knows is what is there, and what it says of it is true.
+  void expect_true(const PodCgroups& pods) {
+    for (const auto& [path, cgroup] : pods.all()) {
+      const auto group = root_.open_group(path);
+      ASSERT_TRUE(group) << path;
+      EXPECT_EQ(group->id(), cgroup.id) << path;
+      EXPECT_EQ(pods.find(cgroup.id), &cgroup);
+      EXPECT_EQ(cgroup.name, parse_cgroup_name(path));
+    }
+  }
+
+  CgroupTree tree_{{pod_path(1) + "/" + scope('a'), {}},
+                   {pod_path(1) + "/" + scope('b'), {}},
+                   {"system.slice/kubelet.service", {}}};
+  cgroup::Root root_ = tree_.root();
+};
+
+TEST_F(PodCgroupsTest, FindsWhatIsThere) {
+  const PodCgroups pods = open();
+  EXPECT_EQ(pods.all().size(), 3U);
+  EXPECT_TRUE(pods.watching());
+  expect_true(pods);
+  const PodCgroup& container = pods.all().at(pod_path(1) + "/" + scope('a'));
+  ASSERT_NE(pods.pod_of(container), nullptr);
+  EXPECT_EQ(pods.pod_of(container)->path, pod_path(1));
+  EXPECT_EQ(pods.find(CgroupId{0}), nullptr);
+}
+
+TEST_F(PodCgroupsTest, AnyPlaceBothDriversAndNothingNested) {
+  const std::string plain = "x/kubelet/kubepods/besteffort/pod" + uid(2, '-');
+  const std::string deep = "system.slice/docker-1.scope/kubelet.slice/kubelet-kubepods.slice";
+  tree_.add(plain + "/" + std::string(64, 'c') + "/init.scope");
+  tree_.add(deep + "/kubelet-kubepods-pod" + uid(3, '_') + ".slice");
+  const std::string inner = pod_path(1) + "/" + scope('a') + "/kubepods/pod" + uid(4, '-');
+  tree_.add(inner + "/" + std::string(64, 'd'));
+  tree_.add(pod_path(1) + "/crio-conmon-" + std::string(64, 'e') + ".scope");
+  const PodCgroups pods = open();
+  std::set<std::string> uids;
+  for (const auto& [path, cgroup] : pods.all()) uids.insert(cgroup.name.pod_uid);
+  EXPECT_EQ(uids, (std::set<std::string>{uid(1, '-'), uid(2, '-'), uid(3, '-')}));
+  EXPECT_EQ(pods.all().size(), 6U);
+}
+
+TEST_F(PodCgroupsTest, SeesPodsAndContainersComeAndGo) {
+  PodCgroups pods = open();
+  EXPECT_TRUE(pods.drain().empty());
+  const CgroupId old = pods.all().at(pod_path(1) + "/" + scope('a')).id;
+  tree_.remove(pod_path(1) + "/" + scope('a'));
+  tree_.add(pod_path(1) + "/" + scope('c'));
+  PodCgroupChanges changes = pods.drain();
+  EXPECT_EQ(paths(changes.gone), (Paths{pod_path(1) + "/" + scope('a')}));
+  EXPECT_EQ(changes.gone[0].id, old);
+  EXPECT_EQ(paths(changes.appeared), (Paths{pod_path(1) + "/" + scope('c')}));
+  expect_true(pods);
+
+  // A whole pod, some of it before it can be watched.
+  tree_.add(pod_path(2) + "/" + scope('d'));
+  EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2), pod_path(2) + "/" + scope('d')}));
+  tree_.add(pod_path(2) + "/" + scope('e'));
+  EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2) + "/" + scope('e')}));
+  tree_.remove(pod_path(2));
+  changes = pods.drain();
+  ASSERT_EQ(changes.gone.size(), 3U);
+  EXPECT_EQ(changes.gone.back().path, pod_path(2)) << "after its containers";
+  EXPECT_TRUE(changes.appeared.empty());
+  EXPECT_TRUE(pods.drain().empty());
+  EXPECT_EQ(pods.counters().rescans, 0U);
+}
+
+// Between two looks: a place may have changed any number of times, and only its end counts.
+TEST_F(PodCgroupsTest, ComesAndGoesBetweenTwoLooks) {
+  PodCgroups pods = open();
+  tree_.add(pod_path(2) + "/" + scope('c'));
+  tree_.remove(pod_path(2));
+  EXPECT_TRUE(pods.drain().empty());
+  // The same names, other cgroups.
+  const auto before = pods.all();
+  tree_.remove(pod_path(1));
+  tree_.add(pod_path(1) + "/" + scope('a'));
+  tree_.add(pod_path(1) + "/" + scope('b'));
+  const auto changes = pods.drain();
+  expect_true(pods);
+  EXPECT_EQ(paths(changes.appeared),
+            (Paths{pod_path(1), pod_path(1) + "/" + scope('a'), pod_path(1) + "/" + scope('b')}));
+  ASSERT_EQ(changes.gone.size(), 3U);
+  for (const PodCgroup& gone : changes.gone) {
+    EXPECT_EQ(gone, before.at(gone.path));
+    EXPECT_NE(gone.id, pods.all().at(gone.path).id);
+  }
+}
+
+TEST_F(PodCgroupsTest, AKubeletThatStartsLater) {
+  CgroupTree empty{{"system.slice", {}}};
+  const cgroup::Root root = empty.root();
+  PodCgroups pods = PodCgroups::open(root).value();
+  EXPECT_TRUE(pods.all().empty());
+  empty.add(pod_path(1) + "/" + scope('a'));
+  EXPECT_EQ(pods.drain().appeared.size(), 2U) << "below the root it is seen at once";
+  empty.add(
+      "system.slice/docker-1.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" +
+      uid(3, '_') + ".slice");
+  EXPECT_TRUE(pods.drain().empty());
+  EXPECT_EQ(pods.rescan().appeared.size(), 1U) << "elsewhere by the next rescan";
+  EXPECT_TRUE(pods.rescan().empty());
+}
+
+TEST_F(PodCgroupsTest, LostEventsAreMadeUpForByARescan) {
+  PodCgroups pods = open();
+  const auto most = std::stoul(read_file("/proc/sys/fs/inotify/max_queued_events").value());
+  const std::string name = tree_.path() + "/" + kQos + "/x";
+  for (unsigned long i = 0; i <= most / 2; ++i) {
+    ASSERT_TRUE(std::filesystem::create_directory(name));
+    ASSERT_TRUE(std::filesystem::remove(name));
+  }
+  tree_.add(pod_path(2) + "/" + scope('c'));  // of this the queue tells nothing
+  tree_.remove(pod_path(1) + "/" + scope('a'));
+  const auto changes = pods.drain();
+  EXPECT_EQ(pods.counters().overflows, 1U);
+  EXPECT_EQ(pods.counters().rescans, 1U);
+  EXPECT_EQ(paths(changes.appeared), (Paths{pod_path(2), pod_path(2) + "/" + scope('c')}));
+  EXPECT_EQ(paths(changes.gone), (Paths{pod_path(1) + "/" + scope('a')}));
+  tree_.add(pod_path(2) + "/" + scope('d'));
+  EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2) + "/" + scope('d')})) << "watched";
+}
+
+TEST_F(PodCgroupsTest, TheBoundsSaySo) {
+  for (unsigned i = 2; i < 20; ++i) tree_.add(pod_path(i));
+  PodCgroups pods = PodCgroups::open(root_, {.most_groups = 10, .deepest = 6}).value();
+  EXPECT_LT(pods.all().size(), 20U);
+  EXPECT_EQ(pods.counters().truncated, 1U);
+  // What a bounded walk does not reach is not gone.
+  const auto before = pods.all().size();
+  EXPECT_TRUE(pods.rescan().gone.empty());
+  EXPECT_GE(pods.all().size(), before);
+}
+
+// Random histories, looked at now and then: what is known is always what is there.
+TEST_F(PodCgroupsTest, RandomHistories) {
+  std::mt19937 random(5);
+  PodCgroups pods = open();
+  std::set<std::string> told;
+  for (const auto& [path, cgroup] : pods.all()) told.insert(path);
+  for (int step = 0; step < 1000; ++step) {
+    const std::string pod = pod_path(1 + static_cast<unsigned>(random() % 4));
+    const std::string container = pod + "/" + scope(static_cast<char>('a' + random() % 4));
+    switch (random() % 6) {
+      case 0:
+        tree_.remove(pod);
+        break;
+      case 1:
+        tree_.remove(container);
+        break;
+      case 2:
+      case 3:
+        tree_.add(container);
+        break;
+      case 4:
+        tree_.add(container + "/inner");
+        break;
+      default: {
+        const auto changes = random() % 20 == 0 ? pods.rescan() : pods.drain();
+        for (const PodCgroup& gone : changes.gone) EXPECT_EQ(told.erase(gone.path), 1U);
+        for (const PodCgroup& one : changes.appeared) EXPECT_TRUE(told.insert(one.path).second);
+        expect_true(pods);
+        const PodCgroups fresh = open();
+        EXPECT_TRUE(fresh.all() == pods.all())
+            << step << ": " << fresh.all().size() << " and " << pods.all().size();
+        EXPECT_EQ(told.size(), pods.all().size());
+      }
+    }
+  }
+  EXPECT_EQ(pods.counters().overflows, 0U);
+}
+
+}  // namespace
+}  // namespace plimsoll::agent
