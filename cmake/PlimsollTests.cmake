@@ -123,10 +123,18 @@ function(plimsoll_vm_tests)
                      COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
 
+  # What guests with systemd run: tests/vm/lib/<guest>.
+  add_executable(systemd-tell vm/systemd_tell.cc)
+  target_link_libraries(systemd-tell PRIVATE plimsoll_agent plimsoll_flags)
+  set_target_properties(systemd-tell PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                                                "${PROJECT_BINARY_DIR}/bin")
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
-    add_test(NAME vm.systemd.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/systemd" ${kernel}
-                                               "${PROJECT_BINARY_DIR}/bin")
-    set_tests_properties(vm.systemd.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
+    foreach(guest systemd_guest systemd_units_guest)
+      string(REGEX REPLACE "_guest$" "" name "${guest}")
+      add_test(NAME vm.${name}.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/systemd" ${kernel}
+                                                 "${PROJECT_BINARY_DIR}/bin" ${guest})
+      set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm RUN_SERIAL ON TIMEOUT 600)
+    endforeach()
   endforeach()
   # The harness is the same on every kernel.
   list(GET PLIMSOLL_VM_KERNELS 0 kernel)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // FakeSystemd: answers SetUnitProperties on a socket of its own, or as a service on a message bus.
-// Compared with the real one by tests/vm/systemd_units.
+// Compared with the real one by tests/vm/lib/systemd_units_guest.
 #pragma once
 
 #include <cstdint>
