@@ -146,6 +146,14 @@ std::optional<Bytes> growth_target(const Stepping& step, const ContainerResize& 
     target = std::min(target, preflight.allowed);
   }
   if (target <= *container.spec) return std::nullopt;
+  // In force, the limit would be below what is there now, and perhaps below the usage: the kubelet
+  // may take it for a raise, and does not look.
+  const ContainerReading* seen = step.reading(container);
+  if (seen == nullptr) {
+    if (container.lease && container.lease->limit > target) return std::nullopt;
+  } else if (seen->memory.limit.bytes > target.value && safe_limit(step, seen->memory) > target) {
+    return std::nullopt;
+  }
   return target;
 }
 
@@ -216,11 +224,9 @@ bool shrink_is_safe(const Stepping& step, const ContainerResize& container, cons
                     Bytes target) {
   const ContainerReading* seen = step.reading(container);
   if (seen == nullptr || !step.facts.reading->slice) return false;
-  const auto safe = [&](const CgroupReading& now) {
-    return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
-  };
   const std::optional<Bytes> slice = kube::pod_memory_limit(after);
-  return safe(seen->memory) <= target && (!slice || safe(*step.facts.reading->slice) <= *slice);
+  return safe_limit(step, seen->memory) <= target &&
+         (!slice || safe_limit(step, *step.facts.reading->slice) <= *slice);
 }
 
 bool shrink(Stepping& step, const kube::Pod& known) {
@@ -234,14 +240,13 @@ bool shrink(Stepping& step, const kube::Pod& known) {
     const Bytes target = std::max(*container.want, floor);
     const auto change = kube::memory_change(known, container.name, target);
     const bool waits = step.now < container.shrink_retry_at;
-    if (!change || waits || target >= *container.spec) {
+    if (!change || waits || step.state.no_decrease || target >= *container.spec) {
       container.want.reset();
       step.act(ForgetWish{container.name});
       continue;
     }
     const std::vector one{*change};
     const Resizability why = kube::can_apply(known, one, step.facts.api.ability);
-    if (why == Resizability::kDecrease) step.state.no_decrease = true;
     if (why != Resizability::kYes) {
       refuse_here(step, one, why);
       continue;
@@ -291,7 +296,7 @@ void fall_back(Stepping& step) {
 void ask(Stepping& step) {
   const PodResize& state = step.state;
   const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
-  const bool failing = step.facts.api.away || state.attempts > 0;
+  const bool failing = step.facts.api.away || state.unanswered;
   if (failing || !possible) fall_back(step);
   if (!possible || state.in_flight || !step.facts.api.may_ask) return;
   if (step.now < state.retry_at) {

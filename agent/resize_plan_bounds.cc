@@ -60,6 +60,10 @@ Nanoseconds scaled_time(Nanoseconds time, double factor) {
   return std::chrono::duration_cast<Nanoseconds>(time * factor);
 }
 
+Bytes safe_limit(const Stepping& step, const CgroupReading& now) {
+  return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
+}
+
 bool reads_as(Limit limit, Bytes bytes) {
   constexpr std::uint64_t kLargestPage = 64 * kKiB;
   return limit.bytes <= bytes.value && bytes.value - limit.bytes < kLargestPage;

@@ -16,10 +16,6 @@ bool refused_by_node(kube::ResizePhase phase) {
          phase == kube::ResizePhase::kError;
 }
 
-Bytes safe_limit(const Stepping& step, const CgroupReading& now) {
-  return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
-}
-
 bool is_visible(const ResizeUnverified& request, const std::string& container) {
   return std::find(request.visible.begin(), request.visible.end(), container) !=
          request.visible.end();
@@ -148,7 +144,10 @@ void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerR
                       .limit = to,
                       .slice = slice_limit(step, false),
                       .reason = Reason::kWithdrawn});
-  ApiAnswer answer = step.answer(ApiAnswer::Kind::kBridgeWithdrawn, container, from, to);
+  const bool taken_back = container.refused || step.yielding();
+  ApiAnswer answer =
+      step.answer(taken_back ? ApiAnswer::Kind::kBridgeWithdrawn : ApiAnswer::Kind::kLeaseEnded,
+                  container, from, to);
   if (container.refused) {
     answer.cause = kube::to_string(container.refused->cause);
     answer.message = container.refused->message;
@@ -171,13 +170,19 @@ void renew_or_end(Stepping& step, ContainerResize& container, const ContainerRea
     return;
   }
   lease.withdrawing = true;
+  container.want.reset();
+  step.act(ForgetWish{container.name});
 }
 
 void keep_lease(Stepping& step, ContainerResize& container) {
   const ContainerReading* seen = step.reading(container);
   if (container.lease->limit <= ground(step, container)) {
     // The API has stored that much, and the kubelet does not refuse it.
-    if (!step.state.unverified) container.lease.reset();
+    if (!step.state.unverified) {
+      container.lease.reset();
+    } else if (step.now >= container.lease->until) {  // the kubelet has yet to follow
+      container.lease->until = step.now + step.config.fallback.lease;
+    }
     return;
   }
   if (seen == nullptr || step.facts.reading->at < container.lease->written_at) return;

@@ -91,6 +91,7 @@ void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome&
     }
   };
   if (refusal.outcome_unknown) step.state.unknown = request.resize.changes;
+  step.state.unanswered = refusal.code == Code::kUnavailable;
   switch (refusal.code) {
     case Code::kGone:
       step.state.gone = true;
@@ -182,6 +183,7 @@ void accepted(Stepping& step, const kube::Resize& resize, bool withdraws, Monoto
   }
   step.state.unverified = std::move(unverified);
   step.state.attempts = 0;
+  step.state.unanswered = false;
   step.state.retry_at = step.now;
   // The phase that was seen is of the resize before it.
   step.state.phase = kube::ResizePhase::kNone;

@@ -77,6 +77,8 @@ void set_bounds(Stepping& step);
 std::optional<Bytes> slice_limit(const Stepping& step, bool with_files);
 // The pod with the limits that the API server is known to have stored.
 kube::Pod known_pod(const Stepping& step);
+// The lowest limit that does not hurt.
+Bytes safe_limit(const Stepping& step, const CgroupReading& now);
 Nanoseconds scaled_time(Nanoseconds time, double factor);
 // `limit` is what a write of `bytes` reads as: the kernel rounds down to whole pages.
 bool reads_as(Limit limit, Bytes bytes);

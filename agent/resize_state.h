@@ -216,6 +216,7 @@ struct PodResize {
   MonotonicTime last_patch;
   MonotonicTime retry_at;
   int attempts = 0;
+  bool unanswered = false;  // the last request had no usable answer
   MonotonicTime preflight_retry_at;
   int preflight_tries = 0;  // of the round that is going on
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pod, its files and its API server in front of step(), for the tests of agent/resize_plan: each
+// step() keeps the state and what came out of it. Time only passes when a test says so.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/resize_plan.h"
+#include "agent/resizer_health.h"
+#include "kube/http.h"
+
+namespace plimsoll::agent::resize_test {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Bytes mib(std::uint64_t n) { return {n * kMiB}; }
+inline constexpr MonotonicTime kStart{std::chrono::hours(1)};
+
+kube::Container container_of(std::string name, Bytes request, Bytes limit);
+// One Burstable container "app", 64 MiB requested, limit 128 MiB, on node-a.
+kube::Pod burstable_pod();
+kube::Pod guaranteed_pod();
+
+class Scene {
+ public:
+  explicit Scene(kube::Pod pod = burstable_pod());
+
+  // ---- the world
+  kube::Pod pod;
+  std::vector<ContainerPolicy> policies;
+  ResizeConfig config;
+  ApiSight api;
+  PodReading files;
+  MonotonicTime now = kStart;
+
+  // ---- the plan
+  PodResize state;
+  ResizeStep last;                    // of the step before
+  std::vector<ResizeAnswer> answers;  // of all steps
+  std::vector<SendResize> sent;       // storing ones, of all steps
+  std::vector<SendResize> preflights;
+
+  // A step; words and outcomes that were put in before go with it.
+  ResizeStep& step();
+  ResizeStep& after(Nanoseconds time);
+  // Steps at every wake and at least once a second, until `end`.
+  void run_until(MonotonicTime end);
+
+  void say(EngineWord::Kind kind, Bytes to, Bytes rate = {}, const std::string& container = "app");
+  // The engine writes: the file follows, and so does the slice.
+  void grant(Bytes to, Bytes rate = {}, const std::string& container = "app");
+  void wish(Bytes to, const std::string& container = "app");
+
+  // What the API server answers to the PATCH or dry run under way, then a step.
+  void accept();
+  void refuse(int status, std::string body);
+  void refuse(kube::Refusal refusal);
+  void time_out();
+  // The kubelet carries out the spec: files and status.
+  void actuate();
+
+  void set_usage(Bytes usage, const std::string& container = "app");
+  CgroupReading& file(const std::string& container = "app");
+  ContainerResize& container(const std::string& name = "app");
+  const EngineBounds& bounds(const std::string& name = "app") { return *container(name).bounds; }
+
+  // Of the last step.
+  const SendResize* patch() const;
+  template <typename Action>
+  const Action* action() const {
+    for (const ResizeAction& each : last.actions) {
+      if (const Action* found = std::get_if<Action>(&each)) return found;
+    }
+    return nullptr;
+  }
+  // The answers of that kind, of all steps.
+  std::vector<ApiAnswer> said(ApiAnswer::Kind kind) const;
+
+ private:
+  std::vector<EngineWord> words_;
+  std::vector<ResizeOutcome> outcomes_;
+  void apply(const ResizeStep& step);
+};
+
+std::optional<Bytes> asked(const SendResize* request, const std::string& container = "app");
+
+// What the API server says with `body`, a message of a Status.
+kube::Refusal refusal_of(int status, const std::string& message);
+
+}  // namespace plimsoll::agent::resize_test
