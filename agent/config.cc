@@ -16,12 +16,6 @@ namespace {
 
 // More than a person reads at once; the rest is counted.
 constexpr std::size_t kMostErrors = 50;
-constexpr std::size_t kLongestName = 64;
-
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
 
 bool is_section(std::string_view name) {
   const auto keys = config_keys();
@@ -89,10 +83,7 @@ class Reader {
 
  private:
   void complain(const Setting& setting, const std::string& what) {
-    const bool printable = setting.key.size() <= kLongestName &&
-                           std::none_of(setting.key.begin(), setting.key.end(), is_control);
-    complaints_.push_back(
-        {setting.line, (printable ? setting.key : quoted(setting.key)) + ": " + what});
+    complaints_.push_back({setting.line, shown(setting.key) + ": " + what});
   }
   void at_either(const std::string& key, const std::string& other, const std::string& what) {
     const auto line = lines_.contains(key) ? lines_.find(key) : lines_.find(other);

@@ -61,13 +61,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-bool is_printable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-}
-
 template <typename T>
 bool within(const ConfigKey& key, const T& value) {
   if constexpr (requires { value <= value; }) {

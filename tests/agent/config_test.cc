@@ -392,6 +392,21 @@ TEST(Config, HostileFilesEndInAnError) {
               AllOf(Not(HasSubstr("\x1b")), HasSubstr("tick")));
 }
 
+TEST(Config, MessagesHoldNothingThatATerminalActsOn) {
+  EXPECT_EQ(quoted("a\x1b[31m\n\x7f b"), "\"a?[31m?? b\"");
+  EXPECT_EQ(quoted("\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2"),
+            "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2\"");
+  EXPECT_EQ(quoted("\xff\xc3x\xe2\x82"), "\"??x??\"");
+  EXPECT_EQ(quoted("\xc2\x9b"), "\"??\"");  // CSI in one character
+  // Cut between characters, not inside one.
+  EXPECT_EQ(agent::quoted(std::string(39, 'a') + "\xc3\xa9"),
+            "\"" + std::string(39, 'a') + "...\"");
+  EXPECT_EQ(agent::quoted(std::string(40, 'a')), "\"" + std::string(40, 'a') + "\"");
+  EXPECT_EQ(shown("tick"), "tick");
+  EXPECT_EQ(shown("a\nb"), "\"a?b\"");
+  EXPECT_THAT(error_of("\"a\\e\": [1]\n"), HasSubstr("\"a?\": a list"));
+}
+
 // Whatever the bytes are, the answer is a configuration within the ranges or an error.
 TEST(Config, RandomFilesNeverThrowAndNeverGiveAValueOutOfRange) {
   std::mt19937_64 random(20261122);
