@@ -26,12 +26,39 @@ Samples known(const std::optional<T>& value, Samples (*sample)(T)) {
   return value ? sample(*value) : Samples{};
 }
 
-// One sample for each reason that has come up.
-Samples by_reason(const std::map<Reason, std::uint64_t>& counts) {
-  Samples samples;
-  for (const auto& [reason, times] : counts) {
+// One sample for each reason from `first` to `last`, also for those that have not come up: a rate
+// needs the 0 before the first.
+void add_reasons(Samples& samples, const std::map<Reason, std::uint64_t>& counts, Reason first,
+                 Reason last) {
+  for (auto i = static_cast<std::uint8_t>(first); i <= static_cast<std::uint8_t>(last); ++i) {
+    const auto reason = static_cast<Reason>(i);
+    const auto found = counts.find(reason);
+    const std::uint64_t times = found == counts.end() ? 0 : found->second;
     samples.push_back(labelled(to_string(reason), number(times)));
   }
+}
+
+constexpr std::pair kGrantReasons{Reason::kTimeToLimit, Reason::kReasserted};
+constexpr std::pair kDenialReasons{Reason::kCeiling, Reason::kGone};
+constexpr std::pair kShrinkReasons{Reason::kLeaseEnded, Reason::kWithdrawn};
+
+Samples grants(const Scrape& scrape) {
+  Samples samples;
+  add_reasons(samples, scrape.sight.activity.grants, kGrantReasons.first, kGrantReasons.second);
+  return samples;
+}
+
+Samples denials(const Scrape& scrape) {
+  Samples samples;
+  add_reasons(samples, scrape.sight.activity.denials, kDenialReasons.first, kDenialReasons.second);
+  return samples;
+}
+
+Samples wishes(const Scrape& scrape) {
+  Samples samples;
+  const auto& counts = scrape.sight.activity.wishes;
+  add_reasons(samples, counts, kGrantReasons.first, kGrantReasons.second);
+  add_reasons(samples, counts, kShrinkReasons.first, kShrinkReasons.second);
   return samples;
 }
 
@@ -75,6 +102,12 @@ Samples kernel(const Scrape& scrape) {
   return count((*scrape.sight.kernel).*member);
 }
 
+Samples holds_refused(const Scrape& scrape) {
+  if (!scrape.sight.kernel) return {};
+  return {labelled("heartbeat", number(scrape.sight.kernel->refused_heartbeat)),
+          labelled("budget", number(scrape.sight.kernel->refused_budget))};
+}
+
 Samples held_seconds(const Scrape& scrape) {
   if (!scrape.sight.kernel) return {};
   return one(std::chrono::duration<double>(scrape.sight.kernel->held_for).count());
@@ -87,6 +120,7 @@ Samples lost(const Scrape& scrape) {
           labelled("kernel_recursion", number(kernel.missed)),
           labelled("kernel_malformed", number(sight.malformed_events)),
           labelled("reaction_reports", number(sight.reports_lost)),
+          labelled("containers_untracked", number(sight.containers_refused)),
           labelled("watch_relists", number(sight.watch_relists)),
           labelled("pods_malformed", number(sight.pods_malformed)),
           labelled("resizes_dropped", number(sight.resizes_dropped)),
@@ -170,17 +204,17 @@ const std::array kRows{
            kCounter,
            "Raises that the agent wrote to a cgroup, by reason.",
            {"reason"},
-           [](const Scrape& s) { return by_reason(s.sight.activity.grants); }},
+           grants},
     Metric{"plimsoll_wishes_total",
            kCounter,
            "Changes of a limit that the engine asked the API side for, by reason.",
            {"reason"},
-           [](const Scrape& s) { return by_reason(s.sight.activity.wishes); }},
+           wishes},
     Metric{"plimsoll_denials_total",
            kCounter,
            "Growth that was refused by the agent, by reason.",
            {"reason"},
-           [](const Scrape& s) { return by_reason(s.sight.activity.denials); }},
+           denials},
     Metric{"plimsoll_granted_bytes_total",
            kCounter,
            "Sum of all raises.",
@@ -286,6 +320,11 @@ const std::array kRows{
            "Times that the kernel skipped a program because the same one was running on that CPU.",
            {},
            kernel<&bpf::Counters::missed>},
+    Metric{"plimsoll_holds_refused_total",
+           kCounter,
+           "Allocations that were not held, by why not.",
+           {"reason"},
+           holds_refused},
     Metric{"plimsoll_hold_seconds_total",
            kCounter,
            "Time that allocations were held.",
@@ -302,6 +341,11 @@ const std::array kRows{
            "1 for the tier in use: `A` with the hold, `B` tracepoints only, `C` without BPF.",
            {"tier"},
            tiers},
+    Metric{"plimsoll_reaction_realtime",
+           kGauge,
+           "1 if the reaction thread is real-time and its memory is locked.",
+           {},
+           [](const Scrape& s) { return flag(s.sight.reaction_predictable); }},
     Metric{"plimsoll_containers_tracked",
            kGauge,
            "Cgroups that are watched, pods' own included.",
@@ -350,7 +394,7 @@ const std::array kRows{
            "Time of exchanges with the API server; of a watch: until its reply began.",
            {"verb"},
            api_seconds},
-    Metric{"plimsoll_events_total",
+    Metric{"plimsoll_kubernetes_events_total",
            kCounter,
            "Kubernetes Events, by what became of them.",
            {"result"},
@@ -404,6 +448,24 @@ const std::array kRows{
            [](const Scrape& s) { return known(s.process.threads, count); }},
 };
 
+// The labels, and the values of a single one where they are always the same.
+std::string labels_of(const Metric& metric) {
+  std::string text;
+  for (const std::string_view label : metric.labels) {
+    if (label.empty()) break;
+    text.append(text.empty() ? "`" : ", `").append(label).append("`");
+  }
+  const AgentSight sight{.kernel = bpf::Counters{}};
+  const Samples samples = metric.read({sight, ProcessSight{}});
+  if (metric.labels[0].empty() || !metric.labels[1].empty() || samples.empty()) return text;
+  std::string_view separator = ": ";
+  for (const Sample& sample : samples) {
+    text.append(separator).append("`").append(sample.label_values[0]).append("`");
+    separator = ", ";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string_view to_string(MetricType type) {
@@ -433,12 +495,7 @@ std::string render_metrics_docs() {
   for (const Metric& metric : metric_table()) {
     text.append("| `").append(metric.name).append("` | ").append(to_string(metric.type));
     text.append(" | ");
-    std::string_view separator;
-    for (const std::string_view label : metric.labels) {
-      if (label.empty()) break;
-      text.append(separator).append("`").append(label).append("`");
-      separator = ", ";
-    }
+    text.append(labels_of(metric));
     text.append(" | ").append(metric.help).append(" |\n");
   }
   return text;

@@ -142,7 +142,9 @@ struct AgentSight {
   std::uint64_t resizes_dropped = 0;  // by the resizer's queue
   std::uint64_t log_overruns = 0;
 
+  bool reaction_predictable = false;  // real-time, and memory locked
   std::size_t containers_tracked = 0;
+  std::uint64_t containers_refused = 0;  // not tracked: all slots are taken
   std::size_t pods_seen = 0;
   std::size_t pods_managed = 0;
   std::size_t leases_active = 0;
