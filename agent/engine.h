@@ -129,6 +129,9 @@ class Engine {
   // What kept it from a better tier, one line each; empty in tier A or when the tier was
   // configured.
   const std::string& tier_refusals() const { return tier_refusals_; }
+  // Whether the reaction thread has taken in all that it was told: what is armed is armed.
+  bool settled() const { return reaction_->idle(); }
+  MonotonicTime beat() const { return reaction_->beat(); }  // its last sign of life
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;
   std::optional<bpf::Sight> sight(Slot slot);

@@ -11,6 +11,7 @@
 #include <array>
 #include <csignal>
 #include <iostream>
+#include <thread>
 
 #include "agent/child.h"
 #include "agent/engine.h"
@@ -115,6 +116,7 @@ class Session {
  private:
   Result<void> prepare();
   Result<void> attend(const Child& child);
+  void wait_until_armed() const;
   void warn() const;
   void tick();
   void put_parent_back();
@@ -168,7 +170,16 @@ Result<void> Session::prepare() {
       {.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling, .parent = parent_slot});
   if (!slot) return tl::unexpected(slot.error());
   tick();
+  wait_until_armed();
   return {};
+}
+
+// A command may be at its limit a few milliseconds after its start.
+void Session::wait_until_armed() const {
+  constexpr Nanoseconds kLongest = std::chrono::seconds(1);
+  for (const MonotonicTime start = now(); !engine_->settled() && now() - start < kLongest;) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
 }
 
 void Session::warn() const {

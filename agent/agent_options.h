@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `plimsoll agent`: what its command line and environment say. Everything that an operator tunes is
+// in the configuration file instead.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "agent/explain_server.h"
+#include "agent/systemd_units.h"
+#include "base/units.h"
+
+namespace plimsoll::agent {
+
+struct AgentOptions {
+  std::string node_name;
+  std::string config_file;  // empty: defaults, and nothing to reload
+  // Outside of a cluster; empty: the pod's own service account.
+  std::string kubeconfig;
+  std::string service_host;  // KUBERNETES_SERVICE_HOST
+  std::string service_port;  // KUBERNETES_SERVICE_PORT
+  std::string service_account = "/var/run/secrets/kubernetes.io/serviceaccount";
+  std::string cgroup_root;  // empty: where cgroup v2 is mounted
+  std::string state_file = "/var/lib/plimsoll/state";
+  std::string socket = kExplainSocket;
+  std::optional<SystemdBus> systemd = SystemdBus{};  // absent: systemd is told nothing
+  std::optional<std::string> metrics_address;        // instead of the configuration's
+  bool log_json = false;
+  bool restore = false;  // at the end put every limit back
+};
+
+// Runs until SIGTERM or SIGINT. Exit status: 0, or 1 when it could not start.
+int agent_main(const AgentOptions& options);
+
+}  // namespace plimsoll::agent

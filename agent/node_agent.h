@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The node agent's slow loop: pods and cgroups in, the engine and the resizer at work, everything
+// told. One turn:
+//
+//   news (pods, cgroups, engine, answers, configuration) ──► settle() who is tracked
+//     ──► step() each pod that something happened to ──► save() the state ──► act() ──► publish()
+//
+// It owns all decisions and the state of every pod; the threads around it (reaction, watcher,
+// resizer, events, metrics, systemd) each own theirs and are met through bounded queues.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/agent_options.h"
+#include "agent/api_probe.h"
+#include "agent/config.h"
+#include "agent/config_watch.h"
+#include "agent/decision_log.h"
+#include "agent/engine.h"
+#include "agent/event_poster.h"
+#include "agent/explain_server.h"
+#include "agent/metrics.h"
+#include "agent/node_pods.h"
+#include "agent/pod_cgroups.h"
+#include "agent/pod_watcher.h"
+#include "agent/resize_plan.h"
+#include "agent/resizer.h"
+#include "agent/resizer_health.h"
+#include "agent/state_file.h"
+#include "agent/status_server.h"
+#include "agent/systemd_units.h"
+#include "agent/timeline.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "cgroup/root.h"
+#include "kube/client.h"
+
+namespace plimsoll::agent {
+
+class NodeAgent {
+ public:
+  // Loads the programs, reads state and cgroups, starts every thread. Does not wait for the API.
+  static Result<std::unique_ptr<NodeAgent>> start(const AgentOptions& options, Config config);
+  // Saves the state and stops the threads. Limits stay as they are unless the options say restore.
+  ~NodeAgent();
+  NodeAgent(const NodeAgent&) = delete;
+  NodeAgent& operator=(const NodeAgent&) = delete;
+
+  // Turns until `stop_fd` is readable.
+  Result<void> run(int stop_fd);
+
+ private:
+  NodeAgent(const AgentOptions& options, Config config);
+  Result<void> start_parts();
+  Result<void> start_threads();
+
+  void take_pods();
+  void take_cgroups();
+  void take_records(const std::vector<Record>& records);
+  void take_outcomes();
+  void take_facts();
+  void take_config();
+  void take_systemd();
+  void tick(MonotonicTime now);
+  void turn(MonotonicTime now);
+
+  void settle();
+  struct Planned {
+    NodePod* pod = nullptr;
+    std::vector<ResizeAction> actions;
+  };
+  std::vector<Planned> step_pods(MonotonicTime now);
+  void save(MonotonicTime now);
+  void act(const Planned& planned, MonotonicTime now);
+  ApiSight api_sight(MonotonicTime now) const;
+  void note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
+  void all_due();
+  void set_allocatable();
+  void forget(const std::vector<Subject>& subjects);
+  void tell_systemd(const PodCgroup& cgroup, Limit limit);
+  void tell(const Subject& subject, const ApiAnswer& answer);
+  void publish(MonotonicTime now);
+  void set_alarm(MonotonicTime now);
+  std::string explain(const ExplainRequest& request) const;
+
+  AgentOptions options_;
+  Config config_;
+  ConfigState config_state_;
+  std::unique_ptr<cgroup::Root> root_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<PodCgroups> cgroups_;
+  std::unique_ptr<StateFile> state_file_;
+  std::unique_ptr<NodePods> pods_;
+  std::unique_ptr<DecisionLog> log_;
+  Timelines timelines_;
+  StatusBoard board_;
+  AgentSight sight_;
+  ApiTally tally_;
+  std::string state_trouble_;
+  bool synced_ = false;
+  std::optional<ApiFacts> api_facts_;
+  ApiHealth api_health_;
+  PatchLatency latency_;
+  std::unique_ptr<ConfigWatch> config_watch_;
+  std::unique_ptr<SystemdUnits> systemd_;
+  std::unique_ptr<Resizer> resizer_;
+  std::unique_ptr<kube::Client> event_client_;
+  std::unique_ptr<EventPoster> poster_;
+  std::unique_ptr<ApiProbe> probe_;
+  std::unique_ptr<PodWatcher> watcher_;
+  std::unique_ptr<ExplainServer> explain_server_;
+  std::unique_ptr<StatusServer> status_server_;
+  Fd alarm_;
+  Fd ticks_;
+};
+
+}  // namespace plimsoll::agent

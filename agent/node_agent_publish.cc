@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The half of node_agent.h that tells what is so: metrics, health, explain.
+#include <algorithm>
+#include <utility>
+
+#include "agent/explain.h"
+#include "agent/node_agent.h"
+
+namespace plimsoll::agent {
+namespace {
+
+std::size_t leases_of(const NodePod& pod) {
+  return static_cast<std::size_t>(
+      std::count_if(pod.resize.containers.begin(), pod.resize.containers.end(),
+                    [](const ContainerResize& container) { return container.lease.has_value(); }));
+}
+
+}  // namespace
+
+void NodeAgent::publish(MonotonicTime now) {
+  const PodWatcherStatus watcher = watcher_->status();
+  sight_.version = PLIMSOLL_VERSION;
+  sight_.node = options_.node_name;
+  sight_.tier = engine_->tier();
+  sight_.kernel = engine_->counters();
+  sight_.reports_lost = engine_->lost();
+  sight_.watch_relists = watcher.watch.lists;
+  sight_.pods_malformed = watcher.watch.skipped;
+  sight_.resizes_dropped = resizer_->dropped_total();
+  sight_.log_overruns = log_->overruns();
+  sight_.containers_tracked = pods_->tracked();
+  sight_.pods_seen = pods_->pods().size();
+  sight_.pods_managed = pods_->managed();
+  sight_.leases_active = 0;
+  for (const auto& [uid, pod] : pods_->pods()) sight_.leases_active += leases_of(pod);
+  sight_.budget = engine_->plan().budget;
+  sight_.namespaces = pods_->budgets(engine_->plan());
+  sight_.config = config_state_;
+  sight_.api = tally_.totals();
+  const EventPoster::Totals events = poster_->totals();
+  sight_.events_posted = events.posted;
+  sight_.events_suppressed = events.suppressed;
+  sight_.events_dropped = events.dropped;
+  sight_.events_failed = events.failed;
+
+  Health health{.ticked = now, .beat = engine_->beat()};
+  health.conditions = {
+      {"programs", true, "tier " + std::string(bpf::to_string(engine_->tier()))},
+      {"pods", watcher.synced,
+       watcher.synced ? std::to_string(watcher.pods) + " known"
+                      : "the API server has not listed the node's pods yet"},
+      {"state", state_trouble_.empty(), state_trouble_.empty() ? "saved" : state_trouble_},
+  };
+  const bool config_good = !config_watch_ || !config_watch_->error();
+  health.remarks = {
+      {"config", config_good,
+       config_good ? "generation " + std::to_string(config_state_.generation)
+                   : config_watch_->error()->message},
+      {"api", !watcher.failing, watcher.failing ? "cannot be watched" : "watched"},
+  };
+  board_.publish({sight_, std::move(health)});
+}
+
+std::string NodeAgent::explain(const ExplainRequest& request) const {
+  std::vector<ExplainedContainer> states;
+  for (const auto& [uid, pod] : pods_->pods()) {
+    if (pod.pod.id.namespace_name != request.name_space || pod.pod.id.name != request.pod) {
+      continue;
+    }
+    for (const kube::Container& container : pod.pod.containers) {
+      states.push_back(pods_->explain(pod, container.name));
+    }
+  }
+  const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
+  const auto wall =
+      std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
+  return explain_json(timelines_, states, request.name_space, request.pod, request.container,
+                      now, wall);
+}
+
+}  // namespace plimsoll::agent

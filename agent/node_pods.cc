@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node_pods.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace plimsoll::agent {
+namespace {
+
+// What the agent before this one has written down of the pod; nullptr: nothing.
+const PodState* find_left(const NodeState& left, const kube::Pod& pod) {
+  const auto uid = canonical_pod_uid(kube::cgroup_uid(pod));
+  const auto found = std::find_if(left.pods.begin(), left.pods.end(),
+                                  [&](const PodState& state) { return state.uid == uid; });
+  return found == left.pods.end() ? nullptr : &*found;
+}
+
+// The floor is what was declared, which the spec does not say any more once a raise of ours is in
+// it.
+DeclaredLimits declared_of(const kube::Pod& pod, const PodState* left) {
+  DeclaredLimits declared;
+  for (const kube::Container& container : pod.containers) {
+    if (container.resources.limits.memory) {
+      declared.emplace(container.name, *container.resources.limits.memory);
+    }
+  }
+  if (left == nullptr) return declared;
+  for (const ContainerState& container : left->containers) {
+    const auto known = declared.find(container.name);
+    if (known != declared.end() && !container.limit.floor.is_max()) {
+      known->second = std::min(known->second, Bytes{container.limit.floor.bytes});
+    }
+  }
+  return declared;
+}
+
+Bytes above(Bytes value, Bytes floor) { return value - floor; }
+
+}  // namespace
+
+NodeContainer* NodePod::find(std::string_view container) {
+  const auto found = std::find_if(
+      containers.begin(), containers.end(),
+      [&](const NodeContainer& candidate) { return candidate.policy.name == container; });
+  return found == containers.end() ? nullptr : &*found;
+}
+
+NodePods::NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups,
+                   NodeState left)
+    : root_(root), engine_(engine), cgroups_(cgroups), left_(std::move(left)) {}
+
+NodePod* NodePods::find(std::string_view uid) {
+  const auto found = pods_.find(std::string(uid));
+  return found == pods_.end() ? nullptr : &found->second;
+}
+
+const SlotOwner* NodePods::owner(Slot slot) const {
+  const auto found = owners_.find(slot);
+  return found == owners_.end() ? nullptr : &found->second;
+}
+
+void NodePods::present(kube::Pod pod, const Config& config) {
+  const auto [at, is_new] = pods_.try_emplace(pod.id.uid);
+  NodePod& entry = at->second;
+  if (is_new) {
+    entry.declared = declared_of(pod, find_left(left_, pod));
+    entry.resize.id = pod.id;
+  }
+  entry.pod = std::move(pod);
+  entry.policy = policy_for(facts_of(entry.pod, entry.declared), config);
+  entry.due = true;
+  stale_ = true;
+}
+
+std::vector<Subject> NodePods::gone(const std::string& uid) {
+  std::vector<Subject> ended;
+  NodePod* pod = find(uid);
+  if (pod == nullptr) return ended;
+  for (const NodeContainer& container : pod->containers) {
+    detach(container);
+    ended.push_back(container.subject);
+  }
+  detach_slice(*pod);
+  pods_.erase(uid);
+  return ended;
+}
+
+void NodePods::reconfigure(const Config& config) {
+  for (auto& [uid, pod] : pods_) {
+    pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
+    pod.due = true;
+  }
+  for (const auto& [name, group] : groups_) set_group_limit(name, group, config);
+  stale_ = true;
+}
+
+NodePods::Changes NodePods::settle(const Config& config) {
+  Changes changes;
+  if (!std::exchange(stale_, false)) return changes;
+  std::vector<ApiPod> api;
+  std::vector<NodePod*> order;
+  for (auto& [uid, pod] : pods_) {
+    api.push_back(api_pod_of(pod.pod));
+    order.push_back(&pod);
+  }
+  const std::vector<Match> matches = join(cgroups_.all(), api);
+  std::vector<std::map<std::string, const Match*>> by_pod(order.size());
+  for (const Match& match : matches) {
+    if (match.known_to != KnownTo::kBoth) continue;
+    by_pod[*match.pod].emplace(api[*match.pod].containers[*match.container].name, &match);
+  }
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    settle_pod(*order[i], by_pod[i], config, changes);
+  }
+  return changes;
+}
+
+void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
+                          const Config& config, Changes& changes) {
+  for (const PolicyProblem& problem : pod.policy.problems) {
+    if (!pod.told.insert(problem.key + '\n' + problem.text).second) continue;
+    changes.problems.emplace_back(subject_of(pod.pod.id, ""), problem);
+  }
+  const auto policy_of = [&](const std::string& name) -> const ContainerPolicy* {
+    if (pod.policy.managed != Managed::kYes) return nullptr;
+    const auto found =
+        std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
+                     [&](const ContainerPolicy& policy) { return policy.name == name; });
+    const bool managed =
+        found != pod.policy.containers.end() && found->managed == Managed::kYes;
+    return managed ? &*found : nullptr;
+  };
+  // First what is not there any more: a container that was restarted is another cgroup.
+  std::erase_if(pod.containers, [&](NodeContainer& container) {
+    const ContainerPolicy* policy = policy_of(container.policy.name);
+    const auto match = matches.find(container.policy.name);
+    const bool stays = policy != nullptr && match != matches.end() &&
+                       match->second->cgroup->id == container.cgroup.id;
+    if (stays) {
+      container.policy = *policy;
+      return false;
+    }
+    detach(container);
+    changes.ended.push_back(container.subject);
+    pod.due = true;
+    return true;
+  });
+  for (const auto& [name, match] : matches) {
+    const ContainerPolicy* policy = policy_of(name);
+    if (policy == nullptr || pod.find(name) != nullptr) continue;
+    const Subject subject = subject_of(pod.pod.id, name);
+    if (auto attached = attach(pod, *match, *policy, config); attached) {
+      changes.began.push_back(subject);
+      pod.due = true;
+    } else if (attached.error().code != Code::kGone) {
+      changes.failed.emplace_back(subject, attached.error());
+    }
+  }
+  if (pod.containers.empty()) detach_slice(pod);
+}
+
+Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
+                              const Config& config) {
+  if (match.pod_cgroup != nullptr) {
+    if (auto slice = attach_slice(pod, *match.pod_cgroup); !slice) return slice;
+  }
+  auto group = root_.open_group(match.cgroup->path);
+  if (!group) return tl::unexpected(group.error());
+  auto readable = root_.open_group(match.cgroup->path);
+  if (!readable) return tl::unexpected(readable.error());
+  const auto limit = readable->read_memory_max();
+  if (!limit) return tl::unexpected(limit.error());
+  const LimitState* left = find_limit(left_, match.cgroup->id);
+
+  NodeContainer container{
+      .subject = subject_of(pod.pod.id, policy.name),
+      .policy = policy,
+      .container_id = match.cgroup->name.container_id,
+      .cgroup = *match.cgroup,
+      .group = std::move(*readable),
+      .first_limit = left != nullptr ? left->floor : limit_of(pod.declared[policy.name]),
+      .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
+      .written = left != nullptr ? left->written : std::nullopt};
+  container.budget_group = group_of(pod.pod.id.namespace_name, config);
+  const ContainerSpec spec = spec_of(pod, container);
+  const auto slot = engine_.track(std::move(*group), spec);
+  if (!slot) return tl::unexpected(slot.error());
+  container.slot = *slot;
+  container.given = spec;
+  owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, policy.name});
+  pod.containers.push_back(std::move(container));
+  return {};
+}
+
+Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
+  if (pod.slice && pod.slice->cgroup.id == slice.id) return {};
+  detach_slice(pod);
+  auto group = root_.open_group(slice.path);
+  if (!group) return tl::unexpected(group.error());
+  const auto limit = group->read_memory_max();
+  if (!limit) return tl::unexpected(limit.error());
+  const LimitState* left = find_limit(left_, slice.id);
+  pod.slice = NodePod::Slice{.cgroup = slice,
+                             .group = std::move(*group),
+                             .first_limit = left != nullptr ? left->floor : *limit,
+                             .written = left != nullptr ? left->written : std::nullopt};
+  kubepods_slot(slice.path);
+  if (limit->is_max()) return {};  // not every container declares a limit: nothing to raise
+  auto tracked = root_.open_group(slice.path);
+  if (!tracked) return tl::unexpected(tracked.error());
+  const ContainerSpec spec = slice_spec_of(pod);
+  const auto slot = engine_.track(std::move(*tracked), spec);
+  if (!slot) return tl::unexpected(slot.error());
+  pod.slice->slot = *slot;
+  pod.slice->given = spec;
+  owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, ""});
+  return {};
+}
+
+void NodePods::detach(const NodeContainer& container) {
+  engine_.untrack(container.slot);
+  owners_.erase(container.slot);
+}
+
+void NodePods::detach_slice(NodePod& pod) {
+  if (pod.slice && pod.slice->slot) {
+    engine_.untrack(*pod.slice->slot);
+    owners_.erase(*pod.slice->slot);
+  }
+  pod.slice.reset();
+}
+
+// The limit of all pods together binds whatever theirs say; it is the kubelet's and never changed.
+std::optional<Slot> NodePods::kubepods_slot(const std::string& pod_path) {
+  if (kubepods_known_) return kubepods_;
+  for (std::size_t end = pod_path.find('/', 1); end != std::string::npos;
+       end = pod_path.find('/', end + 1)) {
+    const std::string path = pod_path.substr(0, end);
+    if (parse_cgroup_name(path).kind != CgroupKind::kKubepods) continue;
+    kubepods_known_ = true;
+    auto group = root_.open_group(path);
+    const auto limit = group ? group->read_memory_max() : tl::unexpected(group.error());
+    if (!limit || limit->is_max()) break;
+    const auto slot = engine_.track(std::move(*group), {.floor = {limit->bytes}, .ceiling = {}});
+    if (slot) kubepods_ = *slot;
+    break;
+  }
+  return kubepods_;
+}
+
+BudgetGroup NodePods::group_of(const std::string& name_space, const Config& config) {
+  const auto known = groups_.find(name_space);
+  if (known != groups_.end()) return known->second;
+  // Beyond the engine's number of groups nothing tells namespaces apart, so they share the last.
+  const auto next = std::min<std::size_t>(groups_.size() + 1, kMaxGroups - 1);
+  const auto group = static_cast<BudgetGroup>(next);
+  groups_.emplace(name_space, group);
+  set_group_limit(name_space, group, config);
+  return group;
+}
+
+void NodePods::set_group_limit(const std::string& name_space, BudgetGroup group,
+                               const Config& config) {
+  const auto& budgets = config.node.budget.namespaces;
+  const auto own = budgets.find(name_space);
+  const std::optional<Bytes> limit =
+      own != budgets.end() ? std::optional(own->second) : config.node.budget.namespace_default;
+  engine_.set_group_limit(group, limit ? limit_of(*limit) : kNoLimit);
+}
+
+ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& container) const {
+  return {.floor = container.bounds.floor,
+          .ceiling = container.bounds.ceiling,
+          .parent = pod.slice ? pod.slice->slot : std::nullopt,
+          .direct_ceiling = Bytes{},
+          .bridge_within = container.bounds.bridge_within,
+          .direct_floor = container.bounds.direct_floor,
+          .look_ahead = container.policy.look_ahead,
+          .group = container.budget_group,
+          .rank = rank_of(pod.pod)};
+}
+
+ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
+  const Bytes floor{pod.slice->first_limit.bytes};
+  ContainerSpec spec{.floor = floor,
+                     .ceiling = floor,
+                     .parent = kubepods_,
+                     .direct_ceiling = floor,
+                     .direct_floor = kube::pod_memory_limit(pod.pod),
+                     .covers_children = true,
+                     .rank = rank_of(pod.pod)};
+  for (const NodeContainer& container : pod.containers) {
+    spec.ceiling += above(container.bounds.ceiling, container.bounds.floor);
+    *spec.direct_ceiling += above(container.bounds.direct_ceiling, container.bounds.floor);
+  }
+  return spec;
+}
+
+bool NodePods::give_bounds(const Covers& covers) {
+  bool all = true;
+  const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct,
+                        std::optional<ContainerSpec>& given) {
+    const bool covered = direct == Bytes{} || covers(id, limit_of(direct));
+    all = all && covered;
+    spec.direct_ceiling = covered ? direct : Bytes{};
+    if (given == spec) return;
+    if (engine_.update(slot, spec)) given = spec;
+  };
+  for (auto& [uid, pod] : pods_) {
+    if (pod.slice && pod.slice->slot) {
+      const ContainerSpec spec = slice_spec_of(pod);
+      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, pod.slice->given);
+    }
+    for (NodeContainer& container : pod.containers) {
+      give(container.slot, container.cgroup.id, spec_of(pod, container),
+           container.bounds.direct_ceiling, container.given);
+    }
+  }
+  return all;
+}
+
+std::size_t NodePods::managed() const {
+  return static_cast<std::size_t>(
+      std::count_if(pods_.begin(), pods_.end(),
+                    [](const auto& entry) { return entry.second.policy.managed == Managed::kYes; }));
+}
+
+PodReading NodePods::read(const NodePod& pod, MonotonicTime now) const {
+  const auto reading_of = [](const cgroup::Group& group) -> std::optional<CgroupReading> {
+    const auto limit = group.read_memory_max();
+    const auto usage = group.read_memory_current();
+    if (!limit || !usage) return std::nullopt;
+    return CgroupReading{*limit, *usage};
+  };
+  PodReading reading{.at = now};
+  if (pod.slice) reading.slice = reading_of(pod.slice->group);
+  for (const NodeContainer& container : pod.containers) {
+    const auto memory = reading_of(container.group);
+    if (!memory) continue;
+    reading.containers.push_back(
+        {.container = container.policy.name, .container_id = container.container_id, .memory = *memory});
+  }
+  return reading;
+}
+
+}  // namespace plimsoll::agent

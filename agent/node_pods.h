@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pods of the node as the agent works with them: what the API says, what they may, which
+// cgroups they have, in which slots of the engine these are, and how their resizes stand. Tracks
+// and untracks in the engine; decides nothing. Owned by the slow loop (agent/node_agent).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/config.h"
+#include "agent/engine.h"
+#include "agent/explain.h"
+#include "agent/metrics.h"
+#include "agent/node_state.h"
+#include "agent/pod_cgroups.h"
+#include "agent/pod_cgroups_join.h"
+#include "agent/pod_facts.h"
+#include "agent/pod_policy.h"
+#include "agent/resize_state.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "cgroup/group.h"
+#include "cgroup/root.h"
+#include "kube/pod.h"
+#include "kube/resize.h"
+
+namespace plimsoll::agent {
+
+// A container that has a policy and a cgroup.
+struct NodeContainer {
+  Subject subject;
+  ContainerPolicy policy;
+  std::string container_id;  // as in the pod's status
+  PodCgroup cgroup;
+  cgroup::Group group;  // for readings
+  Slot slot = 0;
+  BudgetGroup budget_group = kNoGroup;
+  Limit first_limit;         // as declared, or what the state file has
+  EngineBounds bounds;       // as the resize plan wants them
+  std::optional<ContainerSpec> given;  // as the engine has them
+  std::optional<Limit> written;        // the last direct write
+};
+
+struct NodePod {
+  kube::Pod pod;
+  PodPolicy policy;
+  DeclaredLimits declared;
+
+  // Its own cgroup; absent while no container of it is tracked.
+  struct Slice {
+    PodCgroup cgroup;
+    cgroup::Group group;
+    std::optional<Slot> slot;  // absent: it has no limit
+    Limit first_limit;
+    std::optional<ContainerSpec> given;
+    std::optional<Limit> written;
+  };
+  std::optional<Slice> slice;
+  std::vector<NodeContainer> containers;
+
+  std::set<std::string> told;  // problems that were told of
+  PodResize resize;
+  std::vector<EngineWord> words;        // since the last step
+  std::vector<ResizeOutcome> outcomes;  // since the last step
+  bool due = true;                      // to be stepped
+  std::optional<MonotonicTime> wake;
+  MonotonicTime readable_at;  // its files show by then what was asked of the reaction thread
+
+  NodeContainer* find(std::string_view container);
+};
+
+// What a slot stands for.
+struct SlotOwner {
+  std::string uid;
+  std::string container;  // empty: the pod's own cgroup
+};
+
+class NodePods {
+ public:
+  // All outlive it. `left`: what the agent before this one has written down.
+  NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups, NodeState left);
+
+  // News of the API.
+  void present(kube::Pod pod, const Config& config);
+  std::vector<Subject> gone(const std::string& uid);  // what is not tracked any more
+  // Policies anew, for all.
+  void reconfigure(const Config& config);
+
+  // Brings what the engine tracks in line with both pictures. Containers that began and ended to be
+  // tracked, and what could not be.
+  struct Changes {
+    std::vector<Subject> began;
+    std::vector<Subject> ended;
+    std::vector<std::pair<Subject, Error>> failed;
+    std::vector<std::pair<Subject, PolicyProblem>> problems;  // each once
+  };
+  Changes settle(const Config& config);
+  void cgroups_changed() { stale_ = true; }
+
+  // Gives the engine the bounds that are wanted, but no direct write that the state on disk does not
+  // cover. True: every one got all of it.
+  using Covers = std::function<bool(CgroupId id, Limit direct_ceiling)>;
+  bool give_bounds(const Covers& covers);
+
+  std::map<std::string, NodePod>& pods() { return pods_; }  // by uid
+  NodePod* find(std::string_view uid);
+  const SlotOwner* owner(Slot slot) const;
+  // For the state file.
+  NodeState state() const;
+  PodReading read(const NodePod& pod, MonotonicTime now) const;
+
+  std::size_t tracked() const { return owners_.size(); }
+  std::size_t managed() const;
+  std::vector<NamespaceBudget> budgets(const Plan& plan) const;
+  ExplainedContainer explain(const NodePod& pod, const std::string& container) const;
+
+ private:
+  void settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
+                  const Config& config, Changes& changes);
+  Result<void> attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
+                      const Config& config);
+  Result<void> attach_slice(NodePod& pod, const PodCgroup& slice);
+  void detach(const NodeContainer& container);
+  void detach_slice(NodePod& pod);
+  std::optional<Slot> kubepods_slot(const std::string& pod_path);
+  void set_group_limit(const std::string& name_space, BudgetGroup group, const Config& config);
+  BudgetGroup group_of(const std::string& name_space, const Config& config);
+  ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container) const;
+  ContainerSpec slice_spec_of(const NodePod& pod) const;
+
+  const cgroup::Root& root_;
+  Engine& engine_;
+  const PodCgroups& cgroups_;
+  NodeState left_;
+  std::map<std::string, NodePod> pods_;
+  std::map<Slot, SlotOwner> owners_;
+  std::map<std::string, BudgetGroup, std::less<>> groups_;
+  std::optional<Slot> kubepods_;
+  bool kubepods_known_ = false;
+  bool stale_ = true;
+};
+
+}  // namespace plimsoll::agent

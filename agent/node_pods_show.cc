@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of node_pods.h that is looked at: state for the disk, budgets, explanations.
+#include <algorithm>
+#include <utility>
+
+#include "agent/node_pods.h"
+
+namespace plimsoll::agent {
+namespace {
+
+const ContainerResize* resize_of(const NodePod& pod, std::string_view container) {
+  const auto found =
+      std::find_if(pod.resize.containers.begin(), pod.resize.containers.end(),
+                   [&](const ContainerResize& each) { return each.name == container; });
+  return found == pod.resize.containers.end() ? nullptr : &*found;
+}
+
+Backing backing_of(LeaseWhy why) {
+  switch (why) {
+    case LeaseWhy::kBridge:
+      return Backing::kBridge;
+    case LeaseWhy::kPolicy:
+      return Backing::kCgroup;
+    default:
+      return Backing::kLease;
+  }
+}
+
+ContainerState state_of(const NodePod& pod, const NodeContainer& container) {
+  ContainerState state{.container_id = container.container_id,
+                       .name = container.policy.name,
+                       .limit = {.id = container.cgroup.id,
+                                 .path = container.cgroup.path,
+                                 .floor = container.first_limit,
+                                 .direct_ceiling = limit_of(container.bounds.direct_ceiling),
+                                 .written = container.written}};
+  const ContainerResize* resize = resize_of(pod, container.policy.name);
+  if (resize == nullptr) return state;
+  if (resize->spec) state.limit.confirmed = limit_of(*resize->spec);
+  if (resize->lease) {
+    state.backing = backing_of(resize->lease->why);
+    state.lease_end = resize->lease->until;
+    state.who = to_string(resize->lease->why);
+  }
+  return state;
+}
+
+}  // namespace
+
+NodeState NodePods::state() const {
+  NodeState state;
+  for (const auto& [uid, pod] : pods_) {
+    if (pod.containers.empty()) continue;
+    PodState entry{.uid = canonical_pod_uid(kube::cgroup_uid(pod.pod)).value_or(uid),
+                   .name_space = pod.pod.id.namespace_name,
+                   .name = pod.pod.id.name};
+    if (pod.slice && pod.slice->slot) {
+      const auto confirmed = kube::pod_memory_limit(pod.pod);
+      entry.slice =
+          LimitState{.id = pod.slice->cgroup.id,
+                     .path = pod.slice->cgroup.path,
+                     .floor = pod.slice->first_limit,
+                     .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
+                     .direct_ceiling = limit_of(*slice_spec_of(pod).direct_ceiling),
+                     .written = pod.slice->written};
+    }
+    for (const NodeContainer& container : pod.containers) {
+      entry.containers.push_back(state_of(pod, container));
+    }
+    state.pods.push_back(std::move(entry));
+  }
+  return state;
+}
+
+std::vector<NamespaceBudget> NodePods::budgets(const Plan& plan) const {
+  std::vector<NamespaceBudget> budgets;
+  for (const auto& [name, group] : groups_) {
+    const auto found = plan.groups.find(group);
+    if (found == plan.groups.end()) continue;
+    NamespaceBudget budget{.name_space = name, .granted = found->second.granted};
+    if (!is_unlimited(found->second.left)) {
+      budget.limit = found->second.granted + found->second.left;
+    }
+    budgets.push_back(std::move(budget));
+  }
+  return budgets;
+}
+
+ExplainedContainer NodePods::explain(const NodePod& pod, const std::string& container) const {
+  ExplainedContainer shown{.subject = subject_of(pod.pod.id, container)};
+  const auto policy =
+      std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
+                   [&](const ContainerPolicy& each) { return each.name == container; });
+  if (pod.policy.managed != Managed::kYes) {
+    shown.notes.push_back("the pod is not managed: " +
+                          std::string(to_string(pod.policy.managed)));
+  } else if (policy != pod.policy.containers.end() && policy->managed != Managed::kYes) {
+    shown.notes.push_back("not managed: " + std::string(to_string(policy->managed)));
+  }
+  for (const PolicyProblem& problem : pod.policy.problems) shown.notes.push_back(problem.text);
+  const auto found =
+      std::find_if(pod.containers.begin(), pod.containers.end(),
+                   [&](const NodeContainer& each) { return each.policy.name == container; });
+  if (found == pod.containers.end()) {
+    if (shown.notes.empty()) shown.notes.push_back("its cgroup has not been seen");
+    return shown;
+  }
+  shown.floor = found->bounds.floor;
+  shown.ceiling = found->bounds.ceiling;
+  shown.actuation = to_string(found->policy.actuation);
+  shown.limit = found->group.read_memory_max().value_or(kNoLimit);
+  if (const auto usage = found->group.read_memory_current()) shown.usage = *usage;
+  for (const Arming& arming : engine_.plan().arming) {
+    if (arming.slot == found->slot) shown.denial = arming.armed.denial;
+  }
+  for (const ContainerSnapshot& seen : engine_.snapshot().containers) {
+    if (seen.slot == found->slot) shown.reclaimable = seen.facts.reclaimable;
+  }
+  const ContainerResize* resize = resize_of(pod, container);
+  if (resize == nullptr) return shown;
+  if (resize->lease) {
+    shown.notes.push_back("a lease of " + to_string(resize->lease->limit) + ": " +
+                          std::string(to_string(resize->lease->why)));
+  }
+  if (resize->refused) shown.notes.push_back("refused: " + resize->refused->message);
+  if (resize->resizable != kube::Resizability::kYes) {
+    shown.notes.push_back(std::string(kube::explain(resize->resizable)));
+  }
+  return shown;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pod of the API as each part of the agent wants to see it: its policy's facts, its identity, its
+// rank. Pure; the one place that knows both sides.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "agent/api_answer.h"
+#include "agent/pod_cgroups_join.h"
+#include "agent/pod_policy.h"
+#include "agent/snapshot.h"
+#include "base/units.h"
+#include "kube/pod.h"
+
+namespace plimsoll::agent {
+
+// The limits that the pod's author declared, by container: of the spec before any raise of ours.
+using DeclaredLimits = std::map<std::string, Bytes, std::less<>>;
+
+PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared);
+ApiPod api_pod_of(const kube::Pod& pod);
+Rank rank_of(const kube::Pod& pod);
+Subject subject_of(const kube::PodIdentity& pod, std::string container);
+
+}  // namespace plimsoll::agent
