@@ -35,7 +35,7 @@ class Reader {
         const std::string nearest =
             complaints_.size() < kMostErrors ? nearest_key(setting.key) : std::string();
         complain(setting,
-                 "unknown key" + (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
+                 "unknown key" + (nearest.empty() ? "" : "; did you mean " + shown(nearest) + "?"));
       } else if (setting.has_value) {
         complain(setting, quoted(setting.value) + ", where a section is expected");
       }

@@ -64,7 +64,7 @@ int explain_main(const std::string& name, std::ostream& out, std::ostream& error
   if (found.empty()) {
     const std::string nearest = nearest_key(name);
     errors << "plimsoll: no key " << quoted(name);
-    if (!nearest.empty()) errors << "; did you mean " << nearest << '?';
+    if (!nearest.empty()) errors << "; did you mean " << shown(nearest) << '?';
     errors << '\n';
     return 1;
   }

@@ -405,6 +405,7 @@ TEST(Config, MessagesHoldNothingThatATerminalActsOn) {
   EXPECT_EQ(shown("tick"), "tick");
   EXPECT_EQ(shown("a\nb"), "\"a?b\"");
   EXPECT_THAT(error_of("\"a\\e\": [1]\n"), HasSubstr("\"a?\": a list"));
+  EXPECT_THAT(error_of("\"budget.namespace.a\\e\": 1\n"), Not(HasSubstr("\x1b")));
 }
 
 // Whatever the bytes are, the answer is a configuration within the ranges or an error.
