@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/explain_server.h"
+#include "agent/state_file.h"
 #include "agent/systemd_units.h"
 #include "base/units.h"
 
@@ -22,10 +23,9 @@ struct AgentOptions {
   std::string service_port;  // KUBERNETES_SERVICE_PORT
   std::string service_account = "/var/run/secrets/kubernetes.io/serviceaccount";
   std::string cgroup_root;  // empty: where cgroup v2 is mounted
-  std::string state_file = "/var/lib/plimsoll/state";
+  std::string state_file = kStatePath;
   std::string socket = kExplainSocket;
   std::optional<SystemdBus> systemd = SystemdBus{};  // absent: systemd is told nothing
-  std::optional<std::string> metrics_address;        // instead of the configuration's
   bool log_json = false;
   bool restore = false;  // at the end put every limit back
 };

@@ -83,6 +83,74 @@ CLI::App* add_config(CLI::App& app, ConfigOptions& options) {
   return config;
 }
 
+// What a systemd-less node says instead of a socket.
+constexpr const char* kNoSystemd = "none";
+
+void add_systemd(CLI::App* app, std::optional<SystemdBus>& systemd) {
+  app->add_option_function<std::string>(
+         "--systemd",
+         [&systemd](const std::string& socket) {
+           if (socket == kNoSystemd) {
+             systemd.reset();
+           } else {
+             systemd = SystemdBus{.kind = socket.ends_with("/private")
+                                              ? SystemdBus::Kind::kPrivate
+                                              : SystemdBus::Kind::kMessageBus,
+                                  .socket = socket};
+           }
+         },
+         "Socket of the host's systemd or message bus (default /run/systemd/private); none")
+      ->type_name("PATH");
+}
+
+CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
+  CLI::App* agent = app.add_subcommand("agent", "Keep the limits of this node's pods (DaemonSet)");
+  agent->add_option("--node-name", options.node_name, "The node's name in the API")
+      ->envname("NODE_NAME")
+      ->required();
+  agent->add_option("--config", options.config_file, "Thresholds; read again when it changes")
+      ->type_name("FILE");
+  agent->add_option("--kubeconfig", options.kubeconfig, "For an agent outside of a pod")
+      ->type_name("FILE");
+  agent->add_option("--service-account", options.service_account,
+                    "Where the pod's token and CA are mounted")
+      ->type_name("DIR");
+  agent->add_option("--cgroup-root", options.cgroup_root, "Where the host's cgroup v2 is mounted")
+      ->type_name("DIR");
+  agent->add_option("--state", options.state_file, "What must outlive the agent")
+      ->type_name("FILE");
+  agent->add_option("--socket", options.socket, "Socket of plimsoll explain")->type_name("PATH");
+  add_systemd(agent, options.systemd);
+  agent->add_flag("--log-json", options.log_json, "Log one JSON object per line");
+  agent->add_flag("--restore", options.restore, "At the end put every limit back");
+  return agent;
+}
+
+CLI::App* add_restore(CLI::App& app, RestoreOptions& options) {
+  CLI::App* restore =
+      app.add_subcommand("restore", "Put back every limit that an agent has left raised");
+  restore->add_option("--state", options.state, "What the agent has written down")
+      ->type_name("FILE");
+  restore->add_option("--cgroup-root", options.cgroup_root, "Where cgroup v2 is mounted")
+      ->type_name("DIR");
+  add_systemd(restore, options.systemd);
+  restore->add_flag("--dry-run", options.dry_run, "Say what would be done and do nothing");
+  restore->add_flag("--json", options.json, "As one JSON object");
+  restore->footer("Exits with 0 when everything is back, with 1 when something is not.");
+  return restore;
+}
+
+CLI::App* add_explain(CLI::App& app, ExplainOptions& options) {
+  CLI::App* explain =
+      app.add_subcommand("explain", "What the node's agent did to a pod's limits, and why");
+  explain->add_option("pod", options.pod, "NAMESPACE/POD")->required();
+  explain->add_option("--container", options.container, "Only this one");
+  explain->add_option("--socket", options.socket, "The agent's socket")->type_name("PATH");
+  explain->add_flag("--json", options.json, "As one JSON object");
+  explain->footer("Exits with 0, 1 when there is no such pod, 3 when no agent answers.");
+  return explain;
+}
+
 Result<void> finish_run(RunOptions& options, const RunWords& words) {
   if (!words.config_file.empty()) {
     auto config = load_config(words.config_file);
@@ -116,6 +184,12 @@ CommandLine parse_command_line(int count, char** words) {
   doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
   ConfigOptions config_options;
   const CLI::App* config = add_config(app, config_options);
+  AgentOptions agent_options;
+  const CLI::App* agent = add_agent(app, agent_options);
+  RestoreOptions restore_options;
+  const CLI::App* restore = add_restore(app, restore_options);
+  ExplainOptions explain_options;
+  const CLI::App* explain = add_explain(app, explain_options);
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& error) {
@@ -126,6 +200,17 @@ CommandLine parse_command_line(int count, char** words) {
     return doctor_options;
   }
   if (config->parsed()) return config_options;
+  if (restore->parsed()) return restore_options;
+  if (explain->parsed()) return explain_options;
+  if (agent->parsed()) {
+    const auto variable = [](const char* name) {
+      const char* value = std::getenv(name);
+      return std::string(value == nullptr ? "" : value);
+    };
+    agent_options.service_host = variable("KUBERNETES_SERVICE_HOST");
+    agent_options.service_port = variable("KUBERNETES_SERVICE_PORT");
+    return agent_options;
+  }
   run_options.arguments.assign(words + 1, words + count);
   if (auto finished = finish_run(run_options, run_words); !finished) {
     std::cerr << "plimsoll: " << finished.error().message << '\n';

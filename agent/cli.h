@@ -5,8 +5,11 @@
 
 #include <variant>
 
+#include "agent/agent_options.h"
 #include "agent/config_command.h"
 #include "agent/doctor.h"
+#include "agent/explain_command.h"
+#include "agent/restore.h"
 #include "agent/run.h"
 
 namespace plimsoll::agent {
@@ -17,7 +20,8 @@ struct ExitNow {
   int status = 0;
 };
 
-using CommandLine = std::variant<ExitNow, RunOptions, DoctorOptions, ConfigOptions>;
+using CommandLine = std::variant<ExitNow, RunOptions, DoctorOptions, ConfigOptions, AgentOptions,
+                                 RestoreOptions, ExplainOptions>;
 
 CommandLine parse_command_line(int count, char** words);
 

@@ -18,6 +18,13 @@ struct Run {
   int operator()(const ConfigOptions& options) const {
     return config_main(options, std::cout, std::cerr);
   }
+  int operator()(const AgentOptions& options) const { return agent_main(options); }
+  int operator()(const RestoreOptions& options) const {
+    return run_restore(options, std::cout, std::cerr);
+  }
+  int operator()(const ExplainOptions& options) const {
+    return explain(options, std::cout, std::cerr);
+  }
 };
 
 }  // namespace
