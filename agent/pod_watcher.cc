@@ -107,6 +107,7 @@ void PodWatcher::push(kube::PodChange&& change) {
   std::unique_lock lock(mutex_);
   woken_.wait(lock, [this] { return stopping_ || changes_.size() < kMostWaiting; });
   if (stopping_) return;
+  update_status();  // is never behind what it tells
   changes_.push_back(std::move(change));
   const std::uint64_t one = 1;
   (void)!::write(change_event_.get(), &one, sizeof one);
@@ -114,9 +115,14 @@ void PodWatcher::push(kube::PodChange&& change) {
 
 void PodWatcher::publish(std::optional<MonotonicTime> contact) {
   const std::lock_guard lock(mutex_);
+  update_status();
+  if (contact) status_.last_contact = contact;
+}
+
+// With the mutex held.
+void PodWatcher::update_status() {
   status_.synced = watch_.synced();
   status_.failing = watch_.failing();
-  if (contact) status_.last_contact = contact;
   status_.pods = watch_.pods();
   status_.watch = watch_.counters();
   status_.client = client_->counters();

@@ -61,6 +61,7 @@ class PodWatcher {
   void ask();
   void push(kube::PodChange&& change);
   void publish(std::optional<MonotonicTime> contact);
+  void update_status();
 
   std::unique_ptr<kube::Client> client_;
   kube::PodWatch watch_;  // the thread's

@@ -107,6 +107,8 @@ JsonDocument::~JsonDocument() = default;
 
 Result<JsonDocument> JsonDocument::parse(std::string_view text, const Keep& keep,
                                          const JsonLimits& limits) {
+  // The parser takes a NUL for the end, whatever follows.
+  if (text.find('\0') != std::string_view::npos) return fail(Code::kMalformed, "not JSON");
   if (nesting_of(text) > limits.deepest_nesting) {
     return fail(Code::kMalformed,
                 "JSON nested deeper than " + std::to_string(limits.deepest_nesting) + " levels");

