@@ -147,6 +147,7 @@ Action make_grow(const ContainerSnapshot& container, Bytes to, Reason reason) {
 }
 
 void grow(const Tick& tick, Case& each, Purse& purse) {
+  if (each.action) return;  // a repair comes first
   const ContainerSnapshot& container = each.container;
   const MemoryPolicy& policy = tick.policy.memory;
   const Armed armed = arm(container, each.past, container.facts.limit);
@@ -216,8 +217,7 @@ void cover_children(const Tree& tree, std::vector<Case>& cases) {
     const Armed armed = arm(slice, each.past, limit);
     const Bytes needed = slice.floor + above[i];
     const Bytes to = std::min(needed, direct_ceiling(armed));
-    const bool grows_further = each.action && each.action->to >= to;
-    if (to > limit + kRepairFrom && !grows_further) {
+    if (to > limit + kRepairFrom) {
       each.action = make_grow(slice, to, Reason::kBelowChildren);
       each.past.limit = to;
     }
@@ -344,8 +344,8 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
     each.past = observe(tick, each.container, before);
     cases.push_back(std::move(each));
   }
-  grow_all(tick, cases, purse);
   cover_children(tree, cases);
+  grow_all(tick, cases, purse);
   for (Case& each : cases) lower(tick, each);
   const std::vector<Demand> demands = demands_of(tick, snapshot, cases);
   if (policy.budget.take_back) take_back_idle(tick, tree, demands, purse, cases);

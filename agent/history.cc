@@ -16,6 +16,29 @@ void PeakWindow::add(MonotonicTime now, Bytes value, Nanoseconds window) {
   buckets_[newest_].peak = std::max(buckets_[newest_].peak, value);
 }
 
+std::vector<PeakWindow::Bucket> PeakWindow::buckets() const {
+  std::vector<Bucket> result;
+  for (std::size_t age = count_; age-- > 0;) result.push_back(bucket(age));
+  return result;
+}
+
+PeakWindow PeakWindow::of(std::span<const Bucket> buckets) {
+  PeakWindow result;
+  const std::size_t count = std::min(buckets.size(), result.buckets_.size());
+  std::copy_n(buckets.end() - static_cast<std::ptrdiff_t>(count), count, result.buckets_.begin());
+  result.count_ = count;
+  result.newest_ = count == 0 ? 0 : count - 1;
+  return result;
+}
+
+bool PeakWindow::operator==(const PeakWindow& other) const {
+  if (count_ != other.count_) return false;
+  for (std::size_t age = 0; age < count_; ++age) {
+    if (bucket(age) != other.bucket(age)) return false;
+  }
+  return true;
+}
+
 std::size_t PeakWindow::within(MonotonicTime now, Nanoseconds window) const {
   std::size_t age = 0;
   while (age < count_ && (age == 0 || now - bucket(age).begin < window)) ++age;

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "base/units.h"
 
@@ -28,14 +30,19 @@ class PeakWindow {
   Bytes earliest(MonotonicTime now, Nanoseconds window) const;
   void clear() { count_ = 0; }
 
-  bool operator==(const PeakWindow&) const = default;
-
- private:
   struct Bucket {
     MonotonicTime begin;
     Bytes peak;
     bool operator==(const Bucket&) const = default;
   };
+  // All that it has, the oldest first, and the window that has them; more than fit: the newest.
+  std::vector<Bucket> buckets() const;
+  static PeakWindow of(std::span<const Bucket> buckets);
+
+  // What was overwritten or cleared does not count.
+  bool operator==(const PeakWindow& other) const;
+
+ private:
   // How many buckets count, newest first.
   std::size_t within(MonotonicTime now, Nanoseconds window) const;
   const Bucket& bucket(std::size_t age) const {

@@ -4,161 +4,183 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "agent/budget.h"
 #include "tests/agent/policy_loop.h"
+#include "tests/agent/random_node.h"
 
 namespace plimsoll::agent {
 namespace {
 
-using policy_test::container;
-using policy_test::mib;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
+const ContainerSnapshot* find(const Snapshot& snapshot, CgroupId id) {
+  const auto found = std::find_if(snapshot.containers.begin(), snapshot.containers.end(),
+                                  [&](const ContainerSnapshot& c) { return c.id == id; });
+  return found == snapshot.containers.end() ? nullptr : &*found;
+}
 
-// Random but possible: usage within the limit, cache within usage, time forward.
-class RandomNode {
- public:
-  explicit RandomNode(std::uint64_t seed) : random_(seed) {
-    policy.memory.shrink_after = seconds(1 + below(40));
-    policy.memory.leak_window = seconds(10 + below(60));
-    policy.memory.leak_grants = 1 + static_cast<std::uint32_t>(below(6));
-    if (below(2) == 0) policy.budget.limit = mib(below(8192));
-    if (below(2) == 0) policy.budget.reserve = mib(below(512));
-    snapshot.now = MonotonicTime{seconds(below(1000000))};
+void check_grow(const Snapshot& snapshot, const ContainerSnapshot& c, const Action& action) {
+  ASSERT_EQ(action.from, c.facts.limit);
+  ASSERT_GT(action.to, c.facts.limit);
+  ASSERT_LE(action.to, c.ceiling);
+  ASSERT_LT(action.reason, Reason::kEnoughHeadroom);
+  if (action.reason == Reason::kBelowChildren) {
+    ASSERT_TRUE(c.covers_children);
+    return;
   }
+  if (action.to <= c.wished) return;  // promised before
+  ASSERT_TRUE(snapshot.node.available) << "a grant without knowing what is available";
+  ASSERT_TRUE(c.group == kNoGroup || snapshot.groups.contains(c.group))
+      << "a grant to a group without a budget";
+}
 
-  Policy policy;
-  Snapshot snapshot;
+void check_shrink(const Snapshot& snapshot, const ContainerSnapshot& c, const Action& action) {
+  ASSERT_EQ(snapshot.lost_events, 0U);
+  ASSERT_EQ(action.from, c.facts.limit);
+  ASSERT_LT(action.to, c.facts.limit);
+  ASSERT_GE(action.to, c.floor);
+  ASSERT_LE(unreclaimable(c.facts), action.to);
+  ASSERT_TRUE(action.reason == Reason::kLeaseEnded || action.reason == Reason::kTakenBack);
+}
 
-  // The next tick; `plan` is what the last one said, applied now and then only.
-  void step(const Plan& plan) {
-    snapshot.now += milliseconds(below(10) == 0 ? 0 : 1 + below(3000));
-    snapshot.lost_events = below(20) == 0 ? 1 + below(5) : 0;
-    snapshot.node.total = below(50) == 0 ? std::nullopt : std::optional(mib(16384));
-    snapshot.node.available = below(20) == 0 ? std::nullopt : std::optional(mib(below(16384)));
-    for (const Action& action : plan.actions) {
-      if (action.kind == ActionKind::kReclaim || below(5) == 0) continue;
-      for (ContainerSnapshot& c : snapshot.containers) {
-        if (c.id == action.id) c.facts.limit = action.to;
-      }
-    }
-    if (snapshot.containers.size() < 12 && below(4) == 0) add();
-    if (!snapshot.containers.empty() && below(40) == 0) {
-      snapshot.containers.erase(snapshot.containers.begin() +
-                                static_cast<std::ptrdiff_t>(below(snapshot.containers.size())));
-    }
-    for (ContainerSnapshot& c : snapshot.containers) change(c);
+void check_action(const Snapshot& snapshot, const ContainerSnapshot& c, const Action& action) {
+  switch (action.kind) {
+    case ActionKind::kGrow:
+      check_grow(snapshot, c, action);
+      ASSERT_LE(action.to, c.direct_ceiling.value_or(c.ceiling)) << "not ours to write";
+      break;
+    case ActionKind::kReclaim:
+      ASSERT_TRUE(c.can_reclaim);
+      ASSERT_LT(action.to, c.facts.usage);
+      ASSERT_GE(action.to, unreclaimable(c.facts));
+      break;
+    case ActionKind::kShrink:
+      check_shrink(snapshot, c, action);
+      ASSERT_GE(action.to, c.direct_floor.value_or(c.floor)) << "not ours to write";
+      break;
   }
+}
 
- private:
-  std::uint64_t below(std::uint64_t end) { return random_() % end; }
+// What a container is promised by the plan, above what it was promised before.
+std::map<CgroupId, Bytes> promises(const Snapshot& snapshot, const Plan& plan) {
+  std::map<CgroupId, Bytes> more;
+  const auto add = [&](const Action& action) {
+    if (action.kind != ActionKind::kGrow || action.reason == Reason::kBelowChildren) return;
+    Bytes& sum = more[action.id];
+    sum = std::max(sum, action.to - promised_limit(*find(snapshot, action.id)));
+  };
+  std::for_each(plan.actions.begin(), plan.actions.end(), add);
+  std::for_each(plan.wishes.begin(), plan.wishes.end(), add);
+  return more;
+}
 
-  void add() {
-    ContainerSnapshot c = container(next_ % 16, mib(16 + below(256)), {});
-    c.id = CgroupId{++next_};
-    c.floor = c.facts.limit;
-    c.ceiling = c.floor + mib(below(4096));
-    if (below(3) == 0) c.parent = static_cast<Slot>(below(16));
-    c.can_reclaim = below(8) != 0;
-    snapshot.containers.push_back(c);
+void check_budgets(const RandomNode& node, const Plan& plan) {
+  const Snapshot& snapshot = node.snapshot;
+  const Purse whole = purse_of(snapshot, node.policy.budget);
+  Bytes spent;
+  std::map<BudgetGroup, Bytes> spent_in;
+  for (const auto& [id, bytes] : promises(snapshot, plan)) {
+    spent += bytes;
+    spent_in[find(snapshot, id)->group] += bytes;
   }
-  // Every fourth slot only ever climbs.
-  void climb(ContainerSnapshot& c) {
-    c.facts.usage =
-        std::min(c.facts.limit, c.facts.usage + mib(1) + scaled_to_fit(c.facts.usage, 0.02));
-    c.facts.reclaimable = {};
-    c.refaults = 0;
-    c.peak.reset();
-    c.grants = 0;
-    while (c.facts.usage > scaled_to_fit(c.facts.limit, 0.9) && c.facts.limit < c.ceiling) {
-      c.facts.limit = std::min(c.ceiling, c.facts.limit + mib(16));
-      ++c.grants;
+  ASSERT_LE(spent, whole.node);
+  ASSERT_EQ(plan.budget, whole.node - spent) << "what the slow loop spent is not handed out again";
+  ASSERT_EQ(plan.groups.size(), whole.groups.size());
+  for (const auto& [group, budget] : whole.groups) {
+    ASSERT_LE(spent_in[group], budget.left) << "group " << group;
+    ASSERT_EQ(plan.groups.at(group).granted, budget.granted + spent_in[group]);
+    const auto limit = snapshot.groups.find(group);
+    if (limit == snapshot.groups.end()) {
+      ASSERT_EQ(plan.groups.at(group).left, Bytes{});
+    }
+    if (limit == snapshot.groups.end() || limit->second.is_max()) continue;
+    ASSERT_EQ(plan.groups.at(group).left, budget.left - spent_in[group]);
+    if (budget.granted < Bytes{limit->second.bytes}) {
+      ASSERT_LE(plan.groups.at(group).granted, Bytes{limit->second.bytes}) << "group " << group;
     }
   }
-  void change(ContainerSnapshot& c) {
-    if (c.slot % 4 == 0) return climb(c);
-    c.grants = 0;
-    if (below(10) == 0 && c.facts.limit < c.ceiling) {
-      c.facts.limit = std::min(c.ceiling, c.facts.limit + mib(64));
-      c.grants = 1;
+  for (const Arming& arming : plan.arming) {
+    const ContainerSnapshot& c = *find(snapshot, arming.id);
+    if (plan.budget == Bytes{} && c.wished == Bytes{} && !promises(snapshot, plan).contains(c.id)) {
+      ASSERT_TRUE(arming.armed.denial) << "nothing to give, but armed";
     }
-    if (below(6) == 0 || c.facts.usage > c.facts.limit) {
-      c.facts.usage = {below(c.facts.limit.value + 1)};
-    }
-    c.facts.reclaimable = {below(3) == 0 ? below(c.facts.usage.value + 1) : 0};
-    c.facts.rate_per_second = mib(below(3) == 0 ? below(500) : 0);
-    c.refaults = below(10) == 0 ? std::nullopt : std::optional(below(3) == 0 ? below(100000) : 0);
-    c.activations = below(10) == 0 ? std::nullopt : std::optional(below(3) == 0 ? below(50000) : 0);
-    c.stall_ratio =
-        below(10) == 0 ? std::nullopt : std::optional(static_cast<double>(below(100)) / 250);
-    c.peak = below(2) == 0 ? std::nullopt : std::optional(unreclaimable(c.facts) + mib(below(64)));
-    c.oom_kills += below(100) == 0 ? 1U : 0U;
   }
-
-  std::mt19937_64 random_;
-  std::uint32_t next_ = 0;
-};
+}
 
 void check(const RandomNode& node, const Decision& decision) {
   const Snapshot& snapshot = node.snapshot;
   const Plan& plan = decision.plan;
   ASSERT_EQ(plan.arming.size(), snapshot.containers.size());
   ASSERT_EQ(decision.history.containers.size(), snapshot.containers.size());
-  const Bytes whole = budget_of(snapshot, node.policy.budget);
-  Bytes spent;
-  std::vector<CgroupId> acted;
+  std::map<CgroupId, Bytes> acted;
   for (const Action& action : plan.actions) {
-    const auto found = std::find_if(snapshot.containers.begin(), snapshot.containers.end(),
-                                    [&](const ContainerSnapshot& c) { return c.id == action.id; });
-    ASSERT_NE(found, snapshot.containers.end());
-    const ContainerSnapshot& c = *found;
-    ASSERT_EQ(std::count(acted.begin(), acted.end(), c.id), 0) << "two actions for one container";
-    acted.push_back(c.id);
-    switch (action.kind) {
-      case ActionKind::kGrow:
-        ASSERT_EQ(action.from, c.facts.limit);
-        ASSERT_GT(action.to, c.facts.limit);
-        ASSERT_LE(action.to, c.ceiling);
-        ASSERT_TRUE(snapshot.node.available) << "a grant without knowing what is available";
-        ASSERT_LT(action.reason, Reason::kEnoughHeadroom);
-        spent += action.to - action.from;
-        break;
-      case ActionKind::kReclaim:
-        ASSERT_TRUE(c.can_reclaim);
-        ASSERT_LT(action.to, c.facts.usage);
-        ASSERT_GE(action.to, unreclaimable(c.facts));
-        break;
-      case ActionKind::kShrink:
-        ASSERT_EQ(snapshot.lost_events, 0U);
-        ASSERT_EQ(action.from, c.facts.limit);
-        ASSERT_LT(action.to, c.facts.limit);
-        ASSERT_GE(action.to, c.floor);
-        ASSERT_LE(unreclaimable(c.facts), action.to);
-        ASSERT_EQ(action.reason, Reason::kLeaseEnded);
-        break;
+    const ContainerSnapshot* c = find(snapshot, action.id);
+    ASSERT_NE(c, nullptr);
+    ASSERT_TRUE(acted.emplace(c->id, action.to).second) << "two actions for one container";
+    check_action(snapshot, *c, action);
+  }
+  std::vector<CgroupId> wished;
+  for (const Action& wish : plan.wishes) {
+    const ContainerSnapshot* c = find(snapshot, wish.id);
+    ASSERT_NE(c, nullptr);
+    ASSERT_EQ(std::count(wished.begin(), wished.end(), c->id), 0) << "two wishes";
+    wished.push_back(c->id);
+    const auto action = acted.find(c->id);
+    if (wish.kind == ActionKind::kGrow) {
+      check_grow(snapshot, *c, wish);
+      if (action != acted.end()) {
+        ASSERT_GT(wish.to, action->second) << "nothing is left to wish";
+      }
+    } else {
+      ASSERT_EQ(wish.kind, ActionKind::kShrink);
+      check_shrink(snapshot, *c, wish);
+      ASSERT_LT(wish.to, c->direct_floor.value_or(c->floor)) << "that is ours to write";
+      if (action != acted.end()) {
+        ASSERT_LT(wish.to, action->second);
+      }
     }
   }
-  ASSERT_LE(spent, whole);
-  ASSERT_EQ(plan.budget, whole - spent) << "what the slow loop spent is not handed out again";
-  for (const Arming& arming : plan.arming) {
-    if (plan.budget == Bytes{}) {
-      ASSERT_TRUE(arming.armed.denial) << "nothing to give, but armed";
-    }
-  }
+  check_budgets(node, plan);
 }
 
-TEST(DecideProperties, HoldOnRandomHistories) {
+struct Seen {
   int grows = 0;
   int shrinks = 0;
   int probes = 0;
   int leaks = 0;
-  for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    RandomNode node(seed);
+  int grow_wishes = 0;
+  int shrink_wishes = 0;
+  int taken_back = 0;
+  int repairs = 0;
+  int group_denials = 0;
+  int priority_denials = 0;
+
+  void add(const Plan& plan) {
+    for (const Action& action : plan.actions) {
+      grows += action.kind == ActionKind::kGrow;
+      probes += action.kind == ActionKind::kReclaim;
+      shrinks += action.kind == ActionKind::kShrink;
+      taken_back += action.reason == Reason::kTakenBack;
+      repairs += action.reason == Reason::kBelowChildren;
+    }
+    for (const Action& wish : plan.wishes) {
+      grow_wishes += wish.kind == ActionKind::kGrow;
+      shrink_wishes += wish.kind == ActionKind::kShrink;
+    }
+    for (const Arming& arming : plan.arming) {
+      leaks += arming.armed.denial == Reason::kLeak;
+      group_denials += arming.armed.denial == Reason::kGroupBudget;
+      priority_denials += arming.armed.denial == Reason::kPriority;
+    }
+  }
+};
+
+void hold_on_random_histories(bool shared, Seen& seen) {
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    RandomNode node(seed, shared);
     History history;
     Plan plan;
     for (int i = 0; i < 300; ++i) {
@@ -166,22 +188,37 @@ TEST(DecideProperties, HoldOnRandomHistories) {
       const Decision decision = decide(node.snapshot, node.policy, history);
       ASSERT_EQ(decision, decide(node.snapshot, node.policy, history)) << "not a pure function";
       check(node, decision);
-      if (HasFatalFailure()) FAIL() << "seed " << seed << " step " << i;
+      if (::testing::Test::HasFatalFailure()) FAIL() << "seed " << seed << " step " << i;
       history = decision.history;
       plan = decision.plan;
-      for (const Action& action : plan.actions) {
-        grows += action.kind == ActionKind::kGrow;
-        probes += action.kind == ActionKind::kReclaim;
-        shrinks += action.kind == ActionKind::kShrink;
-      }
-      for (const Arming& arming : plan.arming) leaks += arming.armed.denial == Reason::kLeak;
+      seen.add(plan);
     }
   }
-  // A property of nothing proves nothing.
-  EXPECT_GT(grows, 200);
-  EXPECT_GT(shrinks, 200);
-  EXPECT_GT(probes, 200);
-  EXPECT_GT(leaks, 200);
+}
+
+// A property of nothing proves nothing: the counts.
+TEST(DecideProperties, HoldOnRandomHistories) {
+  Seen seen;
+  hold_on_random_histories(false, seen);
+  EXPECT_GT(seen.grows, 200);
+  EXPECT_GT(seen.shrinks, 200);
+  EXPECT_GT(seen.probes, 200);
+  EXPECT_GT(seen.leaks, 200);
+  EXPECT_EQ(seen.grow_wishes + seen.shrink_wishes + seen.taken_back + seen.repairs, 0);
+  EXPECT_EQ(seen.group_denials + seen.priority_denials, 0);
+}
+
+TEST(DecideProperties, HoldWithGroupsRanksAndWishes) {
+  Seen seen;
+  hold_on_random_histories(true, seen);
+  EXPECT_GT(seen.grows, 200);
+  EXPECT_GT(seen.shrinks, 200);
+  EXPECT_GT(seen.grow_wishes, 200);
+  EXPECT_GT(seen.shrink_wishes, 200);
+  EXPECT_GT(seen.taken_back, 50);
+  EXPECT_GT(seen.repairs, 50);
+  EXPECT_GT(seen.group_denials, 200);
+  EXPECT_GT(seen.priority_denials, 200);
 }
 
 TEST(DecideProperties, WithoutAvailableMemoryNothingIsEverGranted) {

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/snapshot_json.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/agent/policy_loop.h"
+#include "tests/agent/random_node.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using policy_test::mib;
+
+// Every member has a value that is not its default.
+ContainerSnapshot full() {
+  ContainerSnapshot c;
+  c.slot = 3;
+  c.id = CgroupId{77};
+  c.floor = mib(1);
+  c.ceiling = {~std::uint64_t{0}};
+  c.facts = {mib(2), mib(3), mib(4), mib(5)};
+  c.peak = mib(6);
+  c.refaults = 0;
+  c.activations = 8;
+  c.stall_ratio = 0.1;
+  c.oom_kills = 9;
+  c.grants = 10;
+  c.can_reclaim = false;
+  c.parent = 0;
+  c.direct_ceiling = Bytes{};
+  c.bridge_within = Nanoseconds(-1);
+  c.look_ahead = std::chrono::seconds(5);
+  c.direct_floor = mib(11);
+  c.covers_children = true;
+  c.group = 511;
+  c.rank = {-7, QosRank::kGuaranteed};
+  c.wished = mib(12);
+  c.starved = mib(13);
+  return c;
+}
+
+TEST(SnapshotJson, ComesBackAsItWas) {
+  Snapshot snapshot;
+  snapshot.now = MonotonicTime{std::chrono::hours(5)};
+  snapshot.node = {mib(100), Bytes{}, mib(90)};
+  snapshot.lost_events = 4;
+  snapshot.containers = {full(), {}};
+  snapshot.groups = {{1, kNoLimit}, {2, limit_of(mib(5))}};
+  const std::string json = to_json(snapshot);
+  const auto back = parse_snapshot(json);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(*back, snapshot);
+  EXPECT_EQ(to_json(*back), json);
+  EXPECT_EQ(json.find('\n'), std::string::npos);
+  EXPECT_EQ(to_json(Snapshot{}), "{}");
+}
+
+TEST(SnapshotJson, NamesAndUnitsAreWhatTheDocumentsSay) {
+  Snapshot snapshot;
+  snapshot.node.available = mib(1);
+  snapshot.containers = {{.slot = 1, .rank = {5, QosRank::kBurstable}}};
+  snapshot.groups = {{7, kNoLimit}};
+  EXPECT_EQ(to_json(snapshot),
+            R"({"containers":[{"priority":5,"qos":"burstable","slot":1}],)"
+            R"("group_limits_bytes":{"7":"max"},"node":{"available_bytes":1048576}})");
+}
+
+TEST(SnapshotJson, WhatIsWrongIsNamed) {
+  const auto error = [](const char* json) {
+    const auto result = parse_snapshot(json);
+    return result ? std::string("none") : result.error().message;
+  };
+  EXPECT_EQ(error("{"), "snapshot: not JSON");
+  EXPECT_EQ(error("[]"), "snapshot: not an object");
+  EXPECT_EQ(error(R"({"nwo_ns": 1})"), "snapshot: a member is not known");
+  EXPECT_EQ(error(R"({"containers": [{}, {"facts": {"limit_bytes": -1}}]})"),
+            "snapshot.containers[1].facts.limit_bytes: not a whole number in its range");
+  EXPECT_EQ(error(R"({"containers": [{"group": 65536}]})"),
+            "snapshot.containers[0].group: not a whole number in its range");
+  EXPECT_EQ(error(R"({"containers": [{"qos": "royal"}]})"),
+            "snapshot.containers[0].qos: not a known word");
+  EXPECT_EQ(error(R"({"containers": [{"priority": 2147483648}]})"),
+            "snapshot.containers[0].priority: not a whole number in its range");
+  EXPECT_EQ(error(R"({"group_limits_bytes": {"x": 1}})"),
+            "snapshot.group_limits_bytes.x: not a whole number in its range");
+  EXPECT_EQ(error(R"({"node": {"total_bytes": null}})"),
+            "snapshot.node.total_bytes: not a whole number in its range");
+}
+
+TEST(PlanJson, ReasonsAndKindsAreWords) {
+  Plan plan;
+  plan.budget = mib(1);
+  plan.wishes = {{ActionKind::kShrink, 1, CgroupId{2}, mib(4), mib(3), Reason::kTakenBack}};
+  plan.arming = {{1, CgroupId{2}, {.ceiling = mib(9), .denial = Reason::kPriority}}};
+  plan.groups = {{3, {mib(1), mib(2)}}};
+  const std::string json = to_json(plan);
+  EXPECT_NE(json.find(R"("reason":"taken_back")"), std::string::npos) << json;
+  EXPECT_NE(json.find(R"("kind":"shrink")"), std::string::npos) << json;
+  EXPECT_NE(json.find(R"("denial":"priority")"), std::string::npos) << json;
+  const auto back = parse_plan(json);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(*back, plan);
+}
+
+// A recorded history gives the same plans again: snapshots and the first history are all it needs.
+TEST(Replay, GivesTheSamePlans) {
+  std::size_t plans_with_actions = 0;
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    RandomNode node(seed);
+    History history;
+    Plan plan;
+    std::string first_history;
+    std::vector<std::string> snapshots;
+    std::vector<Plan> plans;
+    constexpr int kUnrecorded = 40;
+    for (int i = 0; i < 160; ++i) {
+      node.step(plan);
+      if (i == kUnrecorded) first_history = to_json(history);
+      Decision decision = decide(node.snapshot, node.policy, std::move(history));
+      history = std::move(decision.history);
+      plan = std::move(decision.plan);
+      if (i < kUnrecorded) continue;
+      snapshots.push_back(to_json(node.snapshot));
+      plans.push_back(plan);
+    }
+    auto replayed = parse_history(first_history);
+    ASSERT_TRUE(replayed) << replayed.error().message;
+    for (std::size_t i = 0; i < snapshots.size(); ++i) {
+      const auto snapshot = parse_snapshot(snapshots[i]);
+      ASSERT_TRUE(snapshot) << snapshot.error().message;
+      Decision decision = decide(*snapshot, node.policy, std::move(*replayed));
+      ASSERT_EQ(to_json(decision.plan), to_json(plans[i])) << "seed " << seed << " step " << i;
+      ASSERT_EQ(decision.plan, plans[i]);
+      const auto plan_back = parse_plan(to_json(plans[i]));
+      ASSERT_TRUE(plan_back) << plan_back.error().message;
+      ASSERT_EQ(*plan_back, plans[i]);
+      plans_with_actions += plans[i].actions.empty() ? 0U : 1U;
+      replayed = std::move(decision.history);
+    }
+    EXPECT_EQ(*replayed, history);
+  }
+  EXPECT_GT(plans_with_actions, 100U);
+}
+
+}  // namespace
+}  // namespace plimsoll::agent
