@@ -303,6 +303,13 @@ Reply FakeApi::request(const std::string& method, const std::string& target, con
   return exchange.kept;
 }
 
+Reply FakeApi::serve(const HttpRequest& request) {
+  KeptExchange exchange;
+  state_->serve(request, exchange, false);
+  exchange.kept.body = Json::parse(exchange.kept.text, nullptr, false);
+  return exchange.kept;
+}
+
 Reply FakeApi::create_pod(const Json& object) {
   const Json& metadata = member(object, "metadata");
   std::string space = text_at(metadata, "namespace");

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/fake_api/faults.h"
+#include "tests/fake_api/http_message.h"
 #include "tests/fake_api/identity.h"
 #include "tests/fake_api/json.h"
 #include "tests/fake_api/status.h"
@@ -52,6 +53,9 @@ class FakeApi {
   // A request without the network, as admin. `content_type` of a PATCH.
   Reply request(const std::string& method, const std::string& target, const Json& body = nullptr,
                 const std::string& content_type = "application/strategic-merge-patch+json");
+  // The same with all that a request over TLS meets (tokens, rules, faults, the record), except
+  // that waiting takes no time.
+  Reply serve(const HttpRequest& request);
   // A pod as admin, by POST; then its status, when `object` has one.
   Reply create_pod(const Json& object);
   // As it is, with its uid, resourceVersion and status.

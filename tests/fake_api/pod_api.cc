@@ -120,10 +120,26 @@ void mark_proposed(const Json& old, Json& changed) {
   }
 }
 
+// A null is no value, but for the times that are always written.
+void drop_nulls(Json& value) {
+  if (value.is_array()) {
+    for (Json& entry : value) drop_nulls(entry);
+  }
+  if (!value.is_object()) return;
+  std::vector<std::string> nulls;
+  for (auto& [key, entry] : value.items()) {
+    const bool is_time = key == "lastProbeTime" || key == "lastTransitionTime";
+    if (entry.is_null() && !is_time) nulls.push_back(key);
+    drop_nulls(entry);
+  }
+  for (const std::string& key : nulls) value.erase(key);
+}
+
 // status only; what a kubelet may not clear stays.
 Json with_status(const Json& old, const Json& changed) {
   Json kept = old;
   Json status = member(changed, "status").is_object() ? changed["status"] : Json::object();
+  drop_nulls(status);
   for (const char* field : {"qosClass", "observedGeneration"}) {
     const Json& before = member(member(old, "status"), field);
     if (!status.contains(field) && !before.is_null()) status[field] = before;
