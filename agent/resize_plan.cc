@@ -85,9 +85,9 @@ ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
   absorb_words(stepping);
   // From here on the state is what is known now; what follows only decides.
   verify(stepping);
-  keep_leases(stepping);
-  repair_slice(stepping);
   ask(stepping);
+  keep_leases(stepping);  // those that ask() found refused among them
+  repair_slice(stepping);
   set_bounds(stepping);
   return out;
 }

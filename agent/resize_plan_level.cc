@@ -110,6 +110,10 @@ void write_overdue(Stepping& step) {
 
 void reassert(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
   Lease& lease = *container.lease;
+  // What is allowed may be less than when the lease began; more than is there now is not taken.
+  lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)),
+                         Bytes{seen.memory.limit.bytes});
+  if (lease.limit.value == seen.memory.limit.bytes) return;
   lease.written_at = step.now;
   step.act(RaiseLimit{.container = container.name,
                       .limit = lease.limit,
@@ -129,11 +133,19 @@ void reassert(Stepping& step, ContainerResize& container, const ContainerReading
 void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
   Lease& lease = *container.lease;
   const Bytes bottom = std::max(ground(step, container), confirmed(step, container));
-  const Bytes allowed = container.refused ? std::max(bottom, container.refused->allowed) : bottom;
+  // What the refusal left room for is kept while it is being asked for.
+  const bool partly = container.refused && container.want && !step.yielding() &&
+                      *container.want <= container.refused->allowed;
+  const Bytes allowed = partly ? std::max(bottom, *container.want) : bottom;
   const Bytes to = std::max(allowed, safe_limit(step, seen.memory));
   const Bytes from{std::min(lease.limit.value, seen.memory.limit.bytes)};
   if (from <= allowed || reads_as(seen.memory.limit, allowed)) {
-    end_lease(step, container, allowed, "withdrawn");
+    if (allowed <= bottom) {
+      end_lease(step, container, allowed, "withdrawn");
+    } else {
+      lease.limit = allowed;
+      lease.withdrawing = false;
+    }
     return;
   }
   // In steps that are worth a write.
@@ -185,7 +197,7 @@ void keep_lease(Stepping& step, ContainerResize& container) {
     }
     return;
   }
-  if (seen == nullptr || step.facts.reading->at < container.lease->written_at) return;
+  if (seen == nullptr || step.facts.reading->at <= container.lease->written_at) return;
   if (step.policy(container) == nullptr) container.lease->withdrawing = true;
   if (step.now >= container.lease->until) renew_or_end(step, container, *seen);
   if (container.lease->withdrawing) {

@@ -52,6 +52,8 @@ void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to)
   answer.cause = to_string(step.config.coexist);
   answer.message = "resized by " + (who == nullptr ? std::string("somebody else") : who->manager);
   step.say(container.name, std::move(answer));
+  std::erase_if(step.state.unknown,
+                [&](const kube::ResizeChange& each) { return each.container == container.name; });
   container.preflight = {};
   container.refused.reset();
   if (step.config.coexist == Coexist::kShare) {
@@ -75,6 +77,13 @@ void absorb_spec(Stepping& step, ContainerResize& container, Bytes limit) {
   const Bytes before = *container.spec;
   const bool ours = is_ours(step, container.name, limit);
   container.spec = limit;
+  // A request that was stored before does not hold any more.
+  if (step.state.unverified) {
+    std::erase_if(step.state.unverified->changes, [&](const kube::ResizeChange& each) {
+      return each.container == container.name && each.limits.memory != limit;
+    });
+    if (step.state.unverified->changes.empty()) step.state.unverified.reset();
+  }
   if (container.want == limit) container.want.reset();
   if (!ours) step_back(step, container, before, limit);
 }

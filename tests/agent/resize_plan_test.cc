@@ -320,6 +320,7 @@ TEST(ResizePlan, ARefusedBridgeIsWithdrawnAsFarAsTheUsageLetsIt) {
   scene.set_usage(mib(300));
   scene.step();
   ASSERT_EQ(asked(scene.patch()), mib(512));
+  scene.now += milliseconds(10);
   scene.refuse(refusal_of(403, kQuota));
   EXPECT_EQ(scene.said(Kind::kRefused).at(0).cause, "quota");
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(256)) << "128 MiB are left of the quota";

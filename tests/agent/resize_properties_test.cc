@@ -160,7 +160,8 @@ class World {
     if (!calm() && chance(0.005)) foreign_resize();
     if (!calm() && chance(0.01)) {  // somebody's CPU resize rewrites memory.max
       const std::size_t i = number(2);
-      file(i).limit = std::min(file(i).limit, limit_of(std::max(spec(i), file(i).usage)));
+      const Bytes actuated = *pod.containers[i].status->resources->limits.memory;
+      file(i).limit = std::min(file(i).limit, limit_of(std::max(actuated, file(i).usage)));
       pod.generation = *pod.generation + 1;
     }
   }
@@ -371,7 +372,7 @@ class World {
 TEST(ResizePlanProperties, HoldForRandomHistories) {
   std::uint64_t words = 0;
   std::uint64_t patches = 0;
-  for (std::uint32_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint32_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
     world.run();
@@ -379,7 +380,7 @@ TEST(ResizePlanProperties, HoldForRandomHistories) {
     patches += world.state.patches;
     if (HasFailure()) return;
   }
-  EXPECT_GT(patches, 300u) << "the histories have resizes in them";
+  EXPECT_GT(patches, 200u) << "the histories have resizes in them";
   EXPECT_LT(patches, words) << "fewer PATCHes than words of the engine";
   RecordProperty("words", std::to_string(words));
   RecordProperty("patches", std::to_string(patches));
