@@ -35,37 +35,74 @@ std::uint32_t checksum(std::string_view text) {
   return ~sum;
 }
 
-json json_of(Limit limit) { return limit.is_max() ? json("max") : json(limit.bytes); }
-
-json json_of(const LimitState& limit) {
-  json object{{"cgroup_id", static_cast<std::uint64_t>(limit.id)},
-              {"path", limit.path},
-              {"floor_bytes", json_of(limit.floor)},
-              {"direct_ceiling_bytes", json_of(limit.direct_ceiling)}};
-  if (limit.confirmed) object["confirmed_bytes"] = json_of(*limit.confirmed);
-  if (limit.written) object["written_bytes"] = json_of(*limit.written);
-  return object;
-}
-
-json json_of(const ContainerState& container) {
-  json object{{"id", container.container_id},
-              {"name", container.name},
-              {"limit", json_of(container.limit)},
-              {"backing", to_string(container.backing)},
-              {"who", container.who}};
-  if (container.lease_end) {
-    const Nanoseconds end = container.lease_end->time_since_epoch();
-    object["lease_end_ns"] = static_cast<std::uint64_t>(std::max(end, Nanoseconds(0)).count());
+// Written by hand: a whole node has a thousand entries, and a tree of JSON values of them takes
+// five megabytes for a moment, each time.
+class Text {
+ public:
+  Text& raw(std::string_view text) {
+    text_ += text;
+    return *this;
   }
-  return object;
+  Text& key(std::string_view name) {
+    if (text_.back() != '{') text_ += ',';
+    return raw("\"").raw(name).raw("\":");
+  }
+  Text& text(std::string_view value) {
+    const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+    if (std::all_of(value.begin(), value.end(), is_plain)) {
+      return raw("\"").raw(value).raw("\"");
+    }
+    // Bytes that are no UTF-8 could come from a cgroup's name only, and are replaced.
+    return raw(json(value).dump(-1, ' ', false, json::error_handler_t::replace));
+  }
+  Text& number(std::uint64_t value) { return raw(std::to_string(value)); }
+  Text& limit(Limit limit) { return limit.is_max() ? text("max") : number(limit.bytes); }
+
+  // Each with `write(Text&, item)`, in brackets.
+  template <typename Items, typename Write>
+  Text& list(const Items& items, const Write& write) {
+    raw("[");
+    for (const auto& item : items) {
+      if (text_.back() != '[') raw(",");
+      write(*this, item);
+    }
+    return raw("]");
+  }
+  std::string& get() { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void write_limit(Text& out, const LimitState& limit) {
+  out.raw("{").key("cgroup_id").number(static_cast<std::uint64_t>(limit.id));
+  out.key("path").text(limit.path).key("floor_bytes").limit(limit.floor);
+  if (limit.confirmed) out.key("confirmed_bytes").limit(*limit.confirmed);
+  out.key("direct_ceiling_bytes").limit(limit.direct_ceiling);
+  if (limit.written) out.key("written_bytes").limit(*limit.written);
+  out.raw("}");
 }
 
-json json_of(const PodState& pod) {
-  json object{{"uid", pod.uid}, {"namespace", pod.name_space}, {"name", pod.name}};
-  if (pod.slice) object["slice"] = json_of(*pod.slice);
-  json& containers = object["containers"] = json::array();
-  for (const ContainerState& container : pod.containers) containers.push_back(json_of(container));
-  return object;
+void write_container(Text& out, const ContainerState& container) {
+  out.raw("{").key("id").text(container.container_id).key("name").text(container.name);
+  out.key("limit");
+  write_limit(out, container.limit);
+  out.key("backing").text(to_string(container.backing)).key("who").text(container.who);
+  if (container.lease_end) {
+    const Nanoseconds end = std::max(container.lease_end->time_since_epoch(), Nanoseconds(0));
+    out.key("lease_end_ns").number(static_cast<std::uint64_t>(end.count()));
+  }
+  out.raw("}");
+}
+
+void write_pod(Text& out, const PodState& pod) {
+  out.raw("{").key("uid").text(pod.uid).key("namespace").text(pod.name_space);
+  out.key("name").text(pod.name);
+  if (pod.slice) {
+    out.key("slice");
+    write_limit(out, *pod.slice);
+  }
+  out.key("containers").list(pod.containers, write_container).raw("}");
 }
 
 // Reads one object; the first thing that is missing or of another kind is what is wrong.
@@ -222,18 +259,16 @@ Result<Header> take_header(std::string_view& text) {
 }  // namespace
 
 std::string format_state(const NodeState& state) {
-  json object{{"boot_id", state.boot_id}, {"generation", state.generation}};
-  json& pods = object["pods"] = json::array();
-  for (const PodState& pod : state.pods) pods.push_back(json_of(pod));
-  // Bytes that are no UTF-8 could come from a cgroup's name only, and are replaced.
-  const std::string body = object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  Text body;
+  body.raw("{").key("boot_id").text(state.boot_id).key("generation").number(state.generation);
+  body.key("pods").list(state.pods, write_pod).raw("}\n");
   std::array<char, 64> line{};
-  const int length =
-      std::snprintf(line.data(), line.size(), "%llu %zu %08x\n",
-                    static_cast<unsigned long long>(kVersion), body.size(), checksum(body));
+  const int length = std::snprintf(line.data(), line.size(), "%llu %zu %08x\n",
+                                   static_cast<unsigned long long>(kVersion), body.get().size(),
+                                   checksum(body.get()));
   std::string text(kFormat);
   text.append(line.data(), static_cast<std::size_t>(length));
-  return text + body;
+  return text + body.get();
 }
 
 Result<NodeState> parse_state(std::string_view text) {

@@ -33,7 +33,7 @@ NodeState full() {
                .containers = {}};
   ContainerState app{.container_id = std::string(64, 'a'),
                      .name = "app",
-                     .limit = limit(0xFFFFFFFF12345678, "kubepods/podX/a b\"c\\d\n"),
+                     .limit = limit(0xFFFFFFFF12345678, "kubepods/podX/a b\"c\\d\n\u00e9"),
                      .backing = Backing::kLease,
                      .lease_end = MonotonicTime(Nanoseconds(123456789012345)),
                      .who = "lease: API away"};
@@ -57,6 +57,16 @@ TEST(NodeState, ComesBackAsItWas) {
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(*back, full());
   EXPECT_EQ(parse_state(format_state({})), NodeState{});
+}
+
+// A cgroup may have any name; the others must not suffer from it.
+TEST(NodeState, BytesThatAreNoTextAreReplaced) {
+  NodeState odd = full();
+  odd.pods[0].slice->path = "a\xff";
+  const auto back = parse_state(format_state(odd));
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(back->pods[0].slice->path, "a\xef\xbf\xbd");
+  EXPECT_EQ(back->pods[0].containers, odd.pods[0].containers);
 }
 
 TEST(NodeState, EveryCutAndEveryFlippedBitIsSeen) {
