@@ -168,6 +168,8 @@ void NodeAgent::take_records(const std::vector<Record>& records) {
     const SlotOwner* owner = pods_->owner(record.slot);
     NodePod* pod = owner == nullptr ? nullptr : pods_->find(owner->uid);
     if (pod == nullptr) continue;
+    // A pod's own limit follows its containers': the kubelet raises both for one request.
+    if (owner->container.empty() && record.kind == Record::Kind::kWish) continue;
     const Subject subject = subject_of(pod->pod.id, owner->container);
     log_->record(subject, record);
     timelines_.add(subject, record);
