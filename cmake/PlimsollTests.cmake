@@ -26,7 +26,8 @@ function(plimsoll_test_support)
   file(GLOB sources CONFIGURE_DEPENDS "support/*.cc")
   add_library(plimsoll_test_support STATIC ${sources})
   target_link_libraries(plimsoll_test_support PUBLIC ${plimsoll_all} nlohmann_json::nlohmann_json
-                                                     GTest::gmock OpenSSL::SSL plimsoll_fake_api
+                                                     GTest::gmock OpenSSL::SSL plimsoll_fake_kubelet
+                                                     plimsoll_fake_api
                         PRIVATE plimsoll_flags)
 endfunction()
 
