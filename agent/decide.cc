@@ -118,8 +118,7 @@ Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Byte
   return armed;
 }
 
-bool is_high(const Tick& tick, const Case& each) {
-  const MemoryFacts& facts = each.container.facts;
+bool is_high(const Tick& tick, const Case& each, const MemoryFacts& facts) {
   const Armed armed{.settled = each.past.settled};
   return unreclaimable(facts) > watermark_of(tick.policy.memory, armed, facts.limit);
 }
@@ -128,7 +127,7 @@ bool is_high(const Tick& tick, const Case& each) {
 std::optional<Reason> need_at_tick(const Tick& tick, const Case& each) {
   const MemoryFacts& facts = each.container.facts;
   const Bytes working = unreclaimable(facts);
-  const bool high = is_high(tick, each);
+  const bool high = is_high(tick, each, facts);
   if (thrashes(tick, each.container)) {
     if (each.past.activated > Bytes{} && working + each.past.activated > facts.limit) {
       return Reason::kThrashing;
@@ -248,34 +247,48 @@ std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
     const Armed armed = arm(snapshot.containers[i], each.past, facts.limit);
     // A slice asks for nothing that its children do not ask for.
     if (!armed.denial && !is_unlimited(facts.limit) && !each.container.covers_children) {
-      facts.rate_per_second = {};
-      facts.usage = facts.reclaimable = {};
+      demand.hot = each.missing > Bytes{} || each.container.starved > Bytes{} ||
+                   is_high(tick, each, facts) || at_limit_within(facts, 2 * tick.elapsed);
+      // A step, whatever it needs just now: what changes with every tick would be sent with each.
+      const MemoryFacts still{.limit = facts.limit};
       demand.next =
-          std::max(each.missing, wanted(policy, armed, facts, Layer::kSlowLoop) - facts.limit);
-      demand.hot = each.need || each.container.starved > Bytes{} || is_high(tick, each) ||
-                   at_limit_within(each.container.facts, 2 * tick.elapsed);
+          std::max(each.missing, wanted(policy, armed, still, Layer::kSlowLoop) - facts.limit);
     }
     demands.push_back(demand);
   }
   return demands;
 }
 
+// What the budgets do not have for those that are hot.
+std::vector<Missing> missing_of(const std::vector<Demand>& demands, Purse purse) {
+  std::vector<std::size_t> order(demands.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return demands[a].rank > demands[b].rank; });
+  std::vector<Missing> missing;
+  for (const std::size_t index : order) {
+    const Demand& demand = demands[index];
+    if (!demand.hot) continue;
+    const auto take = [&](Bytes& left) {
+      const Bytes lacks = demand.next - left;
+      left -= demand.next;
+      return lacks;
+    };
+    // What its group gives back, the node has, too.
+    const Bytes in_group =
+        demand.group == kNoGroup ? Bytes{} : take(purse.groups[demand.group].left);
+    const Bytes on_node = take(purse.node) - in_group;
+    if (in_group > Bytes{}) missing.push_back({index, demand.rank, demand.group, in_group});
+    if (on_node > Bytes{}) missing.push_back({index, demand.rank, std::nullopt, on_node});
+  }
+  return missing;
+}
+
 // Idle containers give back what those that come first are short of; it is there at the next tick.
 void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
                     const Purse& purse, std::vector<Case>& cases) {
   const MemoryPolicy& policy = tick.policy.memory;
-  std::vector<Missing> missing;
-  Bytes left = purse.node;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const Demand& demand = demands[i];
-    if (!demand.hot || demand.next == Bytes{}) continue;
-    const auto group = purse.groups.find(demand.group);
-    const Bytes in_group = group == purse.groups.end() ? demand.next : group->second.left;
-    if (in_group < demand.next)
-      missing.push_back({i, demand.rank, demand.group, demand.next - in_group});
-    if (left < demand.next) missing.push_back({i, demand.rank, std::nullopt, demand.next - left});
-    left -= demand.next;
-  }
+  std::vector<Missing> missing = missing_of(demands, purse);
   if (missing.empty()) return;
   std::vector<bool> is_parent(cases.size());
   for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -6,7 +6,12 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <array>
+#include <cstring>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -162,6 +167,141 @@ TEST_F(ReactionTest, ParentWithoutALimitStaysWithoutOne) {
   settle();
   EXPECT_EQ(limit_text("pod"), "max\n");
   EXPECT_EQ(limit_of_file("pod/container"), mebibytes(128));
+}
+
+// kubernetes/kubernetes#138760: the slice kept its limit while the container got a larger one.
+TEST_F(ReactionTest, ParentThatWasLeftBehindIsRaisedToItsChild) {
+  track(0, "pod", mebibytes(100), mebibytes(4096));
+  track(1, "pod/container", mebibytes(1024), mebibytes(4096), Slot{0});
+  raise(1, mebibytes(1100));
+  settle();
+  EXPECT_EQ(limit_of_file("pod"), mebibytes(1100));
+  tree_.set("pod", "memory.max", std::to_string(mebibytes(100).value) + "\n");
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kObserve,
+                               .slot = 0,
+                               .epoch = 1,
+                               .limit = mebibytes(100),
+                               .at = MonotonicTime::max()}));
+  raise(1, mebibytes(1100));
+  EXPECT_TRUE(settle().empty()) << "the container has it already";
+  EXPECT_EQ(limit_of_file("pod"), mebibytes(1100));
+}
+
+TEST_F(ReactionTest, ParentIsWrittenUpToItsDirectCeiling) {
+  track(0, "pod", mebibytes(100), mebibytes(1000));
+  track(1, "pod/container", mebibytes(64), mebibytes(512), Slot{0});
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
+                               .slot = 0,
+                               .epoch = 1,
+                               .armed = {.floor = mebibytes(100),
+                                         .ceiling = mebibytes(1000),
+                                         .direct_ceiling = mebibytes(110)}}));
+  raise(1, mebibytes(128));
+  settle();
+  EXPECT_EQ(limit_of_file("pod"), mebibytes(110));
+  EXPECT_EQ(limit_of_file("pod/container"), mebibytes(128));
+}
+
+// The container's new room is never beyond its pod's.
+TEST_F(ReactionTest, ParentsAreWrittenBeforeTheirChildren) {
+  track(0, "a", mebibytes(200), mebibytes(1000));
+  track(1, "a/b", mebibytes(100), mebibytes(1000), Slot{0});
+  track(2, "a/b/c", mebibytes(50), mebibytes(1000), Slot{1});
+  settle();
+  const Fd watch(::inotify_init1(IN_CLOEXEC));
+  ASSERT_TRUE(watch);
+  std::map<int, std::string> names;
+  for (const std::string path : {"a/b/c", "a/b", "a"}) {
+    const std::string file = tree_.path() + "/" + path + "/memory.max";
+    names[::inotify_add_watch(watch.get(), file.c_str(), IN_MODIFY)] = path;
+  }
+  raise(2, mebibytes(90));
+  settle();
+  alignas(inotify_event) std::array<char, 4096> events{};
+  const ssize_t got = ::read(watch.get(), events.data(), events.size());
+  std::vector<std::string> order;
+  for (ssize_t at = 0; at < got;) {
+    inotify_event event{};
+    std::memcpy(&event, events.data() + at, sizeof(event));
+    order.push_back(names[event.wd]);
+    at += static_cast<ssize_t>(sizeof(event) + event.len);
+  }
+  EXPECT_EQ(order, (std::vector<std::string>{"a", "a/b", "a/b/c"}));
+}
+
+TEST_F(ReactionTest, ANewParentIsRaisedFromThenOn) {
+  track(0, "old", mebibytes(100), mebibytes(1000));
+  track(1, "new", mebibytes(100), mebibytes(1000));
+  track(2, "container", mebibytes(64), mebibytes(512), Slot{0});
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kParent, .slot = 2, .epoch = 1, .parent = Slot{1}}));
+  raise(2, mebibytes(128));
+  settle();
+  EXPECT_EQ(limit_of_file("old"), mebibytes(100));
+  EXPECT_EQ(limit_of_file("new"), mebibytes(164));
+}
+
+TEST_F(ReactionTest, RaisesOfAGroupAreSummedUp) {
+  track(0, "a", mebibytes(64), mebibytes(512));
+  track(1, "b", mebibytes(64), mebibytes(512));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
+                               .slot = 0,
+                               .epoch = 1,
+                               .armed = {.ceiling = mebibytes(512), .group = 5}}));
+  raise(0, mebibytes(100));
+  raise(1, mebibytes(100));
+  settle();
+  EXPECT_EQ(reaction_->granted(5), mebibytes(36));
+  EXPECT_EQ(reaction_->granted(4), Bytes{});
+  EXPECT_EQ(reaction_->granted(), mebibytes(72));
+}
+
+// What was wished is paid for: its bridge costs only what goes beyond.
+TEST_F(ReactionTest, ARaiseUpToAWishCostsNothing) {
+  track(0, "a", mebibytes(64), mebibytes(512));
+  ASSERT_TRUE(reaction_->send(
+      {.kind = Kind::kWish, .slot = 0, .epoch = 1, .limit = mebibytes(100), .at = at(0)}));
+  raise(0, mebibytes(90));
+  settle();
+  EXPECT_EQ(reaction_->granted(), Bytes{});
+  raise(0, mebibytes(110));
+  settle();
+  EXPECT_EQ(reaction_->granted(), mebibytes(10));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
+                               .slot = 0,
+                               .epoch = 1,
+                               .limit = mebibytes(200),
+                               .at = at(1),
+                               .reason = Reason::kBelowChildren,
+                               .promised = true}));
+  settle();
+  EXPECT_EQ(limit_of_file("a"), mebibytes(200));
+  EXPECT_EQ(reaction_->granted(), mebibytes(10));
+}
+
+TEST_F(ReactionTest, AWishThatIsOldOrForgottenPaysNothing) {
+  track(0, "a", mebibytes(64), mebibytes(512));
+  track(1, "b", mebibytes(64), mebibytes(512));
+  for (const Slot slot : {0U, 1U}) {
+    ASSERT_TRUE(reaction_->send(
+        {.kind = Kind::kWish, .slot = slot, .epoch = 1, .limit = mebibytes(100), .at = at(0)}));
+  }
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kWish, .slot = 0, .epoch = 1}));
+  raise(0, mebibytes(90));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
+                               .slot = 1,
+                               .epoch = 1,
+                               .limit = mebibytes(90),
+                               .at = MonotonicTime(kWishLife)}));
+  settle();
+  EXPECT_EQ(reaction_->granted(), mebibytes(52));
+}
+
+TEST_F(ReactionTest, ANewPolicyIsAnswered) {
+  const MemoryPolicy policy{.round_to = mebibytes(4)};
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kConfigure, .policy = &policy}));
+  const auto report = next();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->kind, Report::Kind::kConfigured);
 }
 
 // The slot of a parent that is gone may belong to somebody else by now.
