@@ -269,12 +269,17 @@ bool shrink(Stepping& step, const kube::Pod& known) {
 
 // What was wished for and cannot be asked for now is written, where that is allowed.
 void fall_back(Stepping& step) {
+  const bool failing = step.facts.api.away || step.state.unanswered;
   for (ContainerResize& container : step.state.containers) {
     if (!container.want || !container.spec || *container.want <= *container.spec) continue;
+    const bool by_api = through_api(step, container);
+    if (by_api && !failing) continue;
     const Bytes to = std::min(*container.want, direct_ceiling(step, container));
     const Bytes level = container.lease ? container.lease->limit : *container.spec;
     if (to <= level || step.yielding()) continue;
-    const LeaseWhy why = resizable(step, container) ? LeaseWhy::kApiAway : LeaseWhy::kNoApi;
+    const LeaseWhy why = by_api                       ? LeaseWhy::kApiAway
+                         : resizable(step, container) ? LeaseWhy::kPolicy
+                                                      : LeaseWhy::kNoApi;
     container.lease = Lease{.limit = to,
                             .why = why,
                             .since = container.lease ? container.lease->since : step.now,
@@ -296,8 +301,7 @@ void fall_back(Stepping& step) {
 void ask(Stepping& step) {
   const PodResize& state = step.state;
   const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
-  const bool failing = step.facts.api.away || state.unanswered;
-  if (failing || !possible) fall_back(step);
+  fall_back(step);
   if (!possible || state.in_flight || !step.facts.api.may_ask) return;
   if (step.now < state.retry_at) {
     step.wake_at(state.retry_at);

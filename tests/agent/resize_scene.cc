@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/resizer.h"
+
 namespace plimsoll::agent::resize_test {
 
 kube::Container container_of(std::string name, Bytes request, Bytes limit) {
@@ -164,9 +166,11 @@ void Scene::refuse(kube::Refusal refusal) {
   step();
 }
 
-void Scene::refuse(int status, std::string body) {
-  refuse(kube::classify(kube::Response{
-      .status = status, .content_type = "application/json", .body = std::move(body)}));
+void Scene::answer_with(const kube::Response& response) {
+  const ResizeInFlight& request = state.in_flight ? *state.in_flight : *state.preflight;
+  const SendResize sent_one{.id = request.id, .resize = request.resize};
+  outcomes_.push_back(outcome_of(sent_one, response, request.sent, now));
+  step();
 }
 
 void Scene::time_out() {

@@ -59,7 +59,7 @@ class Scene {
 
   // What the API server answers to the PATCH or dry run under way, then a step.
   void accept();
-  void refuse(int status, std::string body);
+  void answer_with(const kube::Response& response);
   void refuse(kube::Refusal refusal);
   void time_out();
   // The kubelet carries out the spec: files and status.
