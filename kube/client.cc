@@ -77,7 +77,7 @@ struct Client::Impl {
   friend class Client;
 };
 
-Result<std::unique_ptr<Client>> Client::make(ClientConfig config) {
+Result<std::unique_ptr<Client>> Client::make(const ClientConfig& config) {
   auto credentials =
       CredentialStore::open(config.credentials, monotonic_now(), config.credentials_age);
   if (!credentials) return tl::unexpected(credentials.error());

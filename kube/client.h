@@ -61,7 +61,7 @@ class Client {
   using OnData = std::function<bool(std::string_view)>;
 
   // Reads the credentials, does not connect. kMalformed: the configuration; else as the files say.
-  static Result<std::unique_ptr<Client>> make(ClientConfig config);
+  static Result<std::unique_ptr<Client>> make(const ClientConfig& config);
 
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

@@ -3,10 +3,74 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <optional>
 #include <string_view>
 
 namespace plimsoll::kube {
 namespace {
+
+struct CauseRow {
+  Cause cause;
+  std::string_view name;
+  Code code;
+};
+
+// In the order of the enumeration.
+constexpr std::array kCauses = {
+    CauseRow{Cause::kRbac, "rbac", Code::kDenied},
+    CauseRow{Cause::kQuota, "quota", Code::kDenied},
+    CauseRow{Cause::kLimitRange, "limit_range", Code::kDenied},
+    CauseRow{Cause::kAdmission, "admission", Code::kDenied},
+    CauseRow{Cause::kForbidden, "forbidden", Code::kDenied},
+    CauseRow{Cause::kNodeCapacity, "node_capacity", Code::kDenied},
+    CauseRow{Cause::kQosClass, "qos_class", Code::kDenied},
+    CauseRow{Cause::kRequestAboveLimit, "request_above_limit", Code::kDenied},
+    CauseRow{Cause::kResourceRemoved, "resource_removed", Code::kDenied},
+    CauseRow{Cause::kInvalid, "invalid", Code::kDenied},
+    CauseRow{Cause::kSubresourceAbsent, "subresource_absent", Code::kUnsupported},
+    CauseRow{Cause::kPodSpecImmutable, "pod_spec_immutable", Code::kUnsupported},
+    CauseRow{Cause::kNodeFeature, "node_feature", Code::kUnsupported},
+    CauseRow{Cause::kNodeWithoutResize, "node_without_resize", Code::kUnsupported},
+    CauseRow{Cause::kMemoryDecrease, "memory_decrease", Code::kUnsupported},
+    CauseRow{Cause::kRestartPolicy, "restart_policy", Code::kUnsupported},
+    CauseRow{Cause::kNotMutable, "not_mutable", Code::kUnsupported},
+    CauseRow{Cause::kStaticPod, "static_pod", Code::kUnsupported},
+    CauseRow{Cause::kPlatform, "platform", Code::kUnsupported},
+    CauseRow{Cause::kInitContainer, "init_container", Code::kUnsupported},
+    CauseRow{Cause::kPodLevelResources, "pod_level_resources", Code::kUnsupported},
+    CauseRow{Cause::kPodGone, "pod_gone", Code::kGone},
+    CauseRow{Cause::kUidChanged, "uid_changed", Code::kGone},
+    CauseRow{Cause::kConflict, "conflict", Code::kConflict},
+    CauseRow{Cause::kFieldManagerConflict, "field_manager_conflict", Code::kConflict},
+    CauseRow{Cause::kQuotaConflict, "quota_conflict", Code::kConflict},
+    CauseRow{Cause::kAlreadyExists, "already_exists", Code::kConflict},
+    CauseRow{Cause::kExpired, "expired", Code::kConflict},
+    CauseRow{Cause::kUnauthorized, "unauthorized", Code::kUnavailable},
+    CauseRow{Cause::kThrottled, "throttled", Code::kUnavailable},
+    CauseRow{Cause::kNotReady, "not_ready", Code::kUnavailable},
+    CauseRow{Cause::kNodeMissing, "node_missing", Code::kUnavailable},
+    CauseRow{Cause::kTooLargeResourceVersion, "too_large_resource_version", Code::kUnavailable},
+    CauseRow{Cause::kTimeout, "timeout", Code::kUnavailable},
+    CauseRow{Cause::kServer, "server", Code::kUnavailable},
+    CauseRow{Cause::kTransport, "transport", Code::kUnavailable},
+    CauseRow{Cause::kUnexpected, "unexpected", Code::kUnavailable},
+    CauseRow{Cause::kBadRequest, "bad_request", Code::kMalformed},
+    CauseRow{Cause::kQuantity, "quantity", Code::kMalformed},
+    CauseRow{Cause::kUnknownField, "unknown_field", Code::kMalformed},
+    CauseRow{Cause::kContainers, "containers", Code::kMalformed},
+    CauseRow{Cause::kPatchRejected, "patch_rejected", Code::kMalformed},
+};
+
+const CauseRow& row_of(Cause cause) { return kCauses[static_cast<std::size_t>(cause)]; }
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kCauses.size(); ++i) {
+    if (kCauses[i].cause != static_cast<Cause>(i)) return false;
+  }
+  return true;
+}
+static_assert(in_order() && kCauses.back().cause == Cause::kPatchRejected);  // the last one
 
 struct Rule {
   std::string_view text;
@@ -199,148 +263,8 @@ Cause cause_of_plain(int http_status, std::string_view text) {
   return is_our_mistake(http_status) ? Cause::kBadRequest : Cause::kUnexpected;
 }
 
-std::string_view to_string(Cause cause) {
-  switch (cause) {
-    case Cause::kRbac:
-      return "rbac";
-    case Cause::kQuota:
-      return "quota";
-    case Cause::kLimitRange:
-      return "limit_range";
-    case Cause::kAdmission:
-      return "admission";
-    case Cause::kForbidden:
-      return "forbidden";
-    case Cause::kNodeCapacity:
-      return "node_capacity";
-    case Cause::kQosClass:
-      return "qos_class";
-    case Cause::kRequestAboveLimit:
-      return "request_above_limit";
-    case Cause::kResourceRemoved:
-      return "resource_removed";
-    case Cause::kInvalid:
-      return "invalid";
-    case Cause::kSubresourceAbsent:
-      return "subresource_absent";
-    case Cause::kPodSpecImmutable:
-      return "pod_spec_immutable";
-    case Cause::kNodeFeature:
-      return "node_feature";
-    case Cause::kNodeWithoutResize:
-      return "node_without_resize";
-    case Cause::kMemoryDecrease:
-      return "memory_decrease";
-    case Cause::kRestartPolicy:
-      return "restart_policy";
-    case Cause::kNotMutable:
-      return "not_mutable";
-    case Cause::kStaticPod:
-      return "static_pod";
-    case Cause::kPlatform:
-      return "platform";
-    case Cause::kInitContainer:
-      return "init_container";
-    case Cause::kPodLevelResources:
-      return "pod_level_resources";
-    case Cause::kPodGone:
-      return "pod_gone";
-    case Cause::kUidChanged:
-      return "uid_changed";
-    case Cause::kConflict:
-      return "conflict";
-    case Cause::kFieldManagerConflict:
-      return "field_manager_conflict";
-    case Cause::kQuotaConflict:
-      return "quota_conflict";
-    case Cause::kAlreadyExists:
-      return "already_exists";
-    case Cause::kExpired:
-      return "expired";
-    case Cause::kUnauthorized:
-      return "unauthorized";
-    case Cause::kThrottled:
-      return "throttled";
-    case Cause::kNotReady:
-      return "not_ready";
-    case Cause::kNodeMissing:
-      return "node_missing";
-    case Cause::kTooLargeResourceVersion:
-      return "too_large_resource_version";
-    case Cause::kTimeout:
-      return "timeout";
-    case Cause::kServer:
-      return "server";
-    case Cause::kTransport:
-      return "transport";
-    case Cause::kUnexpected:
-      return "unexpected";
-    case Cause::kBadRequest:
-      return "bad_request";
-    case Cause::kQuantity:
-      return "quantity";
-    case Cause::kUnknownField:
-      return "unknown_field";
-    case Cause::kContainers:
-      return "containers";
-    case Cause::kPatchRejected:
-      return "patch_rejected";
-  }
-  return "unknown";
-}
+std::string_view to_string(Cause cause) { return row_of(cause).name; }
 
-Code code_of(Cause cause) {
-  switch (cause) {
-    case Cause::kRbac:
-    case Cause::kQuota:
-    case Cause::kLimitRange:
-    case Cause::kAdmission:
-    case Cause::kForbidden:
-    case Cause::kNodeCapacity:
-    case Cause::kQosClass:
-    case Cause::kRequestAboveLimit:
-    case Cause::kResourceRemoved:
-    case Cause::kInvalid:
-      return Code::kDenied;
-    case Cause::kSubresourceAbsent:
-    case Cause::kPodSpecImmutable:
-    case Cause::kNodeFeature:
-    case Cause::kNodeWithoutResize:
-    case Cause::kMemoryDecrease:
-    case Cause::kRestartPolicy:
-    case Cause::kNotMutable:
-    case Cause::kStaticPod:
-    case Cause::kPlatform:
-    case Cause::kInitContainer:
-    case Cause::kPodLevelResources:
-      return Code::kUnsupported;
-    case Cause::kPodGone:
-    case Cause::kUidChanged:
-      return Code::kGone;
-    case Cause::kConflict:
-    case Cause::kFieldManagerConflict:
-    case Cause::kQuotaConflict:
-    case Cause::kAlreadyExists:
-    case Cause::kExpired:
-      return Code::kConflict;
-    case Cause::kUnauthorized:
-    case Cause::kThrottled:
-    case Cause::kNotReady:
-    case Cause::kNodeMissing:
-    case Cause::kTooLargeResourceVersion:
-    case Cause::kTimeout:
-    case Cause::kServer:
-    case Cause::kTransport:
-    case Cause::kUnexpected:
-      return Code::kUnavailable;
-    case Cause::kBadRequest:
-    case Cause::kQuantity:
-    case Cause::kUnknownField:
-    case Cause::kContainers:
-    case Cause::kPatchRejected:
-      return Code::kMalformed;
-  }
-  return Code::kUnavailable;
-}
+Code code_of(Cause cause) { return row_of(cause).code; }
 
 }  // namespace plimsoll::kube
