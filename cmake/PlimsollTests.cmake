@@ -179,3 +179,13 @@ function(plimsoll_lint_tests)
   endforeach()
   set_tests_properties(${tests} PROPERTIES LABELS lint TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()
+
+# What scripts/image makes of this build, looked at and run. Sanitized binaries are not shipped.
+function(plimsoll_image_test)
+  if(PLIMSOLL_SANITIZE)
+    return()
+  endif()
+  add_test(NAME image.archive COMMAND "${PROJECT_SOURCE_DIR}/tests/image/archive.py"
+                                      "${PROJECT_BINARY_DIR}")
+  set_tests_properties(image.archive PROPERTIES LABELS unit TIMEOUT 300)
+endfunction()

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// deploy/ as a whole: the objects belong together, the agent runs with what it needs and no more,
+// and the files that they name are right.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "agent/config.h"
+#include "agent/config_keys.h"
+#include "agent/explain_server.h"
+#include "agent/state_file.h"
+#include "agent/systemd_units.h"
+#include "tests/deploy/manifest.h"
+
+namespace plimsoll::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+using testing::UnorderedElementsAre;
+
+std::string text(const YAML::Node& node) { return node.as<std::string>(); }
+std::vector<std::string> texts(const YAML::Node& node) {
+  return node.as<std::vector<std::string>>();
+}
+
+YAML::Node pod() { return manifest("DaemonSet")["spec"]["template"]["spec"]; }
+YAML::Node agent_container() { return pod()["containers"][0]; }
+
+// The entry of a list with this name.
+YAML::Node named(const YAML::Node& list, const std::string& name) {
+  for (const YAML::Node& each : list) {
+    if (text(each["name"]) == name) return each;
+  }
+  throw std::runtime_error("no " + name);
+}
+
+// Its host path's, for the mount at `path`.
+YAML::Node host_path_at(const std::string& path) {
+  for (const YAML::Node& mount : agent_container()["volumeMounts"]) {
+    if (text(mount["mountPath"]) == path) {
+      return named(pod()["volumes"], text(mount["name"]))["hostPath"];
+    }
+  }
+  throw std::runtime_error("nothing is mounted at " + path);
+}
+
+TEST(DaemonSet, ObjectsAreThereOnceAndInThatOrder) {
+  std::vector<std::string> kinds;
+  std::set<std::string> namespaces;
+  for (const YAML::Node& each : manifests("daemonset.yaml")) {
+    kinds.push_back(text(each["kind"]));
+    if (const YAML::Node place = each["metadata"]["namespace"]) namespaces.insert(text(place));
+  }
+  EXPECT_THAT(kinds, ElementsAre("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding",
+                                 "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+                                 "PriorityLevelConfiguration", "FlowSchema", "ResourceQuota",
+                                 "ConfigMap", "DaemonSet"));
+  EXPECT_THAT(namespaces, ElementsAre(text(manifest("Namespace")["metadata"]["name"])));
+}
+
+TEST(DaemonSet, NamesOfOneObjectInAnotherAreRight) {
+  const std::string account = text(manifest("ServiceAccount")["metadata"]["name"]);
+  const std::string place = text(manifest("ServiceAccount")["metadata"]["namespace"]);
+  EXPECT_EQ(text(pod()["serviceAccountName"]), account);
+  const YAML::Node binding = manifest("ClusterRoleBinding");
+  EXPECT_EQ(text(binding["roleRef"]["name"]), text(manifest("ClusterRole")["metadata"]["name"]));
+  EXPECT_EQ(text(binding["subjects"][0]["name"]), account);
+  EXPECT_EQ(text(binding["subjects"][0]["namespace"]), place);
+  const YAML::Node schema = manifest("FlowSchema")["spec"];
+  EXPECT_EQ(text(schema["priorityLevelConfiguration"]["name"]),
+            text(manifest("PriorityLevelConfiguration")["metadata"]["name"]));
+  const YAML::Node rule = schema["rules"][0];
+  EXPECT_EQ(text(rule["subjects"][0]["serviceAccount"]["name"]), account);
+  EXPECT_EQ(text(rule["subjects"][0]["serviceAccount"]["namespace"]), place);
+  EXPECT_THAT(rights_of(schema["rules"][0]["resourceRules"]), ElementsAre("patch pods/resize"));
+  const YAML::Node policy = manifest("ValidatingAdmissionPolicy");
+  EXPECT_EQ(text(manifest("ValidatingAdmissionPolicyBinding")["spec"]["policyName"]),
+            text(policy["metadata"]["name"]));
+  EXPECT_EQ(text(policy["spec"]["matchConditions"][0]["expression"]),
+            "request.userInfo.username == 'system:serviceaccount:" + place + ":" + account + "'");
+  const YAML::Node set = manifest("DaemonSet")["spec"];
+  EXPECT_EQ(text(set["selector"]["matchLabels"]["app.kubernetes.io/name"]),
+            text(set["template"]["metadata"]["labels"]["app.kubernetes.io/name"]));
+}
+
+// The expressions are those of a policy that was tried against an API server: recording 90.
+TEST(DaemonSet, AnAgentResizesPodsOfItsOwnNodeOnly) {
+  std::ifstream file(PLIMSOLL_SOURCE_DIR "/tests/contract/kube/90-vap-node-bound-resize.json");
+  ASSERT_TRUE(file) << "the recording is not there";
+  const YAML::Node recording = YAML::Load(file);  // JSON is YAML
+  const YAML::Node tried = recording["exchanges"][0]["request"]["body"]["spec"];
+  const YAML::Node policy = manifest("ValidatingAdmissionPolicy")["spec"];
+  EXPECT_EQ(text(policy["failurePolicy"]), "Fail");
+  const YAML::Node rule = policy["matchConstraints"]["resourceRules"][0];
+  EXPECT_THAT(texts(rule["resources"]), UnorderedElementsAre("pods/resize", "pods"));
+  EXPECT_THAT(texts(rule["operations"]), ElementsAre("UPDATE"));
+  for (const std::size_t i : {0U, 1U}) {
+    EXPECT_EQ(text(policy["variables"][i]["name"]), text(tried["variables"][i]["name"]));
+    EXPECT_EQ(text(policy["variables"][i]["expression"]),
+              text(tried["variables"][i]["expression"]));
+    EXPECT_EQ(text(policy["validations"][i]["expression"]),
+              text(tried["validations"][i]["expression"]));
+    EXPECT_EQ(text(policy["validations"][i]["reason"]), "Forbidden");
+  }
+  EXPECT_EQ(policy["validations"].size(), 2U);
+  EXPECT_THAT(texts(manifest("ValidatingAdmissionPolicyBinding")["spec"]["validationActions"]),
+              ElementsAre("Deny"));
+}
+
+TEST(DaemonSet, TheAgentHasWhatItNeedsAndNoMore) {
+  const YAML::Node security = agent_container()["securityContext"];
+  EXPECT_FALSE(security["privileged"].as<bool>());
+  EXPECT_FALSE(security["allowPrivilegeEscalation"].as<bool>());
+  EXPECT_TRUE(security["readOnlyRootFilesystem"].as<bool>());
+  EXPECT_EQ(security["runAsUser"].as<int>(), 0);
+  EXPECT_EQ(text(security["seccompProfile"]["type"]), "RuntimeDefault");
+  EXPECT_THAT(texts(security["capabilities"]["drop"]), ElementsAre("ALL"));
+  EXPECT_THAT(texts(security["capabilities"]["add"]),
+              UnorderedElementsAre("BPF", "PERFMON", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE"));
+  for (const char* of_host : {"hostNetwork", "hostPID"}) {
+    EXPECT_FALSE(pod()[of_host].as<bool>()) << of_host;
+  }
+  EXPECT_FALSE(pod()["hostIPC"]);
+  EXPECT_EQ(pod()["containers"].size(), 1U);
+  EXPECT_FALSE(pod()["initContainers"]);
+  EXPECT_EQ(text(pod()["priorityClassName"]), "system-node-critical");
+  EXPECT_EQ(text(pod()["tolerations"][0]["operator"]), "Exists");
+  EXPECT_FALSE(pod()["tolerations"][0]["key"]);
+  EXPECT_TRUE(agent_container()["resources"]["limits"]["memory"]);
+  EXPECT_FALSE(agent_container()["resources"]["limits"]["cpu"]);
+}
+
+// Each capability is explained by the file that needs it.
+TEST(DaemonSet, EveryCapabilityIsExplainedByAFileThatExists) {
+  std::ifstream file(PLIMSOLL_SOURCE_DIR "/deploy/daemonset.yaml");
+  std::string line;
+  std::string comment;
+  int capabilities = 0;
+  bool inside = false;
+  while (std::getline(file, line)) {
+    const std::size_t from = line.find_first_not_of(' ');
+    if (line.ends_with(" add:")) {
+      inside = true;
+    } else if (inside && from != std::string::npos && line[from] == '#') {
+      comment += line.substr(from + 1);
+    } else if (inside && from != std::string::npos && line[from] == '-') {
+      ++capabilities;
+      EXPECT_FALSE(comment.empty()) << line;
+      const std::size_t open = comment.find(".cc");
+      if (open != std::string::npos) {
+        const std::size_t start = comment.find_last_of("( ", open) + 1;
+        const std::string name = comment.substr(start, open + 3 - start);
+        EXPECT_TRUE(std::ifstream(PLIMSOLL_SOURCE_DIR "/" + name)) << name;
+      }
+      comment.clear();
+    } else {
+      inside = false;
+    }
+  }
+  EXPECT_EQ(capabilities, 5);
+}
+
+TEST(DaemonSet, WhatTheAgentOpensIsMounted) {
+  EXPECT_EQ(text(host_path_at("/sys/fs/cgroup")["path"]), "/sys/fs/cgroup");
+  EXPECT_EQ(text(host_path_at("/run/plimsoll")["path"]), "/run/plimsoll");
+  EXPECT_THAT(agent::kStatePath, StartsWith("/run/plimsoll/"));
+  EXPECT_THAT(agent::kExplainSocket, StartsWith("/run/plimsoll/"));
+  EXPECT_EQ(text(host_path_at("/run/systemd")["path"]), "/run/systemd");
+  EXPECT_THAT(agent::SystemdBus{}.socket, StartsWith("/run/systemd/"));
+  for (const YAML::Node& mount : agent_container()["volumeMounts"]) {
+    const bool writable = !mount["readOnly"] || !mount["readOnly"].as<bool>();
+    const std::string path = text(mount["mountPath"]);
+    EXPECT_EQ(writable, path == "/sys/fs/cgroup" || path == "/run/plimsoll") << path;
+  }
+}
+
+TEST(DaemonSet, TheAgentIsStartedAsItsCommandLineWantsIt) {
+  const YAML::Node container = agent_container();
+  const std::vector<std::string> args = texts(container["args"]);
+  ASSERT_FALSE(args.empty());
+  EXPECT_EQ(args[0], "agent");
+  const YAML::Node node = named(container["env"], "NODE_NAME");
+  EXPECT_EQ(text(node["valueFrom"]["fieldRef"]["fieldPath"]), "spec.nodeName");
+  const std::string mount = text(named(container["volumeMounts"], "config")["mountPath"]);
+  const YAML::Node data = manifest("ConfigMap")["data"];
+  ASSERT_EQ(data.size(), 1U);
+  EXPECT_THAT(args, testing::Contains("--config=" + mount + "/" + text(data.begin()->first)));
+  EXPECT_EQ(text(named(pod()["volumes"], "config")["configMap"]["name"]),
+            text(manifest("ConfigMap")["metadata"]["name"]));
+}
+
+TEST(DaemonSet, TheConfigurationIsGoodAndSaysTheDefaults) {
+  const auto config =
+      agent::parse_config(text(manifest("ConfigMap")["data"]["plimsoll.yaml"]), "plimsoll.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  for (const agent::ConfigKey& key : agent::config_keys()) {
+    EXPECT_EQ(value_text(key, *config), value_text(key, agent::Config{})) << key.name;
+  }
+  EXPECT_EQ(config->node, agent::NodeConfig{});
+}
+
+TEST(DaemonSet, ProbesAskWhereTheMetricsAre) {
+  const YAML::Node container = agent_container();
+  const auto port = container["ports"][0]["containerPort"].as<std::uint16_t>();
+  EXPECT_EQ(port, agent::NodeConfig{}.metrics_address.port);
+  const std::string name = text(container["ports"][0]["name"]);
+  EXPECT_EQ(text(container["livenessProbe"]["httpGet"]["port"]), name);
+  EXPECT_EQ(text(container["livenessProbe"]["httpGet"]["path"]), "/healthz");
+  EXPECT_EQ(text(container["readinessProbe"]["httpGet"]["port"]), name);
+  EXPECT_EQ(text(container["readinessProbe"]["httpGet"]["path"]), "/readyz");
+  const YAML::Node annotations =
+      manifest("DaemonSet")["spec"]["template"]["metadata"]["annotations"];
+  EXPECT_EQ(text(annotations["prometheus.io/port"]), std::to_string(port));
+}
+
+TEST(DaemonSet, TheImageIsTheOneThatTheScriptMakes) {
+  std::ifstream script(PLIMSOLL_SOURCE_DIR "/scripts/image");
+  ASSERT_TRUE(script);
+  const std::string all{std::istreambuf_iterator<char>(script), {}};
+  std::ifstream cmake(PLIMSOLL_SOURCE_DIR "/CMakeLists.txt");
+  std::string version;
+  for (std::string line; version.empty() && std::getline(cmake, line);) {
+    const std::size_t at = line.find("  VERSION ");
+    if (at == 0) version = line.substr(10);
+  }
+  const std::string image = text(agent_container()["image"]);
+  EXPECT_EQ(image, "plimsoll.dev/plimsoll:" + version);
+  EXPECT_THAT(all, HasSubstr("\"plimsoll.dev/plimsoll\""));
+  const YAML::Node kustomization = manifests("kustomization.yaml").at(0);
+  EXPECT_EQ(
+      text(kustomization["images"][0]["name"]) + ":" + text(kustomization["images"][0]["newTag"]),
+      image);
+  EXPECT_THAT(texts(kustomization["resources"]), ElementsAre("daemonset.yaml"));
+}
+
+}  // namespace
+}  // namespace plimsoll::test
