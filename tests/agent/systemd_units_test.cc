@@ -112,7 +112,7 @@ TEST_F(SystemdUnitsTest, OnlyTheNewestValueIsSent) {
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope", Limit{100})));
   until("the first call", [&] { return systemd->calls().size() == 1; });
-  for (const std::uint64_t bytes : {200, 300, 400}) {
+  for (const std::uint64_t bytes : {200U, 300U, 400U}) {
     ASSERT_TRUE(units->tell(limits("app.scope", Limit{bytes})));
   }
   EXPECT_EQ(systemd->calls().size(), 1U);

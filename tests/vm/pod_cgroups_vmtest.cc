@@ -66,7 +66,7 @@ class PodCgroupsVm : public testing::Test {
     for (const auto& fd : fs::directory_iterator("/proc/self/fdinfo")) {
       std::ifstream info(fd.path());
       for (std::string line; std::getline(info, line);)
-        count += line.starts_with("inotify") ? 1 : 0;
+        count += line.starts_with("inotify") ? 1U : 0U;
     }
     return count;
   }
