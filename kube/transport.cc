@@ -144,7 +144,6 @@ std::size_t Transport::Exchange::on_body(char* data, std::size_t size, std::size
   auto& self = *static_cast<Exchange*>(context);
   const std::string_view piece(data, size * count);
   self.last_byte = std::chrono::steady_clock::now();
-  if (self.transport.stopped()) return 0;  // a busy stream has no time for on_progress
   if (self.reader != nullptr &&
       is_success(static_cast<int>(http_status(self.transport.easy_.get())))) {
     self.reader_has_enough = !(*self.reader->on_data)(piece);

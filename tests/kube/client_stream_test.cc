@@ -204,7 +204,7 @@ TEST_F(ClientTest, AfterAStreamTheClientSends) {
   ASSERT_TRUE(client->stream(
       get("/watch"), [](std::string_view) { return true; }, kNever));
   EXPECT_EQ(client->send(get("/one"))->body, "/one");
-  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(server->connections(), 1);
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ TEST_F(ClientTest, ARedirectIsNotFollowed) {
   });
   const auto client = connect(config());
   EXPECT_EQ(client->send(get())->status, 302);
-  EXPECT_EQ(server_->requests(), 1);
+  EXPECT_EQ(server->requests(), 1);
 }
 
 TEST_F(ClientTest, RetryAfterIsReadInBothForms) {
@@ -100,7 +100,7 @@ TEST_F(ClientTest, OneConnectionIsKept) {
   serve(answer_ok);
   const auto client = connect(config());
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(client->send(get()));
-  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(server->connections(), 1);
   EXPECT_EQ(client->counters().connections, 1U);
   EXPECT_EQ(client->counters().requests, 20U);
   EXPECT_EQ(client->counters().failures, 0U);
@@ -113,7 +113,7 @@ TEST_F(ClientTest, AConnectionThatTheServerClosedIsReplacedUnseen) {
   });
   const auto client = connect(config());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(client->send(patch("/a", "{}")));
-  EXPECT_EQ(server_->connections(), 3);
+  EXPECT_EQ(server->connections(), 3);
   EXPECT_EQ(client->counters().failures, 0U);
 }
 
@@ -121,17 +121,17 @@ TEST_F(ClientTest, ReconnectsAfterTheServerWasRestarted) {
   serve(answer_ok);
   const auto client = connect(config());
   ASSERT_TRUE(client->send(get()));
-  const int port = server_->port();
-  server_->stop();
+  const int port = server->port();
+  server->stop();
   const Reply refused = client->send(get());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, Kind::kConnect);
   EXPECT_EQ(refused.error().error.code, Code::kUnavailable);
   EXPECT_FALSE(refused.error().sent);
-  server_ = std::make_unique<TlsServer>(authority_.issue(), &answer_ok, "", port);
+  server = std::make_unique<TlsServer>(authority.issue(), &answer_ok, "", port);
   const Reply reply = client->send(get());
   ASSERT_TRUE(reply) << reply.error().error.message;
-  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(server->connections(), 1);
 }
 
 TEST_F(ClientTest, ABlackHoleEndsAtTheDeadlineAndIsLeft) {
@@ -142,7 +142,7 @@ TEST_F(ClientTest, ABlackHoleEndsAtTheDeadlineAndIsLeft) {
   const auto client = connect(config());
   ASSERT_TRUE(client->send(get()));
   Request hole = patch("/hole", "{}");
-  hole.deadline = milliseconds(50);
+  hole.deadline = milliseconds(500);
   const Reply reply = client->send(hole);
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kDeadline);
@@ -150,7 +150,7 @@ TEST_F(ClientTest, ABlackHoleEndsAtTheDeadlineAndIsLeft) {
   EXPECT_TRUE(reply.error().sent);  // the outcome is unknown
   EXPECT_EQ(reply.error().status, 0);
   ASSERT_TRUE(client->send(get()));
-  EXPECT_EQ(server_->connections(), 2);
+  EXPECT_EQ(server->connections(), 2);
 }
 
 TEST_F(ClientTest, AServerThatNeverShakesHandsEndsAtTheConnectDeadline) {
@@ -159,7 +159,9 @@ TEST_F(ClientTest, AServerThatNeverShakesHandsEndsAtTheConnectDeadline) {
   ClientConfig to_silent = config();
   to_silent.server = "https://127.0.0.1:" + std::to_string(silent.port());
   to_silent.connect_deadline = milliseconds(50);
-  const Reply reply = connect(to_silent)->send(get());
+  Request patient = get();
+  patient.deadline = Nanoseconds(0);
+  const Reply reply = connect(to_silent)->send(patient);
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kDeadline);
   EXPECT_FALSE(reply.error().sent);
@@ -171,7 +173,7 @@ TEST_F(ClientTest, ABodyThatDripsEndsAtTheDeadline) {
     connection.hold();
   });
   Request request = get();
-  request.deadline = milliseconds(50);
+  request.deadline = std::chrono::seconds(1);
   const Reply reply = connect(config())->send(request);
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kDeadline);
@@ -266,7 +268,7 @@ TEST_F(ClientTest, ARequestThatWouldSmuggleIsNotSent) {
   Request accept = get();
   accept.accept = "a\r\nX: y";
   EXPECT_EQ(client->send(accept).error().kind, Kind::kRefused);
-  EXPECT_EQ(server_->connections(), 0);
+  EXPECT_EQ(server->connections(), 0);
 }
 
 TEST_F(ClientTest, ThePathOfTheServerComesFirst) {
@@ -283,13 +285,13 @@ TEST_F(ClientTest, ThePathOfTheServerComesFirst) {
 
 TEST_F(ClientTest, AServerThatIsNoHttpsUrlIsRefused) {
   serve(answer_ok);
-  for (const char* server :
+  for (const char* url :
        {"", "http://127.0.0.1:1", "127.0.0.1:6443", "https://", "https://user:word@127.0.0.1",
         "https://127.0.0.1/?a=b", "https://127.0.0.1/#a", "file:///etc/passwd"}) {
     ClientConfig other = config();
-    other.server = server;
+    other.server = url;
     const auto client = Client::make(other);
-    ASSERT_FALSE(client) << server;
+    ASSERT_FALSE(client) << url;
     EXPECT_EQ(client.error().code, Code::kMalformed);
   }
 }
@@ -317,7 +319,7 @@ TEST_F(ClientTest, StopEndsASendThatWaits) {
   // On a kept connection, where libcurl would otherwise connect anew and send again.
   ASSERT_TRUE(client->send(get("/first")));
   std::thread stopper([&] {
-    EXPECT_TRUE(server_->wait_for_requests(2));
+    EXPECT_TRUE(server->wait_for_requests(2));
     client->stop();
   });
   const Reply reply = client->send(get());  // its deadline is half a minute
@@ -326,8 +328,8 @@ TEST_F(ClientTest, StopEndsASendThatWaits) {
   EXPECT_EQ(reply.error().kind, Kind::kStopped);
   EXPECT_TRUE(reply.error().sent);
   EXPECT_EQ(client->send(get()).error().kind, Kind::kStopped);
-  EXPECT_EQ(server_->requests(), 2);
-  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(server->requests(), 2);
+  EXPECT_EQ(server->connections(), 1);
 }
 
 TEST_F(ClientTest, StopEndsAHandshakeThatWaits) {

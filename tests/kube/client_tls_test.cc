@@ -28,7 +28,7 @@ class ClientTlsTest : public ClientTest {
     EXPECT_EQ(reply.error().kind, Kind::kTls) << reply.error().error.message;
     EXPECT_EQ(reply.error().error.code, Code::kUnavailable);
     EXPECT_FALSE(reply.error().sent);
-    EXPECT_EQ(server_->requests(), 0);
+    EXPECT_EQ(server->requests(), 0);
   }
 };
 
@@ -69,7 +69,7 @@ TEST_F(ClientTlsTest, ACertificateOfTheFutureIsNotTrusted) {
 TEST_F(ClientTlsTest, AHostNameIsVerifiedAsAnAddressIs) {
   serve(&answer_ok, {.names = {"localhost"}, .addresses = {}});
   ClientConfig named = config();
-  named.server = "https://localhost:" + std::to_string(server_->port());
+  named.server = "https://localhost:" + std::to_string(server->port());
   EXPECT_TRUE(connect(named)->send(get()));
 }
 
@@ -86,8 +86,8 @@ TEST_F(ClientTlsTest, TheNameToVerifyCanBeGiven) {
   const auto client = connect(named);
   ASSERT_TRUE(client->send(get()));
   ASSERT_TRUE(client->send(get()));
-  EXPECT_EQ(host, "127.0.0.1:" + std::to_string(server_->port()));
-  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(host, "127.0.0.1:" + std::to_string(server->port()));
+  EXPECT_EQ(server->connections(), 1);
   named.tls_server_name = "other.example";
   EXPECT_EQ(connect(named)->send(get()).error().kind, Kind::kTls);
 }
@@ -95,8 +95,8 @@ TEST_F(ClientTlsTest, TheNameToVerifyCanBeGiven) {
 TEST_F(ClientTlsTest, AClientCertificateSaysWhoWeAre) {
   const CertificateAuthority client_authority("client authority");
   std::string seen;
-  server_ = std::make_unique<TlsServer>(
-      authority_.issue(),
+  server = std::make_unique<TlsServer>(
+      authority.issue(),
       [&](const ServerRequest& request, ServerConnection& connection) {
         seen = request.client;
         EXPECT_FALSE(request.headers.contains("authorization"));
@@ -113,55 +113,55 @@ TEST_F(ClientTlsTest, AClientCertificateSaysWhoWeAre) {
   EXPECT_EQ(seen, "system:node:node-a");
 
   EXPECT_FALSE(connect(config())->send(get()));  // without one
-  const CertifiedKey foreign = authority_.issue();
+  const CertifiedKey foreign = authority.issue();
   with_certificate.credentials.certificate.text = foreign.certificate;
   with_certificate.credentials.key.text = foreign.key;
   EXPECT_FALSE(connect(with_certificate)->send(get()));
   with_certificate.credentials.key.text = identity.key;  // not the certificate's
   EXPECT_EQ(connect(with_certificate)->send(get()).error().kind, Kind::kTls);
-  EXPECT_EQ(server_->requests(), 1);
+  EXPECT_EQ(server->requests(), 1);
 }
 
 TEST_F(ClientTlsTest, ARenewedTokenIsFoundAtThe401) {
-  publish("old", authority_.pem());
+  publish("old", authority.pem());
   serve([](const ServerRequest& request, ServerConnection& connection) {
     connection.reply(request.headers.at("authorization") == "Bearer new" ? 200 : 401, "{}");
   });
   const auto client = connect(config_of_files());
   EXPECT_EQ(client->send(get())->status, 401);  // nothing newer on disk: no second try
-  EXPECT_EQ(server_->requests(), 1);
-  publish("new", authority_.pem());
+  EXPECT_EQ(server->requests(), 1);
+  publish("new", authority.pem());
   EXPECT_EQ(client->send(patch("/a", "{}"))->status, 200);
-  EXPECT_EQ(server_->requests(), 3);
+  EXPECT_EQ(server->requests(), 3);
   EXPECT_EQ(client->counters().unauthorized_retries, 1U);
   EXPECT_EQ(client->counters().credential_reloads, 1U);
-  EXPECT_EQ(server_->connections(), 1);  // a token is no reason to shake hands again
+  EXPECT_EQ(server->connections(), 1);  // a token is no reason to shake hands again
 }
 
 TEST_F(ClientTlsTest, ATokenThatNoHeaderCanCarryLeavesTheOldOne) {
-  publish("old", authority_.pem());
+  publish("old", authority.pem());
   serve([&](const ServerRequest&, ServerConnection& connection) {
-    publish("bad token", authority_.pem());
+    publish("bad token", authority.pem());
     connection.reply(401, "{}");
   });
   const auto client = connect(config_of_files());
   EXPECT_EQ(client->send(get())->status, 401);
-  EXPECT_EQ(server_->requests(), 1);
+  EXPECT_EQ(server->requests(), 1);
   EXPECT_EQ(client->counters().credential_failures, 1U);
 }
 
 TEST_F(ClientTlsTest, A401IsTriedAgainOnceOnly) {
-  publish("0", authority_.pem());
+  publish("0", authority.pem());
   serve([&](const ServerRequest&, ServerConnection& connection) {
-    publish(std::to_string(version_), authority_.pem());
+    publish(std::to_string(version), authority.pem());
     connection.reply(401, "{}");
   });
   EXPECT_EQ(connect(config_of_files())->send(get())->status, 401);
-  EXPECT_EQ(server_->requests(), 2);
+  EXPECT_EQ(server->requests(), 2);
 }
 
 TEST_F(ClientTlsTest, OldFilesAreReadAgainBeforeARequest) {
-  publish("old", authority_.pem());
+  publish("old", authority.pem());
   std::string seen;
   serve([&](const ServerRequest& request, ServerConnection& connection) {
     seen = request.headers.at("authorization");
@@ -172,28 +172,28 @@ TEST_F(ClientTlsTest, OldFilesAreReadAgainBeforeARequest) {
   const auto client = connect(at_once);
   ASSERT_TRUE(client->send(get()));
   EXPECT_EQ(seen, "Bearer old");
-  publish("new", authority_.pem());
+  publish("new", authority.pem());
   ASSERT_TRUE(client->send(get()));
   EXPECT_EQ(seen, "Bearer new");
   EXPECT_EQ(client->counters().unauthorized_retries, 0U);
 
   const auto patient = connect(config_of_files());  // a minute
-  publish("newest", authority_.pem());
+  publish("newest", authority.pem());
   ASSERT_TRUE(patient->send(get()));
   EXPECT_EQ(seen, "Bearer new");
 }
 
 TEST_F(ClientTlsTest, ARotatedAuthorityIsFoundAtTheHandshake) {
-  publish("token", authority_.pem());
+  publish("token", authority.pem());
   serve(&answer_ok);
   const auto client = connect(config_of_files());
   ASSERT_TRUE(client->send(get()));
   const CertificateAuthority next("next authority");
-  const int port = server_->port();
-  server_->stop();
-  server_ = std::make_unique<TlsServer>(next.issue(), &answer_ok, "", port);
+  const int port = server->port();
+  server->stop();
+  server = std::make_unique<TlsServer>(next.issue(), &answer_ok, "", port);
   EXPECT_EQ(client->send(get()).error().kind, Kind::kTls);  // the bundle does not have it yet
-  publish("token", authority_.pem() + next.pem());
+  publish("token", authority.pem() + next.pem());
   const Reply reply = client->send(get());
   ASSERT_TRUE(reply) << reply.error().error.message;
   publish("token", next.pem());  // the old one is taken out of the bundle
@@ -201,7 +201,7 @@ TEST_F(ClientTlsTest, ARotatedAuthorityIsFoundAtTheHandshake) {
 }
 
 TEST_F(ClientTlsTest, AnAuthorityThatIsNoLongerTrustedEndsItsConnection) {
-  publish("token", authority_.pem());
+  publish("token", authority.pem());
   serve(&answer_ok);
   ClientConfig at_once = config_of_files();
   at_once.credentials_age = Nanoseconds(0);
@@ -212,7 +212,7 @@ TEST_F(ClientTlsTest, AnAuthorityThatIsNoLongerTrustedEndsItsConnection) {
 }
 
 TEST_F(ClientTlsTest, KeepAliveReadsRenewedFiles) {
-  publish("old", authority_.pem());
+  publish("old", authority.pem());
   std::string seen;
   serve([&](const ServerRequest& request, ServerConnection& connection) {
     seen = request.headers.at("authorization");
@@ -221,19 +221,19 @@ TEST_F(ClientTlsTest, KeepAliveReadsRenewedFiles) {
   ClientConfig at_once = config_of_files();
   at_once.credentials_age = Nanoseconds(0);
   const auto client = connect(at_once);
-  publish("new", authority_.pem());
+  publish("new", authority.pem());
   client->keep_alive();
   EXPECT_EQ(client->counters().credential_reloads, 1U);
-  EXPECT_EQ(server_->connections(), 0);
+  EXPECT_EQ(server->connections(), 0);
 }
 
 TEST_F(ClientTlsTest, FilesThatVanishLeaveWhatWasRead) {
-  publish("token", authority_.pem());
+  publish("token", authority.pem());
   serve(&answer_ok);
   ClientConfig at_once = config_of_files();
   at_once.credentials_age = Nanoseconds(0);
   const auto client = connect(at_once);
-  std::filesystem::remove(directory_ / "..data");
+  std::filesystem::remove(directory / "..data");
   EXPECT_TRUE(client->send(get()));
   EXPECT_EQ(client->counters().credential_failures, 1U);
 }

@@ -2,12 +2,11 @@
 #include "kube/credentials.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <string>
+
+#include "tests/kube/scratch_directory.h"
 
 namespace plimsoll::kube {
 namespace {
@@ -19,20 +18,11 @@ constexpr const char* kPem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIF
 
 class CredentialsTest : public testing::Test {
  protected:
-  CredentialsTest()
-      : directory_(std::filesystem::temp_directory_path() /
-                   ("plimsoll_credentials_" + std::to_string(::getpid()) + "_" +
-                    testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::create_directories(directory_);
-  }
-  ~CredentialsTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string file(const std::string& name, const std::string& text) {
-    std::ofstream(directory_ / name) << text;
-    return directory_ / name;
+  std::string file(const std::string& name, const std::string& text) const {
+    return directory.write(name, text);
   }
 
-  std::filesystem::path directory_;
+  ScratchDirectory directory;
 };
 
 TEST_F(CredentialsTest, ReadsFilesAndTexts) {
@@ -82,7 +72,7 @@ TEST_F(CredentialsTest, NoErrorQuotesATokenOrAKey) {
 }
 
 TEST_F(CredentialsTest, AMissingFileIsGone) {
-  const auto credentials = read_credentials({.token = {.file = directory_ / "none"}});
+  const auto credentials = read_credentials({.token = {.file = directory / "none"}});
   ASSERT_FALSE(credentials);
   EXPECT_EQ(credentials.error().code, Code::kGone);
 }
@@ -122,7 +112,7 @@ TEST_F(CredentialsTest, AFailedReadKeepsTheLastGoodOnesAndIsCounted) {
 }
 
 TEST_F(CredentialsTest, AStoreThatCannotReadAtFirstIsNotOpened) {
-  EXPECT_FALSE(CredentialStore::open({.token = {.file = directory_ / "none"}}, kStart));
+  EXPECT_FALSE(CredentialStore::open({.token = {.file = directory / "none"}}, kStart));
 }
 
 }  // namespace

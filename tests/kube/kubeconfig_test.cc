@@ -2,13 +2,12 @@
 #include "kube/kubeconfig.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tests/kube/scratch_directory.h"
 
 namespace plimsoll::kube {
 namespace {
@@ -157,15 +156,12 @@ TEST(Kubeconfig, WhatIsMissingOrWrongIsNamed) {
 }
 
 TEST(Kubeconfig, AFileIsReadWithItsDirectory) {
-  const auto directory = std::filesystem::temp_directory_path() /
-                         ("plimsoll_kubeconfig_" + std::to_string(::getpid()));
-  std::filesystem::create_directories(directory);
-  std::ofstream(directory / "config") << kubeconfig(kServer, "tokenFile: token");
+  const ScratchDirectory directory;
+  directory.write("config", kubeconfig(kServer, "tokenFile: token"));
   const auto config = load_kubeconfig(directory / "config");
-  std::filesystem::remove_all(directory);
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->credentials.token.file, directory / "token");
-  EXPECT_EQ(load_kubeconfig(directory / "config").error().code, Code::kGone);
+  EXPECT_EQ(load_kubeconfig(directory / "none").error().code, Code::kGone);
 }
 
 }  // namespace

@@ -51,8 +51,8 @@ SSL_CTX* new_context(const CertifiedKey& identity, const std::string& client_ca)
     require(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority) == 1, "client CA");
     X509_free(authority);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-    const unsigned char kName[] = "plimsoll";  // sessions with client certificates need one
-    SSL_CTX_set_session_id_context(context, kName, sizeof(kName) - 1);
+    const unsigned char name[] = "plimsoll";  // sessions with client certificates need one
+    SSL_CTX_set_session_id_context(context, name, sizeof(name) - 1);
   }
   return context;
 }
