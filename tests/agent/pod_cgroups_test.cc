@@ -43,11 +43,11 @@ Paths paths(const std::vector<PodCgroup>& cgroups) {
 // queue is full soon.
 class PodCgroupsTest : public test::InMemory, public testing::Test {
  protected:
-  PodCgroups open() { return PodCgroups::open(root_).value(); }
+  PodCgroups open() { return PodCgroups::open(root).value(); }
   // What it knows is what is there, and what it says of it is true.
   void expect_true(const PodCgroups& pods) {
     for (const auto& [path, cgroup] : pods.all()) {
-      const auto group = root_.open_group(path);
+      const auto group = root.open_group(path);
       ASSERT_TRUE(group) << path;
       EXPECT_EQ(group->id(), cgroup.id) << path;
       EXPECT_EQ(pods.find(cgroup.id), &cgroup);
@@ -55,10 +55,10 @@ class PodCgroupsTest : public test::InMemory, public testing::Test {
     }
   }
 
-  CgroupTree tree_{{pod_path(1) + "/" + scope('a'), {}},
-                   {pod_path(1) + "/" + scope('b'), {}},
-                   {"system.slice/kubelet.service", {}}};
-  cgroup::Root root_ = tree_.root();
+  CgroupTree tree{{pod_path(1) + "/" + scope('a'), {}},
+                  {pod_path(1) + "/" + scope('b'), {}},
+                  {"system.slice/kubelet.service", {}}};
+  cgroup::Root root = tree.root();
 };
 
 TEST_F(PodCgroupsTest, FindsWhatIsThere) {
@@ -75,11 +75,11 @@ TEST_F(PodCgroupsTest, FindsWhatIsThere) {
 TEST_F(PodCgroupsTest, AnyPlaceBothDriversAndNothingNested) {
   const std::string plain = "x/kubelet/kubepods/besteffort/pod" + uid(2, '-');
   const std::string deep = "system.slice/docker-1.scope/kubelet.slice/kubelet-kubepods.slice";
-  tree_.add(plain + "/" + std::string(64, 'c') + "/init.scope");
-  tree_.add(deep + "/kubelet-kubepods-pod" + uid(3, '_') + ".slice");
+  tree.add(plain + "/" + std::string(64, 'c') + "/init.scope");
+  tree.add(deep + "/kubelet-kubepods-pod" + uid(3, '_') + ".slice");
   const std::string inner = pod_path(1) + "/" + scope('a') + "/kubepods/pod" + uid(4, '-');
-  tree_.add(inner + "/" + std::string(64, 'd'));
-  tree_.add(pod_path(1) + "/crio-conmon-" + std::string(64, 'e') + ".scope");
+  tree.add(inner + "/" + std::string(64, 'd'));
+  tree.add(pod_path(1) + "/crio-conmon-" + std::string(64, 'e') + ".scope");
   const PodCgroups pods = open();
   std::set<std::string> uids;
   for (const auto& [path, cgroup] : pods.all()) uids.insert(cgroup.name.pod_uid);
@@ -91,8 +91,8 @@ TEST_F(PodCgroupsTest, SeesPodsAndContainersComeAndGo) {
   PodCgroups pods = open();
   EXPECT_TRUE(pods.drain().empty());
   const CgroupId old = pods.all().at(pod_path(1) + "/" + scope('a')).id;
-  tree_.remove(pod_path(1) + "/" + scope('a'));
-  tree_.add(pod_path(1) + "/" + scope('c'));
+  tree.remove(pod_path(1) + "/" + scope('a'));
+  tree.add(pod_path(1) + "/" + scope('c'));
   PodCgroupChanges changes = pods.drain();
   EXPECT_EQ(paths(changes.gone), (Paths{pod_path(1) + "/" + scope('a')}));
   EXPECT_EQ(changes.gone[0].id, old);
@@ -100,11 +100,11 @@ TEST_F(PodCgroupsTest, SeesPodsAndContainersComeAndGo) {
   expect_true(pods);
 
   // A whole pod, some of it before it can be watched.
-  tree_.add(pod_path(2) + "/" + scope('d'));
+  tree.add(pod_path(2) + "/" + scope('d'));
   EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2), pod_path(2) + "/" + scope('d')}));
-  tree_.add(pod_path(2) + "/" + scope('e'));
+  tree.add(pod_path(2) + "/" + scope('e'));
   EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2) + "/" + scope('e')}));
-  tree_.remove(pod_path(2));
+  tree.remove(pod_path(2));
   changes = pods.drain();
   ASSERT_EQ(changes.gone.size(), 3U);
   EXPECT_EQ(changes.gone.back().path, pod_path(2)) << "after its containers";
@@ -116,14 +116,14 @@ TEST_F(PodCgroupsTest, SeesPodsAndContainersComeAndGo) {
 // Between two looks: a place may have changed any number of times, and only its end counts.
 TEST_F(PodCgroupsTest, ComesAndGoesBetweenTwoLooks) {
   PodCgroups pods = open();
-  tree_.add(pod_path(2) + "/" + scope('c'));
-  tree_.remove(pod_path(2));
+  tree.add(pod_path(2) + "/" + scope('c'));
+  tree.remove(pod_path(2));
   EXPECT_TRUE(pods.drain().empty());
   // The same names, other cgroups.
   const auto before = pods.all();
-  tree_.remove(pod_path(1));
-  tree_.add(pod_path(1) + "/" + scope('a'));
-  tree_.add(pod_path(1) + "/" + scope('b'));
+  tree.remove(pod_path(1));
+  tree.add(pod_path(1) + "/" + scope('a'));
+  tree.add(pod_path(1) + "/" + scope('b'));
   const auto changes = pods.drain();
   expect_true(pods);
   EXPECT_EQ(paths(changes.appeared),
@@ -137,8 +137,8 @@ TEST_F(PodCgroupsTest, ComesAndGoesBetweenTwoLooks) {
 
 TEST_F(PodCgroupsTest, AKubeletThatStartsLater) {
   CgroupTree empty{{"system.slice", {}}};
-  const cgroup::Root root = empty.root();
-  PodCgroups pods = PodCgroups::open(root).value();
+  const cgroup::Root bare = empty.root();
+  PodCgroups pods = PodCgroups::open(bare).value();
   EXPECT_TRUE(pods.all().empty());
   empty.add(pod_path(1) + "/" + scope('a'));
   EXPECT_EQ(pods.drain().appeared.size(), 2U) << "below the root it is seen at once";
@@ -153,40 +153,40 @@ TEST_F(PodCgroupsTest, AKubeletThatStartsLater) {
 TEST_F(PodCgroupsTest, LostEventsAreMadeUpForByARescan) {
   PodCgroups pods = open();
   const auto most = std::stoul(read_file("/proc/sys/fs/inotify/max_queued_events").value());
-  const std::string name = tree_.path() + "/" + kQos + "/x";
+  const std::string name = tree.path() + "/" + kQos + "/x";
   for (unsigned long i = 0; i <= most / 2; ++i) {
     ASSERT_TRUE(std::filesystem::create_directory(name));
     ASSERT_TRUE(std::filesystem::remove(name));
   }
-  tree_.add(pod_path(2) + "/" + scope('c'));  // of this the queue tells nothing
-  tree_.remove(pod_path(1) + "/" + scope('a'));
+  tree.add(pod_path(2) + "/" + scope('c'));  // of this the queue tells nothing
+  tree.remove(pod_path(1) + "/" + scope('a'));
   const auto changes = pods.drain();
   EXPECT_EQ(pods.counters().overflows, 1U);
   EXPECT_EQ(pods.counters().rescans, 1U);
   EXPECT_EQ(paths(changes.appeared), (Paths{pod_path(2), pod_path(2) + "/" + scope('c')}));
   EXPECT_EQ(paths(changes.gone), (Paths{pod_path(1) + "/" + scope('a')}));
-  tree_.add(pod_path(2) + "/" + scope('d'));
+  tree.add(pod_path(2) + "/" + scope('d'));
   EXPECT_EQ(paths(pods.drain().appeared), (Paths{pod_path(2) + "/" + scope('d')})) << "watched";
 }
 
 TEST_F(PodCgroupsTest, TheBoundsSaySo) {
-  for (unsigned i = 2; i < 20; ++i) tree_.add(pod_path(i));
-  const PodCgroups pods = PodCgroups::open(root_, {.most_groups = 10, .deepest = 6}).value();
+  for (unsigned i = 2; i < 20; ++i) tree.add(pod_path(i));
+  const PodCgroups pods = PodCgroups::open(root, {.most_groups = 10, .deepest = 6}).value();
   EXPECT_LT(pods.all().size(), 20U);
   EXPECT_EQ(pods.counters().truncated, 1U);
 }
 
 TEST_F(PodCgroupsTest, WhatABoundedWalkDoesNotReachIsNotGone) {
-  PodCgroups pods = PodCgroups::open(root_, {.most_groups = 10, .deepest = 6}).value();
+  PodCgroups pods = PodCgroups::open(root, {.most_groups = 10, .deepest = 6}).value();
   EXPECT_EQ(pods.counters().truncated, 0U);
-  for (unsigned i = 2; i < 20; ++i) tree_.add(pod_path(i));
+  for (unsigned i = 2; i < 20; ++i) tree.add(pod_path(i));
   EXPECT_EQ(pods.drain().appeared.size(), 18U);
-  tree_.remove(pod_path(7));
+  tree.remove(pod_path(7));
   const auto changes = pods.rescan();
   EXPECT_EQ(pods.counters().truncated, 1U);
   EXPECT_EQ(paths(changes.gone), (Paths{pod_path(7)}));
   EXPECT_TRUE(changes.appeared.empty());
-  for (unsigned i = 8; i < 20; ++i) tree_.add(pod_path(i) + "/" + scope('a'));
+  for (unsigned i = 8; i < 20; ++i) tree.add(pod_path(i) + "/" + scope('a'));
   EXPECT_EQ(pods.drain().appeared.size(), 12U) << "and still watched";
 }
 
@@ -201,17 +201,17 @@ TEST_F(PodCgroupsTest, RandomHistories) {
     const std::string container = pod + "/" + scope(static_cast<char>('a' + random() % 4));
     switch (random() % 6) {
       case 0:
-        tree_.remove(pod);
+        tree.remove(pod);
         break;
       case 1:
-        tree_.remove(container);
+        tree.remove(container);
         break;
       case 2:
       case 3:
-        tree_.add(container);
+        tree.add(container);
         break;
       case 4:
-        tree_.add(container + "/inner");
+        tree.add(container + "/inner");
         break;
       default: {
         const auto changes = random() % 20 == 0 ? pods.rescan() : pods.drain();

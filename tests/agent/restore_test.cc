@@ -32,19 +32,19 @@ class RestoreTest : public testing::Test {
     std::string name =
         (std::filesystem::temp_directory_path() / "plimsoll-restore-XXXXXX").string();
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
+    directory = name;
     PodState pod{.uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
                  .name_space = "team",
                  .name = "web",
                  .slice = limit(kPod, 512, 4096),
                  .containers = {}};
     pod.containers = {container("app", kApp, 256, 2048), container("side", kSide, 256, 2048)};
-    state_ = {.boot_id = read_boot_id().value(), .generation = 3, .pods = {pod}};
+    state = {.boot_id = read_boot_id().value(), .generation = 3, .pods = {pod}};
   }
-  ~RestoreTest() override { std::filesystem::remove_all(directory_); }
+  ~RestoreTest() override { std::filesystem::remove_all(directory); }
 
   LimitState limit(const std::string& path, std::uint64_t floor, std::uint64_t ceiling) const {
-    return {.id = tree_.group(path).id(),
+    return {.id = tree.group(path).id(),
             .path = path,
             .floor = mib(floor),
             .confirmed = {},
@@ -63,23 +63,21 @@ class RestoreTest : public testing::Test {
   RestoreReport restore(bool dry_run = false) {
     RestorePolicy once;
     once.patience = Nanoseconds(0);
-    return restore_limits(state_, tree_.root(), dry_run ? nullptr : &writer_, once);
+    return restore_limits(state, tree.root(), dry_run ? nullptr : &writer, once);
   }
   std::vector<Outcome> outcomes(const RestoreReport& report) const {
     std::vector<Outcome> all;
     for (const RestoreItem& item : report.items) all.push_back(item.outcome);
     return all;
   }
-  Limit max_of(const std::string& path) const {
-    return tree_.group(path).read_memory_max().value();
-  }
+  Limit max_of(const std::string& path) const { return tree.group(path).read_memory_max().value(); }
 
-  std::string directory_;
-  CgroupTree tree_{{kPod, {{"memory.max", text(2048)}}},
-                   {kApp, {{"memory.max", text(1024)}, {"memory.current", text(100)}}},
-                   {kSide, {{"memory.max", text(256)}}}};
-  NodeState state_;
-  cgroup::Writer writer_;
+  std::string directory;
+  CgroupTree tree{{kPod, {{"memory.max", text(2048)}}},
+                  {kApp, {{"memory.max", text(1024)}, {"memory.current", text(100)}}},
+                  {kSide, {{"memory.max", text(256)}}}};
+  NodeState state;
+  cgroup::Writer writer;
 };
 
 TEST_F(RestoreTest, EverythingGoesBackToItsFloor) {
@@ -99,22 +97,22 @@ TEST_F(RestoreTest, EverythingGoesBackToItsFloor) {
 }
 
 TEST_F(RestoreTest, WhatTheApiConfirmedStays) {
-  state_.pods[0].containers[0].limit.confirmed = mib(768);
-  state_.pods[0].slice->confirmed = mib(1024);
+  state.pods[0].containers[0].limit.confirmed = mib(768);
+  state.pods[0].slice->confirmed = mib(1024);
   EXPECT_TRUE(restore().complete());
   EXPECT_EQ(max_of(kApp), mib(768));
   EXPECT_EQ(max_of(kPod), mib(1024));
 }
 
 TEST_F(RestoreTest, NothingIsRaised) {
-  tree_.set(kApp, "memory.max", text(64));
+  tree.set(kApp, "memory.max", text(64));
   EXPECT_EQ(restore().items[0].outcome, Outcome::kAlready);
   EXPECT_EQ(max_of(kApp), mib(64));
 }
 
 // 256 MiB of limit want 32 MiB of margin.
 TEST_F(RestoreTest, NeverBelowWhatIsInUseAndAMargin) {
-  tree_.set(kApp, "memory.current", text(225));
+  tree.set(kApp, "memory.current", text(225));
   RestoreReport report = restore();
   EXPECT_FALSE(report.complete());
   EXPECT_EQ(outcomes(report), (std::vector{Outcome::kInUse, Outcome::kAlready, Outcome::kHeldUp}));
@@ -123,21 +121,21 @@ TEST_F(RestoreTest, NeverBelowWhatIsInUseAndAMargin) {
   EXPECT_EQ(max_of(kApp), mib(1024));
   EXPECT_EQ(max_of(kPod), mib(2048)) << "a pod's limit would hold its container down";
   // It was asked to give some back, as much as is missing.
-  EXPECT_EQ(tree_.get(kApp, "memory.reclaim"), std::to_string(kMiB));
+  EXPECT_EQ(tree.get(kApp, "memory.reclaim"), std::to_string(kMiB));
   ASSERT_EQ(report.left.pods.size(), 1U);
   ASSERT_EQ(report.left.pods[0].containers.size(), 1U);
-  EXPECT_EQ(report.left.pods[0].containers[0], state_.pods[0].containers[0]);
+  EXPECT_EQ(report.left.pods[0].containers[0], state.pods[0].containers[0]);
   EXPECT_TRUE(report.left.pods[0].slice);
 
-  tree_.set(kApp, "memory.current", text(224));
-  state_ = report.left;
+  tree.set(kApp, "memory.current", text(224));
+  state = report.left;
   EXPECT_TRUE(restore().complete());
   EXPECT_EQ(max_of(kApp), mib(256));
   EXPECT_EQ(max_of(kPod), mib(512));
 }
 
 TEST_F(RestoreTest, ThePodsOwnUseCountsToo) {
-  tree_.set(kPod, "memory.current", text(490));
+  tree.set(kPod, "memory.current", text(490));
   const RestoreReport report = restore();
   EXPECT_EQ(outcomes(report),
             (std::vector{Outcome::kRestored, Outcome::kAlready, Outcome::kInUse}));
@@ -147,25 +145,25 @@ TEST_F(RestoreTest, ThePodsOwnUseCountsToo) {
 }
 
 TEST_F(RestoreTest, WithoutReclaimCacheDoesNotCount) {
-  tree_.drop(kApp, "memory.reclaim");
-  tree_.set(kApp, "memory.current", text(400));
+  tree.drop(kApp, "memory.reclaim");
+  tree.set(kApp, "memory.current", text(400));
   EXPECT_EQ(restore().items[0].outcome, Outcome::kInUse);
-  std::string stat = tree_.get(kApp, "memory.stat");
+  std::string stat = tree.get(kApp, "memory.stat");
   const std::string none = "inactive_file 0";
   stat.replace(stat.find(none), none.size(), "inactive_file " + std::to_string(300 * kMiB));
-  tree_.set(kApp, "memory.stat", stat);
+  tree.set(kApp, "memory.stat", stat);
   EXPECT_EQ(restore().items[0].outcome, Outcome::kRestored);
 }
 
 // A container that was restarted has its limit from its spec, and an old record.
 TEST_F(RestoreTest, AnotherCgroupOfTheSameNameIsNotTouched) {
-  state_.pods[0].containers[0].limit.id = CgroupId{1};
+  state.pods[0].containers[0].limit.id = CgroupId{1};
   RestoreReport report = restore();
   EXPECT_TRUE(report.complete());
   EXPECT_EQ(report.items[0].outcome, Outcome::kGone);
   EXPECT_EQ(max_of(kApp), mib(1024));
   EXPECT_EQ(max_of(kPod), mib(512)) << "its pod is the same as before";
-  tree_.remove(kPod);
+  tree.remove(kPod);
   report = restore();
   EXPECT_TRUE(report.complete());
   EXPECT_EQ(outcomes(report), std::vector(3, Outcome::kGone));
@@ -173,19 +171,19 @@ TEST_F(RestoreTest, AnotherCgroupOfTheSameNameIsNotTouched) {
 
 // Beyond what we may write it was somebody else, such as a resize by the kubelet.
 TEST_F(RestoreTest, ALimitOfSomebodyElseIsNotTouched) {
-  tree_.set(kApp, "memory.max", text(2049));
+  tree.set(kApp, "memory.max", text(2049));
   RestoreReport report = restore();
   EXPECT_TRUE(report.complete());
   EXPECT_EQ(outcomes(report),
             (std::vector{Outcome::kForeign, Outcome::kAlready, Outcome::kForeign}));
   EXPECT_EQ(max_of(kApp), mib(2049));
   EXPECT_EQ(max_of(kPod), mib(2048)) << "the pod's limit contains that of the container";
-  tree_.set(kApp, "memory.max", "max\n");
+  tree.set(kApp, "memory.max", "max\n");
   EXPECT_EQ(restore().items[0].outcome, Outcome::kForeign);
 }
 
 TEST_F(RestoreTest, WhatCannotBeReadIsReported) {
-  tree_.set(kApp, "memory.max", "garbage\n");
+  tree.set(kApp, "memory.max", "garbage\n");
   const RestoreReport report = restore();
   EXPECT_FALSE(report.complete());
   EXPECT_EQ(report.items[0].outcome, Outcome::kFailed);
@@ -197,16 +195,16 @@ TEST_F(RestoreTest, ADryRunWritesNothing) {
   EXPECT_EQ(outcomes(report),
             (std::vector{Outcome::kWouldRestore, Outcome::kAlready, Outcome::kWouldRestore}));
   EXPECT_EQ(max_of(kApp), mib(1024));
-  EXPECT_EQ(tree_.get(kApp, "memory.reclaim"), "");
-  tree_.set(kApp, "memory.current", text(250));
+  EXPECT_EQ(tree.get(kApp, "memory.reclaim"), "");
+  tree.set(kApp, "memory.current", text(250));
   EXPECT_EQ(restore(true).items[0].outcome, Outcome::kInUse);
 }
 
 TEST_F(RestoreTest, SystemdIsToldWhatIsBack) {
   SystemdUnitsConfig config;
-  config.bus.socket = directory_ + "/private";
+  config.bus.socket = directory + "/private";
   const auto systemd = FakeSystemd::listen(config.bus.socket);
-  EXPECT_EQ(tell_restored(restore(), tree_.root(), config), 0U);
+  EXPECT_EQ(tell_restored(restore(), tree.root(), config), 0U);
   const auto calls = systemd->calls();
   ASSERT_EQ(calls.size(), 2U);
   EXPECT_EQ(calls[0].unit, kScope);
@@ -217,72 +215,72 @@ TEST_F(RestoreTest, SystemdIsToldWhatIsBack) {
 class RestoreCommandTest : public RestoreTest {
  protected:
   RestoreCommandTest() {
-    options_.state = directory_ + "/state";
-    options_.cgroup_root = tree_.path();
-    options_.filesystem = cgroup::Filesystem::kAny;
-    options_.systemd = {};
-    options_.policy.patience = Nanoseconds(0);
-    auto file = StateFile::open(options_.state, state_.boot_id);
-    EXPECT_TRUE(file->flush(state_, MonotonicTime{}));
+    options.state = directory + "/state";
+    options.cgroup_root = tree.path();
+    options.filesystem = cgroup::Filesystem::kAny;
+    options.systemd = {};
+    options.policy.patience = Nanoseconds(0);
+    auto file = StateFile::open(options.state, state.boot_id);
+    EXPECT_TRUE(file->flush(state, MonotonicTime{}));
   }
   int run() {
-    out_.str("");
-    err_.str("");
-    return run_restore(options_, out_, err_);
+    out.str("");
+    err.str("");
+    return run_restore(options, out, err);
   }
 
-  RestoreOptions options_;
-  std::ostringstream out_;
-  std::ostringstream err_;
+  RestoreOptions options;
+  std::ostringstream out;
+  std::ostringstream err;
 };
 
 TEST_F(RestoreCommandTest, SaysWhatItDid) {
   EXPECT_EQ(run(), 0);
-  EXPECT_EQ(out_.str(),
+  EXPECT_EQ(out.str(),
             "restored  team/web/app  1 GiB -> 256 MiB\n"
             "already  team/web/side  256 MiB\n"
             "restored  team/web  2 GiB -> 512 MiB\n"
             "everything is back\n");
-  EXPECT_EQ(err_.str(), "");
-  EXPECT_TRUE(read_state(options_.state, state_.boot_id).state.pods.empty());
+  EXPECT_EQ(err.str(), "");
+  EXPECT_TRUE(read_state(options.state, state.boot_id).state.pods.empty());
   EXPECT_EQ(run(), 0) << "again there is nothing to do";
-  EXPECT_EQ(out_.str(), "everything is back\n");
+  EXPECT_EQ(out.str(), "everything is back\n");
 }
 
 TEST_F(RestoreCommandTest, KeepsWhatIsLeft) {
-  tree_.set(kApp, "memory.current", text(250));
-  options_.json = true;
+  tree.set(kApp, "memory.current", text(250));
+  options.json = true;
   EXPECT_EQ(run(), 1);
-  const auto report = nlohmann::json::parse(out_.str());
+  const auto report = nlohmann::json::parse(out.str());
   EXPECT_EQ(report["complete"], false);
   EXPECT_EQ(report["items"][0]["outcome"], "in-use");
   EXPECT_EQ(report["items"][0]["before_bytes"], 1024 * kMiB);
   EXPECT_EQ(report["items"][2]["outcome"], "held-up");
-  EXPECT_EQ(read_state(options_.state, state_.boot_id).state.pods[0].containers.size(), 1U);
-  tree_.set(kApp, "memory.current", text(10));
+  EXPECT_EQ(read_state(options.state, state.boot_id).state.pods[0].containers.size(), 1U);
+  tree.set(kApp, "memory.current", text(10));
   EXPECT_EQ(run(), 0);
   EXPECT_EQ(max_of(kApp), mib(256));
 }
 
 TEST_F(RestoreCommandTest, NotBesideAnAgent) {
-  const auto agent = StateFile::open(options_.state, state_.boot_id);
+  const auto agent = StateFile::open(options.state, state.boot_id);
   EXPECT_EQ(run(), 1);
-  EXPECT_NE(err_.str().find("in use by an agent"), std::string::npos) << err_.str();
+  EXPECT_NE(err.str().find("in use by an agent"), std::string::npos) << err.str();
   EXPECT_EQ(max_of(kApp), mib(1024));
-  options_.dry_run = true;
+  options.dry_run = true;
   EXPECT_EQ(run(), 0) << "looking is allowed";
 }
 
 TEST_F(RestoreCommandTest, ADamagedStateIsSaid) {
-  std::filesystem::resize_file(options_.state, 20);
+  std::filesystem::resize_file(options.state, 20);
   EXPECT_EQ(run(), 1);
-  EXPECT_NE(out_.str().find("problem  " + options_.state), std::string::npos) << out_.str();
+  EXPECT_NE(out.str().find("problem  " + options.state), std::string::npos) << out.str();
 }
 
 TEST_F(RestoreCommandTest, NoCgroupsAreSaid) {
-  options_.filesystem = cgroup::Filesystem::kCgroup2;
+  options.filesystem = cgroup::Filesystem::kCgroup2;
   EXPECT_EQ(run(), 1);
-  EXPECT_NE(err_.str().find("is not a cgroup v2 file system"), std::string::npos);
+  EXPECT_NE(err.str().find("is not a cgroup v2 file system"), std::string::npos);
 }
 
 }  // namespace

@@ -61,27 +61,27 @@ class StateFileTest : public testing::Test {
         ((fs::is_directory(memory) ? memory : fs::temp_directory_path()) / "plimsoll-state-XXXXXX")
             .string();
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    path_ = directory_ + "/run/state";
+    directory = name;
+    path = directory + "/run/state";
   }
-  ~StateFileTest() override { fs::remove_all(directory_); }
+  ~StateFileTest() override { fs::remove_all(directory); }
 
   StateFile open() const {
-    auto file = StateFile::open(path_, kBoot);
+    auto file = StateFile::open(path, kBoot);
     if (!file) throw std::runtime_error(file.error().message);
     return std::move(*file);
   }
-  static std::string slurp(const std::string& path) {
+  static std::string slurp(const std::string& name) {
     std::ostringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
+    text << std::ifstream(name, std::ios::binary).rdbuf();
     return text.str();
   }
-  static void put(const std::string& path, const std::string& text) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+  static void put(const std::string& name, const std::string& text) {
+    std::ofstream(name, std::ios::binary | std::ios::trunc) << text;
   }
 
-  std::string directory_;
-  std::string path_;
+  std::string directory;
+  std::string path;
 };
 
 TEST_F(StateFileTest, AFirstStartFindsNothing) {
@@ -89,7 +89,7 @@ TEST_F(StateFileTest, AFirstStartFindsNothing) {
   EXPECT_EQ(file.found().state, node({}));
   EXPECT_TRUE(file.found().complaints.empty());
   EXPECT_FALSE(file.covers(CgroupId{1}, Limit{1}));
-  EXPECT_EQ(fs::status(path_ + ".lock").permissions() & fs::perms::others_all, fs::perms::none);
+  EXPECT_EQ(fs::status(path + ".lock").permissions() & fs::perms::others_all, fs::perms::none);
 }
 
 TEST_F(StateFileTest, TheNextAgentFindsWhatTheLastOneKnew) {
@@ -97,7 +97,7 @@ TEST_F(StateFileTest, TheNextAgentFindsWhatTheLastOneKnew) {
   {
     StateFile file = open();
     ASSERT_TRUE(file.update(kept, kStart).value());
-    EXPECT_EQ(fs::status(path_).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_read | fs::perms::owner_write);
   }
   const StateFile file = open();
   kept.generation = 1;
@@ -110,7 +110,7 @@ TEST_F(StateFileTest, TheNextAgentFindsWhatTheLastOneKnew) {
 
 TEST_F(StateFileTest, OneAgentAtATime) {
   const StateFile file = open();
-  const auto second = StateFile::open(path_, kBoot);
+  const auto second = StateFile::open(path, kBoot);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kConflict);
 }
@@ -122,7 +122,7 @@ TEST_F(StateFileTest, WritesAreCoalescedWhereThatIsSafe) {
   EXPECT_TRUE(file.update(state, kStart).value());
   state.pods[0].containers[0].limit.written = Limit{kGiB};
   EXPECT_FALSE(file.update(state, kStart + std::chrono::milliseconds(999)).value());
-  EXPECT_EQ(read_state(path_, kBoot).state.generation, 1U);
+  EXPECT_EQ(read_state(path, kBoot).state.generation, 1U);
   state.pods.push_back(pod(2, Limit{kGiB}));
   EXPECT_TRUE(file.update(state, kStart + std::chrono::milliseconds(999)).value());
   EXPECT_TRUE(file.covers(CgroupId{2}, Limit{kGiB}));
@@ -138,12 +138,12 @@ TEST_F(StateFileTest, WritesAreCoalescedWhereThatIsSafe) {
 TEST_F(StateFileTest, WhatCannotBeWrittenIsNotCovered) {
   StateFile file = open();
   ASSERT_TRUE(file.update(node({pod(1, Limit{kGiB})}), kStart));
-  fs::create_directory(path_ + ".new");  // in the way, for root too
+  fs::create_directory(path + ".new");  // in the way, for root too
   const auto failed = file.update(node({pod(1, Limit{kGiB}), pod(2, Limit{kGiB})}), kStart);
   ASSERT_FALSE(failed);
   EXPECT_FALSE(file.covers(CgroupId{2}, Limit{kGiB}));
   EXPECT_TRUE(file.covers(CgroupId{1}, Limit{kGiB}));
-  fs::remove(path_ + ".new");
+  fs::remove(path + ".new");
   EXPECT_TRUE(file.update(node({pod(1, Limit{kGiB}), pod(2, Limit{kGiB})}), kStart).value());
   EXPECT_TRUE(file.covers(CgroupId{2}, Limit{kGiB}));
 }
@@ -174,12 +174,12 @@ TEST_F(StateFileTest, AWholeNodeFits) {
   }
   StateFile file = open();
   ASSERT_TRUE(file.update(state, kStart));
-  EXPECT_EQ(read_state(path_, kBoot).state.pods.size(), 250U);
+  EXPECT_EQ(read_state(path, kBoot).state.pods.size(), 250U);
 }
 
 TEST_F(StateFileTest, AnotherBootIsForgotten) {
   { ASSERT_TRUE(open().update(node({pod(1, Limit{kGiB})}), kStart)); }
-  const auto later = StateFile::open(path_, "another boot");
+  const auto later = StateFile::open(path, "another boot");
   ASSERT_TRUE(later);
   EXPECT_TRUE(later->found().other_boot);
   EXPECT_TRUE(later->found().state.pods.empty());
@@ -193,18 +193,18 @@ TEST_F(StateFileTest, ADamagedFileGivesTheOneBefore) {
     ASSERT_TRUE(file.update(first, kStart));
     ASSERT_TRUE(file.update(node({pod(2, Limit{kGiB})}), kStart));
   }
-  const std::string good = slurp(path_);
+  const std::string good = slurp(path);
   for (const std::string& bad : std::vector<std::string>{
            good.substr(0, good.size() / 2), std::string(),
            std::string("\0\x7f"
                        "ELF",
                        5),
            "plimsoll-state 9" + good.substr(16), std::string(2 * kLargestFile, 'x')}) {
-    put(path_, bad);
-    const FoundState found = read_state(path_, kBoot);
+    put(path, bad);
+    const FoundState found = read_state(path, kBoot);
     EXPECT_TRUE(found.from_backup);
     ASSERT_EQ(found.complaints.size(), 1U);
-    EXPECT_NE(found.complaints[0].find(path_), std::string::npos) << found.complaints[0];
+    EXPECT_NE(found.complaints[0].find(path), std::string::npos) << found.complaints[0];
     ASSERT_EQ(found.state.pods.size(), 1U);
     EXPECT_EQ(found.state.pods[0], first.pods[0]);
   }
@@ -213,23 +213,23 @@ TEST_F(StateFileTest, ADamagedFileGivesTheOneBefore) {
     StateFile file = open();
     ASSERT_TRUE(file.flush(file.found().state, kStart).value()) << "although nothing changed";
   }
-  EXPECT_TRUE(read_state(path_, kBoot).complaints.empty());
-  put(path_, "damaged");
-  EXPECT_EQ(read_state(path_, kBoot).state.pods[0], first.pods[0]);
-  put(path_ + ".1", "damaged");
-  const FoundState nothing = read_state(path_, kBoot);
+  EXPECT_TRUE(read_state(path, kBoot).complaints.empty());
+  put(path, "damaged");
+  EXPECT_EQ(read_state(path, kBoot).state.pods[0], first.pods[0]);
+  put(path + ".1", "damaged");
+  const FoundState nothing = read_state(path, kBoot);
   EXPECT_EQ(nothing.complaints.size(), 2U);
   EXPECT_TRUE(nothing.state.pods.empty());
 }
 
 // Somebody else's directory entry is not followed, and not harmed.
 TEST_F(StateFileTest, LinksAreNotFollowed) {
-  fs::create_directories(fs::path(path_).parent_path());
-  const std::string precious = directory_ + "/precious";
+  fs::create_directories(fs::path(path).parent_path());
+  const std::string precious = directory + "/precious";
   put(precious, "text");
-  fs::create_symlink(precious, path_);
-  fs::create_symlink(precious, path_ + ".new");
-  const FoundState found = read_state(path_, kBoot);
+  fs::create_symlink(precious, path);
+  fs::create_symlink(precious, path + ".new");
+  const FoundState found = read_state(path, kBoot);
   EXPECT_EQ(found.complaints.size(), 1U);
   StateFile file = open();
   EXPECT_FALSE(file.update(node({pod(1, Limit{kGiB})}), kStart));
@@ -248,18 +248,18 @@ class KilledAgents : public StateFileTest {
 
   KilledAgents() {
     for (std::size_t i = 0; i < kContainers; ++i) {
-      tree_.add(path_of(i), {{"memory.max", std::to_string(kFloor.bytes) + "\n"}});
+      tree.add(path_of(i), {{"memory.max", std::to_string(kFloor.bytes) + "\n"}});
     }
     void* const shared =
         ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(shared, MAP_FAILED);
-    told_ = new (shared) Told;
+    told = new (shared) Told;
   }
-  ~KilledAgents() override { ::munmap(told_, sizeof(Told)); }
+  ~KilledAgents() override { ::munmap(told, sizeof(Told)); }
 
   static std::string path_of(std::size_t i) { return "kubepods/pod" + std::to_string(i); }
   PodState record(std::size_t i) const {
-    const auto id = static_cast<std::uint64_t>(tree_.group(path_of(i)).id());
+    const auto id = static_cast<std::uint64_t>(tree.group(path_of(i)).id());
     PodState one = pod(id, Limit{0});
     one.containers[0].limit.path = path_of(i);
     return one;
@@ -268,7 +268,7 @@ class KilledAgents : public StateFileTest {
   // Never returns. `order` false: raises before the record is safe, as nobody may.
   [[noreturn]] void live(unsigned seed, bool order) {
     std::mt19937 random(seed);
-    const cgroup::Root root = tree_.root();
+    const cgroup::Root root = tree.root();
     const cgroup::Writer writer;
     StateFile file = open();
     NodeState state = file.found().state;
@@ -276,7 +276,7 @@ class KilledAgents : public StateFileTest {
     const auto save = [&] {
       const auto saved = file.update(state, now);
       if (!saved) ::_exit(2);
-      told_->generation = file.saved().generation;
+      told->generation = file.saved().generation;
     };
     while (true) {
       now += std::chrono::milliseconds(random() % 500);
@@ -297,7 +297,7 @@ class KilledAgents : public StateFileTest {
       const Limit goal{kFloor.bytes + (1 + random() % 1024) * kMiB};
       const auto raise = [&] {
         if (!writer.set_memory_max(*group, goal)) ::_exit(4);
-        ++told_->raises;
+        ++told->raises;
       };
       if (!order) raise();
       limit.direct_ceiling = std::max(limit.direct_ceiling, goal);
@@ -320,12 +320,12 @@ class KilledAgents : public StateFileTest {
     ::waitpid(child, &status, 0);
     if (!WIFSIGNALED(status)) return "the agent ended by itself: " + std::to_string(status);
 
-    const FoundState found = read_state(path_, kBoot);
+    const FoundState found = read_state(path, kBoot);
     if (!found.complaints.empty()) return found.complaints[0];
     if (found.from_backup) return "the backup was needed";
-    if (found.state.generation < told_->generation) return "a save that had returned is lost";
+    if (found.state.generation < told->generation) return "a save that had returned is lost";
     for (std::size_t i = 0; i < kContainers; ++i) {
-      const auto group = tree_.group(path_of(i));
+      const auto group = tree.group(path_of(i));
       const Limit now = group.read_memory_max().value();
       if (now <= kFloor) continue;
       const LimitState* const known = find_limit(found.state, group.id());
@@ -336,8 +336,8 @@ class KilledAgents : public StateFileTest {
     return "";
   }
 
-  CgroupTree tree_;
-  Told* told_ = nullptr;
+  CgroupTree tree;
+  Told* told = nullptr;
 };
 
 TEST_F(KilledAgents, NoRaisedLimitIsUnaccountedFor) {
@@ -346,15 +346,15 @@ TEST_F(KilledAgents, NoRaisedLimitIsUnaccountedFor) {
     ASSERT_EQ(kill_one(life * 2, true), "") << "life " << life;
   }
   // They did live, and died in the middle of it.
-  EXPECT_GT(told_->generation, kKills);
-  EXPECT_GT(told_->raises, kKills);
+  EXPECT_GT(told->generation, kKills);
+  EXPECT_GT(told->raises, kKills);
 
-  const FoundState found = read_state(path_, kBoot);
+  const FoundState found = read_state(path, kBoot);
   const cgroup::Writer writer;
-  const RestoreReport report = restore_limits(found.state, tree_.root(), &writer, {});
+  const RestoreReport report = restore_limits(found.state, tree.root(), &writer, {});
   EXPECT_TRUE(report.complete());
   for (std::size_t i = 0; i < kContainers; ++i) {
-    EXPECT_EQ(tree_.group(path_of(i)).read_memory_max().value(), kFloor) << path_of(i);
+    EXPECT_EQ(tree.group(path_of(i)).read_memory_max().value(), kFloor) << path_of(i);
   }
 }
 

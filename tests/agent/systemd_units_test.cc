@@ -32,16 +32,16 @@ class SystemdUnitsTest : public testing::Test {
   SystemdUnitsTest() {
     std::string name = (std::filesystem::temp_directory_path() / "plimsoll-bus-XXXXXX").string();
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    config_.bus = {SystemdBus::Kind::kPrivate, directory_ + "/private"};
-    config_.settle = Nanoseconds(0);
-    config_.timeout = std::chrono::hours(1);
-    config_.backoff = std::chrono::milliseconds(1);
+    directory = name;
+    config.bus = {SystemdBus::Kind::kPrivate, directory + "/private"};
+    config.settle = Nanoseconds(0);
+    config.timeout = std::chrono::hours(1);
+    config.backoff = std::chrono::milliseconds(1);
   }
-  ~SystemdUnitsTest() override { std::filesystem::remove_all(directory_); }
+  ~SystemdUnitsTest() override { std::filesystem::remove_all(directory); }
 
   std::unique_ptr<SystemdUnits> start() {
-    auto units = SystemdUnits::start(root_, config_);
+    auto units = SystemdUnits::start(root, config);
     EXPECT_TRUE(units);
     return std::move(*units);
   }
@@ -70,14 +70,14 @@ class SystemdUnitsTest : public testing::Test {
     }
   }
 
-  std::string directory_;
-  CgroupTree tree_{{kPath, {{"memory.max", "536870912\n"}}}};
-  cgroup::Root root_ = tree_.root();
-  SystemdUnitsConfig config_;
+  std::string directory;
+  CgroupTree tree{{kPath, {{"memory.max", "536870912\n"}}}};
+  cgroup::Root root = tree.root();
+  SystemdUnitsConfig config;
 };
 
 TEST_F(SystemdUnitsTest, TellsSystemdForTheTimeUntilTheNextBoot) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
   const auto done = outcomes(*units, 1);
@@ -93,7 +93,7 @@ TEST_F(SystemdUnitsTest, TellsSystemdForTheTimeUntilTheNextBoot) {
 }
 
 TEST_F(SystemdUnitsTest, CpuAndNoLimit) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   UnitLimits both = limits("app.scope", kNoLimit);
   both.cpu_quota_us_per_second = 1'500'000;
@@ -107,7 +107,7 @@ TEST_F(SystemdUnitsTest, CpuAndNoLimit) {
 
 // One at a time, and of each unit only the newest.
 TEST_F(SystemdUnitsTest, OnlyTheNewestValueIsSent) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   systemd->hold(true);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope", Limit{100})));
@@ -125,8 +125,8 @@ TEST_F(SystemdUnitsTest, OnlyTheNewestValueIsSent) {
 }
 
 TEST_F(SystemdUnitsTest, AValueWaitsUntilItHasSettled) {
-  config_.settle = std::chrono::hours(1);
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  config.settle = std::chrono::hours(1);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
   EXPECT_FALSE(units->idle());
@@ -136,8 +136,8 @@ TEST_F(SystemdUnitsTest, AValueWaitsUntilItHasSettled) {
 }
 
 TEST_F(SystemdUnitsTest, TheQueueIsBounded) {
-  config_.most_waiting = 2;
-  config_.settle = std::chrono::hours(1);
+  config.most_waiting = 2;
+  config.settle = std::chrono::hours(1);
   const auto units = start();
   EXPECT_TRUE(units->tell(limits("a.scope")));
   EXPECT_TRUE(units->tell(limits("b.scope")));
@@ -147,7 +147,7 @@ TEST_F(SystemdUnitsTest, TheQueueIsBounded) {
 }
 
 TEST_F(SystemdUnitsTest, RefusalsAreFinal) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("missing.scope")));
   auto done = outcomes(*units, 1);
@@ -164,7 +164,7 @@ TEST_F(SystemdUnitsTest, RefusalsAreFinal) {
 }
 
 TEST_F(SystemdUnitsTest, AConnectionThatEndsIsMadeAgain) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("hangup.scope")));
   const auto done = outcomes(*units, 2);
@@ -183,15 +183,15 @@ TEST_F(SystemdUnitsTest, WaitsForASystemdThatIsNotThere) {
   ASSERT_TRUE(done[0].error);
   EXPECT_EQ(done[0].error->code, Code::kUnavailable);
   EXPECT_FALSE(units->idle());
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   until("told", [&] { return units->counters().told == 1; });
   EXPECT_EQ(systemd->calls().size(), 1U);
 }
 
 TEST_F(SystemdUnitsTest, NoAnswerIsAFailure) {
-  config_.timeout = std::chrono::milliseconds(20);
-  config_.backoff = std::chrono::hours(1);
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  config.timeout = std::chrono::milliseconds(20);
+  config.backoff = std::chrono::hours(1);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("silent.scope")));
   const auto done = outcomes(*units, 1);
@@ -203,25 +203,25 @@ TEST_F(SystemdUnitsTest, NoAnswerIsAFailure) {
 // systemd writes what it is told to the file, a little later. Too near to the use, a raise of that
 // moment would be run over.
 TEST_F(SystemdUnitsTest, WaitsForHeadroom) {
-  tree_.set(kPath, "memory.current", std::to_string(500 * kMiB) + "\n");
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  tree.set(kPath, "memory.current", std::to_string(500 * kMiB) + "\n");
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
   until("looked", [&] { return units->counters().deferred > 0; });
   EXPECT_TRUE(systemd->calls().empty());
-  tree_.set(kPath, "memory.current", std::to_string(480 * kMiB) + "\n");
+  tree.set(kPath, "memory.current", std::to_string(480 * kMiB) + "\n");
   outcomes(*units, 1);
   EXPECT_EQ(systemd->calls().size(), 1U);
 }
 
 // What reclaim can free is no reason to wait.
 TEST_F(SystemdUnitsTest, CacheIsHeadroom) {
-  tree_.set(kPath, "memory.current", std::to_string(512 * kMiB) + "\n");
-  std::string stat = tree_.get(kPath, "memory.stat");
+  tree.set(kPath, "memory.current", std::to_string(512 * kMiB) + "\n");
+  std::string stat = tree.get(kPath, "memory.stat");
   const std::string none = "inactive_file 0";
   stat.replace(stat.find(none), none.size(), "inactive_file " + std::to_string(200 * kMiB));
-  tree_.set(kPath, "memory.stat", stat);
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  tree.set(kPath, "memory.stat", stat);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
   EXPECT_FALSE(outcomes(*units, 1)[0].error);
@@ -229,9 +229,9 @@ TEST_F(SystemdUnitsTest, CacheIsHeadroom) {
 }
 
 TEST_F(SystemdUnitsTest, ACgroupThatIsGoneIsNotTold) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   const auto units = start();
-  tree_.remove(kPath);
+  tree.remove(kPath);
   ASSERT_TRUE(units->tell(limits("app.scope")));
   const auto done = outcomes(*units, 1);
   ASSERT_TRUE(done[0].error);
@@ -240,7 +240,7 @@ TEST_F(SystemdUnitsTest, ACgroupThatIsGoneIsNotTold) {
 }
 
 TEST_F(SystemdUnitsTest, StopsWithACallUnderWay) {
-  const auto systemd = FakeSystemd::listen(config_.bus.socket);
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
   auto units = start();
   ASSERT_TRUE(units->tell(limits("silent.scope")));
   until("the call", [&] { return systemd->calls().size() == 1; });
@@ -284,10 +284,10 @@ class DbusDaemon {
 };
 
 TEST_F(SystemdUnitsTest, ThroughAMessageBus) {
-  const DbusDaemon daemon(directory_);
+  const DbusDaemon daemon(directory);
   if (!daemon.started()) GTEST_SKIP() << "dbus-daemon is not installed (package dbus-daemon)";
   until("the daemon listens", [&] { return std::filesystem::exists(daemon.socket()); });
-  config_.bus = {SystemdBus::Kind::kMessageBus, daemon.socket()};
+  config.bus = {SystemdBus::Kind::kMessageBus, daemon.socket()};
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
   const auto nobody = outcomes(*units, 1);

@@ -18,60 +18,60 @@ using Place = ChildrenWatch::Place;
 
 class ChildrenWatchTest : public testing::Test {
  protected:
-  ChildrenWatch::Changes drain() { return watch_.drain().value(); }
+  ChildrenWatch::Changes drain() { return watch.drain().value(); }
 
-  CgroupTree tree_{{"pods", {}}, {"other", {}}};
-  Group pods_ = tree_.group("pods");
-  ChildrenWatch watch_ = ChildrenWatch::open().value();
+  CgroupTree tree{{"pods", {}}, {"other", {}}};
+  Group pods = tree.group("pods");
+  ChildrenWatch watch = ChildrenWatch::open().value();
 };
 
 TEST_F(ChildrenWatchTest, NamesThePlaceOnce) {
-  ASSERT_TRUE(watch_.add(pods_));
-  ASSERT_TRUE(watch_.add(pods_));
-  EXPECT_EQ(watch_.size(), 1U);
+  ASSERT_TRUE(watch.add(pods));
+  ASSERT_TRUE(watch.add(pods));
+  EXPECT_EQ(watch.size(), 1U);
   EXPECT_TRUE(drain().places.empty());
-  tree_.add("pods/a");
-  tree_.add("pods/b");
-  tree_.remove("pods/a");
-  tree_.add("pods/a");
-  EXPECT_EQ(drain().places, (std::vector<Place>{{pods_.id(), "a"}, {pods_.id(), "b"}}));
+  tree.add("pods/a");
+  tree.add("pods/b");
+  tree.remove("pods/a");
+  tree.add("pods/a");
+  EXPECT_EQ(drain().places, (std::vector<Place>{{pods.id(), "a"}, {pods.id(), "b"}}));
   EXPECT_TRUE(drain().places.empty());
 }
 
 TEST_F(ChildrenWatchTest, OnlyCgroupsDirectlyBelow) {
-  ASSERT_TRUE(watch_.add(pods_));
-  tree_.add("other/a");
-  tree_.set("pods", "a file", "");
+  ASSERT_TRUE(watch.add(pods));
+  tree.add("other/a");
+  tree.set("pods", "a file", "");
   EXPECT_TRUE(drain().places.empty());
-  tree_.add("pods/a/b");
-  EXPECT_EQ(drain().places, (std::vector<Place>{{pods_.id(), "a"}}));
+  tree.add("pods/a/b");
+  EXPECT_EQ(drain().places, (std::vector<Place>{{pods.id(), "a"}}));
 }
 
 TEST_F(ChildrenWatchTest, WhatIsForgottenSaysNothingMore) {
-  ASSERT_TRUE(watch_.add(pods_));
-  tree_.add("pods/a");
-  watch_.remove(pods_.id());
-  watch_.remove(pods_.id());
+  ASSERT_TRUE(watch.add(pods));
+  tree.add("pods/a");
+  watch.remove(pods.id());
+  watch.remove(pods.id());
   EXPECT_TRUE(drain().places.empty());
-  EXPECT_EQ(watch_.size(), 0U);
-  ASSERT_TRUE(watch_.add(pods_));
-  tree_.add("pods/b");
-  EXPECT_EQ(drain().places, (std::vector<Place>{{pods_.id(), "b"}}));
+  EXPECT_EQ(watch.size(), 0U);
+  ASSERT_TRUE(watch.add(pods));
+  tree.add("pods/b");
+  EXPECT_EQ(drain().places, (std::vector<Place>{{pods.id(), "b"}}));
 }
 
 class FullQueueTest : public test::InMemory, public ChildrenWatchTest {};
 
 TEST_F(FullQueueTest, SaysSo) {
-  ASSERT_TRUE(watch_.add(pods_));
+  ASSERT_TRUE(watch.add(pods));
   const auto most = std::stoul(read_file("/proc/sys/fs/inotify/max_queued_events").value());
-  const std::string name = tree_.path() + "/pods/x";
+  const std::string name = tree.path() + "/pods/x";
   for (unsigned long i = 0; i <= most / 2; ++i) {
     ASSERT_TRUE(std::filesystem::create_directory(name));
     ASSERT_TRUE(std::filesystem::remove(name));
   }
   const auto changes = drain();
   EXPECT_TRUE(changes.lost);
-  EXPECT_EQ(changes.places, (std::vector<Place>{{pods_.id(), "x"}}));
+  EXPECT_EQ(changes.places, (std::vector<Place>{{pods.id(), "x"}}));
   EXPECT_FALSE(drain().lost);
 }
 

@@ -49,17 +49,17 @@ class PodCgroupsVm : public testing::Test {
  protected:
   void TearDown() override {
     for (const char* tree : {"kubepods.slice", "kubepods"}) {
-      const auto group = root_.open_group(tree);
+      const auto group = root.open_group(tree);
       if (!group) continue;
       EXPECT_TRUE(cgroup::Writer().remove_group(*group));
     }
   }
   static void make(const std::string& path) { fs::create_directories(kTop + "/" + path); }
   void remove(const std::string& path) {
-    const auto removed = cgroup::Writer().remove_group(root_.open_group(path).value());
+    const auto removed = cgroup::Writer().remove_group(root.open_group(path).value());
     ASSERT_TRUE(removed) << removed.error().message;
   }
-  PodCgroups open() { return PodCgroups::open(root_).value(); }
+  PodCgroups open() { return PodCgroups::open(root).value(); }
   // inotify watches of this process, as the kernel counts them.
   static std::size_t watches() {
     std::size_t count = 0;
@@ -71,7 +71,7 @@ class PodCgroupsVm : public testing::Test {
     return count;
   }
 
-  cgroup::Root root_ = cgroup::Root::open(kTop).value();
+  cgroup::Root root = cgroup::Root::open(kTop).value();
 };
 
 TEST_F(PodCgroupsVm, BothDrivers) {
@@ -80,7 +80,7 @@ TEST_F(PodCgroupsVm, BothDrivers) {
   PodCgroups pods = open();
   EXPECT_EQ(pods.all().size(), 4U);
   for (const auto& [path, cgroup] : pods.all()) {
-    EXPECT_EQ(root_.open_group(path)->id(), cgroup.id) << path;
+    EXPECT_EQ(root.open_group(path)->id(), cgroup.id) << path;
   }
   EXPECT_TRUE(pods.watching());
 }
@@ -162,19 +162,19 @@ class RestoreVm : public PodCgroupsVm {
     for (const std::string& part :
          {std::string(), std::string("kubepods.slice"), kBurstable, pod(1)}) {
       constexpr std::string_view kMemory[] = {"memory"};
-      ASSERT_TRUE(cgroup::Writer().enable_controllers(root_.open_group(part).value(), kMemory));
+      ASSERT_TRUE(cgroup::Writer().enable_controllers(root.open_group(part).value(), kMemory));
     }
     for (const std::string& path : {pod(1), pod(1) + scope(1)}) {
-      ASSERT_TRUE(cgroup::Writer().set_memory_max(root_.open_group(path).value(), kRaised));
+      ASSERT_TRUE(cgroup::Writer().set_memory_max(root.open_group(path).value(), kRaised));
     }
   }
   void TearDown() override {
-    if (child_ > 0) {
-      ::kill(child_, SIGKILL);
-      ::waitpid(child_, nullptr, 0);
+    if (child > 0) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, nullptr, 0);
       // It leaves the cgroup a moment later.
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-      while (root_.open_group(pod(1))->read_cgroup_events()->populated &&
+      while (root.open_group(pod(1))->read_cgroup_events()->populated &&
              std::chrono::steady_clock::now() < deadline) {
       }
     }
@@ -184,8 +184,8 @@ class RestoreVm : public PodCgroupsVm {
   void run(const std::function<bool()>& use) {
     int ready[2] = {-1, -1};
     ASSERT_EQ(::pipe2(ready, O_CLOEXEC), 0);
-    child_ = ::fork();
-    if (child_ == 0) {
+    child = ::fork();
+    if (child == 0) {
       const Fd procs(::open((kTop + "/" + pod(1) + scope(1) + "/cgroup.procs").c_str(), O_WRONLY));
       const bool well = procs && write_all(procs, "0", "cgroup.procs") && use();
       const char answer = well ? 'y' : 'n';
@@ -206,7 +206,7 @@ class RestoreVm : public PodCgroupsVm {
     return true;
   }
   LimitState limit(const std::string& path) {
-    return {.id = root_.open_group(path)->id(),
+    return {.id = root.open_group(path)->id(),
             .path = path,
             .floor = kFloor,
             .confirmed = {},
@@ -225,15 +225,13 @@ class RestoreVm : public PodCgroupsVm {
     RestorePolicy policy;
     policy.patience = std::chrono::seconds(1);
     const cgroup::Writer writer;
-    return restore_limits({.boot_id = "", .generation = 0, .pods = {one}}, root_, &writer, policy);
+    return restore_limits({.boot_id = "", .generation = 0, .pods = {one}}, root, &writer, policy);
   }
-  Limit max_of(const std::string& path) {
-    return root_.open_group(path)->read_memory_max().value();
-  }
-  std::uint64_t kills() { return root_.open_group(pod(1))->read_memory_events()->oom_kill; }
-  bool lives() const { return ::waitpid(child_, nullptr, WNOHANG) == 0; }
+  Limit max_of(const std::string& path) { return root.open_group(path)->read_memory_max().value(); }
+  std::uint64_t kills() { return root.open_group(pod(1))->read_memory_events()->oom_kill; }
+  bool lives() const { return ::waitpid(child, nullptr, WNOHANG) == 0; }
 
-  pid_t child_ = -1;
+  pid_t child = -1;
 };
 
 TEST_F(RestoreVm, WhatFitsGoesBack) {
