@@ -82,7 +82,10 @@ void Timelines::ended(const Subject& subject) {
   gone_.push_back(std::move(found->second));
   gone_.back().gone = true;
   living_.erase(found);
-  while (gone_.size() > bounds_.gone) gone_.pop_front();
+  while (gone_.size() > bounds_.gone) {
+    entries_ -= gone_.front().entries.size();
+    gone_.pop_front();
+  }
 }
 
 std::vector<const Timeline*> Timelines::of(std::string_view name_space,
@@ -114,10 +117,29 @@ void Timelines::append(const Subject& subject, TimelineEntry entry) {
     return;
   }
   entries.push_back(std::move(entry));
-  while (entries.size() > std::max<std::size_t>(bounds_.entries, 1)) {
-    entries.pop_front();
-    ++timeline.forgotten;
-  }
+  ++entries_;
+  while (entries.size() > std::max<std::size_t>(bounds_.entries, 1)) drop_oldest(timeline);
+  while (entries_ > std::max<std::size_t>(bounds_.all, 1)) drop_oldest(*with_oldest());
+}
+
+void Timelines::drop_oldest(Timeline& timeline) {
+  timeline.entries.pop_front();
+  ++timeline.forgotten;
+  --entries_;
+}
+
+// Not null while there are entries.
+Timeline* Timelines::with_oldest() {
+  Timeline* oldest = nullptr;
+  const auto look_at = [&](Timeline& each) {
+    if (each.entries.empty()) return;
+    if (oldest == nullptr || each.entries.front().last < oldest->entries.front().last) {
+      oldest = &each;
+    }
+  };
+  for (auto& [key, timeline] : living_) look_at(timeline);
+  for (Timeline& timeline : gone_) look_at(timeline);
+  return oldest;
 }
 
 }  // namespace plimsoll::agent

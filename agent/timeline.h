@@ -51,6 +51,7 @@ inline constexpr std::size_t kLongestDetail = 512;
 struct TimelineBounds {
   std::size_t entries = 64;  // per container
   std::size_t gone = 64;     // containers that are kept after their end
+  std::size_t all = 4096;    // entries of all containers together: some 200 bytes each, and words
 };
 
 class Timelines {
@@ -68,14 +69,18 @@ class Timelines {
   void set_bounds(const TimelineBounds& bounds) { bounds_ = bounds; }
   std::size_t living() const { return living_.size(); }
   std::size_t gone() const { return gone_.size(); }
+  std::size_t entries() const { return entries_; }
 
  private:
   static std::string key_of(const Subject& subject);
   void append(const Subject& subject, TimelineEntry entry);
+  void drop_oldest(Timeline& timeline);
+  Timeline* with_oldest();
 
   TimelineBounds bounds_;
   std::map<std::string, Timeline> living_;  // by uid and container
   std::deque<Timeline> gone_;               // the oldest first
+  std::size_t entries_ = 0;
 };
 
 }  // namespace plimsoll::agent

@@ -120,6 +120,7 @@ TEST_F(DecisionLogTest, ValuesCannotLeaveTheirField) {
               {{"plain", "a-b/c"},
                {"spaced", "a b"},
                {"forged", "x\nlevel=error"},
+               {"equals", "a=b"},
                {"quote", "\""},
                {"empty", ""},
                {"binary", std::string_view("\xff\x1b[31m", 6)},
@@ -129,7 +130,8 @@ TEST_F(DecisionLogTest, ValuesCannotLeaveTheirField) {
   const auto all = lines();
   ASSERT_THAT(all, SizeIs(1));
   EXPECT_EQ(after_time(all[0]),
-            "info hello plain=a-b/c spaced=\"a b\" forged=\"x\\nlevel=error\" quote=\"\\\"\" "
+            "info hello plain=a-b/c spaced=\"a b\" forged=\"x\\nlevel=error\" equals=\"a=b\" "
+            "quote=\"\\\"\" "
             "empty=\"\" binary=\"\xEF\xBF\xBD\\u001b[31m\" number=7 share=0.25 yes=true");
 }
 

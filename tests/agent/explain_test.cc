@@ -86,6 +86,23 @@ TEST(Timeline, KeepsTheNewestAndSaysHowManyWent) {
   EXPECT_EQ(found[0]->forgotten, 2U);
 }
 
+TEST(Timeline, AllTogetherAreBoundedAndTheOldestEntryGoes) {
+  Timelines timelines({.gone = 1, .all = 6});
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    timelines.add(subject("busy"), grant(static_cast<int>(10 + i), 10 + i, 11 + i));
+  }
+  timelines.add(subject("early"), denial(5));
+  timelines.add(subject("late"), denial(20));
+  timelines.add(subject("late"), denial(21, Reason::kLeak));
+  EXPECT_EQ(timelines.entries(), 6U);
+  for (const Timeline* timeline : timelines.of("demo", "web")) {
+    EXPECT_EQ(timeline->forgotten, timeline->subject.container == "early" ? 1U : 0U);
+  }
+  timelines.ended(subject("busy"));
+  timelines.ended(subject("late"));
+  EXPECT_EQ(timelines.entries(), 2U) << "what the gone had is not counted any more";
+}
+
 TEST(Timeline, TheSameInARowIsOneEntry) {
   Timelines timelines;
   for (int i = 0; i < 100; ++i) timelines.add(subject(), denial(i));
@@ -175,6 +192,19 @@ TEST(Explain, OneContainerOrNone) {
   EXPECT_THAT(explained(timelines, {}, "nobody").at("containers"), SizeIs(0));
   // Known, and nothing has happened: not unknown.
   EXPECT_THAT(explained(Timelines(), {{.subject = subject()}}).at("containers"), SizeIs(1));
+}
+
+// A container that was restarted has the same name in the same pod.
+TEST(Explain, WhatIsNowBelongsToTheLivingOne) {
+  Timelines timelines;
+  timelines.add(subject(), denial(1));
+  timelines.ended(subject());
+  const json answer = explained(timelines, {{.subject = subject()}});
+  ASSERT_THAT(answer.at("containers"), SizeIs(2));
+  EXPECT_TRUE(answer.at("containers")[0].at("state").is_object());
+  EXPECT_THAT(answer.at("containers")[0].at("timeline"), SizeIs(0));
+  EXPECT_EQ(answer.at("containers")[1].at("gone"), true);
+  EXPECT_THAT(answer.at("containers")[1].at("timeline"), SizeIs(1));
 }
 
 TEST(Explain, TheTableIsReadable) {
