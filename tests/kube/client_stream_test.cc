@@ -130,10 +130,15 @@ TEST_F(ClientTest, StreamThatIsSilentEnds) {
 }
 
 TEST_F(ClientTest, StreamWithoutAHeadEndsAtTheDeadline) {
-  serve([](const ServerRequest&, ServerConnection& connection) { connection.hold(); });
-  Request request = get();
-  request.deadline = milliseconds(50);
-  const Reply reply = connect(config())->stream(
+  serve([](const ServerRequest& request, ServerConnection& connection) {
+    if (request.path == "/hole") connection.hold();
+    connection.reply(200, "{}");
+  });
+  const auto client = connect(config());
+  ASSERT_TRUE(client->send(get()));  // so that the handshake is no part of it
+  Request request = get("/hole");
+  request.deadline = milliseconds(500);
+  const Reply reply = client->stream(
       request, [](std::string_view) { return true; }, kNever);
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kDeadline);
@@ -141,15 +146,19 @@ TEST_F(ClientTest, StreamWithoutAHeadEndsAtTheDeadline) {
 }
 
 TEST_F(ClientTest, StreamOutlivesTheDeadlineOfItsHead) {
-  serve([](const ServerRequest&, ServerConnection& connection) {
+  serve([](const ServerRequest& request, ServerConnection& connection) {
+    if (request.path != "/watch") return connection.reply(200, "{}");
     connection.write(kHead);
     connection.write("5\r\nfirst\r\n");
     connection.hold();
   });
-  Request request = get();
-  request.deadline = milliseconds(200);
-  const Reply reply = connect(config())->stream(
-      request, [](std::string_view) { return true; }, milliseconds(600));
+  const auto client = connect(config());
+  ASSERT_TRUE(client->send(get()));
+  Request request = get("/watch");
+  request.deadline = milliseconds(1000);
+  const Reply reply = client->stream(
+      request, [](std::string_view) { return true; }, milliseconds(2500));
+  ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kIdle);
 }
 
