@@ -342,12 +342,14 @@ Reply delete_pod(Cluster& cluster, const HttpRequest& request, const Route& rout
   const bool bound = !text_at(changed["spec"], "nodeName").empty();
   const bool going = changed["metadata"].contains("deletionTimestamp");
   if (bound && seconds > 0 && going) return shown(request, *pod);
-  if (bound && (seconds > 0 || going)) {
-    changed["metadata"]["deletionTimestamp"] = timestamp();
-    changed["metadata"]["deletionGracePeriodSeconds"] = seconds;
-    if (seconds > 0 && cluster.rules.counts_generation()) {
-      changed["metadata"]["generation"] = changed["metadata"].value("generation", 1) + 1;
+  if (bound) {
+    if (!going) {
+      changed["metadata"]["deletionTimestamp"] = timestamp();
+      if (cluster.rules.counts_generation()) {
+        changed["metadata"]["generation"] = changed["metadata"].value("generation", 1) + 1;
+      }
     }
+    changed["metadata"]["deletionGracePeriodSeconds"] = seconds;
     changed = *cluster.store.put("pods", std::move(changed));
   }
   if (!bound || seconds == 0) {

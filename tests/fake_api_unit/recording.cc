@@ -140,7 +140,7 @@ Json recording(const std::string& name) {
   return Json::parse(file);
 }
 
-std::vector<RecordedExchange> exchanges_of(const std::string& name) {
+const std::vector<RecordedExchange>& exchanges_of(const std::string& name) {
   static std::map<std::string, std::vector<RecordedExchange>> known;
   const auto found = known.find(name);
   if (found != known.end()) return found->second;

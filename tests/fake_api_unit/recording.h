@@ -28,7 +28,7 @@ struct RecordedExchange {
 // Names of all recordings, sorted.
 std::vector<std::string> recording_names();
 Json recording(const std::string& name);
-std::vector<RecordedExchange> exchanges_of(const std::string& name);
+const std::vector<RecordedExchange>& exchanges_of(const std::string& name);
 
 // The pod that the exchange was about, as it was before it: from other recordings, else from the
 // answer, undone. None when there is no such pod or nothing tells.
