@@ -66,6 +66,8 @@ class JsonDocument {
   static Result<JsonDocument> parse(std::string_view text, const Keep& keep = {},
                                     const JsonLimits& limits = {});
 
+  JsonDocument(const JsonDocument&) = delete;
+  JsonDocument& operator=(const JsonDocument&) = delete;
   JsonDocument(JsonDocument&&) noexcept;
   JsonDocument& operator=(JsonDocument&&) noexcept;
   ~JsonDocument();

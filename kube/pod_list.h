@@ -32,6 +32,7 @@ class PodListReader {
   PodListReader(OnPod on_pod, OnSkipped on_skipped);
   PodListReader(const PodListReader&) = delete;
   PodListReader& operator=(const PodListReader&) = delete;
+  ~PodListReader() = default;
 
   // kMalformed: this is no PodList.
   Result<void> feed(std::string_view chunk);

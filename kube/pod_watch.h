@@ -70,6 +70,7 @@ class PodWatch {
   PodWatch(std::string node_name, std::uint64_t seed, OnChange on_change);
   PodWatch(const PodWatch&) = delete;
   PodWatch& operator=(const PodWatch&) = delete;
+  ~PodWatch() = default;
 
   // When to ask next; in the past: at once.
   MonotonicTime wait() const { return wait_; }

@@ -41,6 +41,7 @@ class WatchReader {
   explicit WatchReader(OnEvent on_event);
   WatchReader(const WatchReader&) = delete;
   WatchReader& operator=(const WatchReader&) = delete;
+  ~WatchReader() = default;
 
   // False: `on_event` wants no more.
   bool feed(std::string_view chunk);
