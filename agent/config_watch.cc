@@ -123,14 +123,13 @@ std::optional<Result<Config>> ConfigWatch::read_again() {
     Error error = text.error();
     if (blind_) error.message += "; its directory is gone, so the next start will see it again";
     if (error_ == error) return std::nullopt;
-    text_.clear();
+    text_.reset();
     error_ = std::move(error);
     return tl::unexpected(*error_);
   }
-  const bool was_unreadable = error_ && text_.empty();
-  if (*text == text_ && !was_unreadable) return std::nullopt;
+  if (*text == text_) return std::nullopt;
   text_ = std::move(*text);
-  auto config = parse_config(text_, path_);
+  auto config = parse_config(*text_, path_);
   if (!config) {
     error_ = config.error();
     return tl::unexpected(*error_);

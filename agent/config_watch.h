@@ -53,7 +53,7 @@ class ConfigWatch {
   Fd epoll_;
   std::optional<MonotonicTime> changing_since_;  // the timer runs
   bool blind_ = false;                           // there is no directory to watch any more
-  std::string text_;                             // as last read, good or bad
+  std::optional<std::string> text_;              // as last read, good or bad; absent: unreadable
   Config config_;
   std::uint64_t generation_ = 1;
   std::optional<Error> error_;

@@ -117,6 +117,21 @@ TEST_F(ConfigWatchTest, AFileThatIsWrittenInPlaceOrReplacedIsReadAgain) {
   std::ofstream(path() + ".new") << "tick: 4s\n";
   fs::rename(path() + ".new", path());
   EXPECT_EQ(next(watch)->tick, seconds(4));
+  // From elsewhere: the rename is all that is seen of it.
+  const std::string elsewhere = fs::path(path()).parent_path().string() + ".elsewhere";
+  std::ofstream(elsewhere) << "tick: 5s\n";
+  fs::rename(elsewhere, path());
+  EXPECT_EQ(next(watch)->tick, seconds(5));
+}
+
+TEST_F(ConfigWatchTest, AnEmptyFileThatComesBackIsAllDefaults) {
+  write("");
+  ConfigWatch watch = open();
+  fs::remove(path());
+  EXPECT_FALSE(next(watch));
+  write("");
+  EXPECT_TRUE(next(watch));
+  EXPECT_EQ(watch.error(), std::nullopt);
 }
 
 TEST_F(ConfigWatchTest, WhatIsWrittenWithoutChangingAnythingIsNothing) {

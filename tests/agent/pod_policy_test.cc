@@ -118,6 +118,13 @@ TEST(PodPolicy, OneContainerCanOptInOrOut) {
   EXPECT_EQ(policy.containers[0].managed, Managed::kBadAnnotation);
 }
 
+TEST(PodPolicy, AContainerThatIsNotManagedIsAskedNoMore) {
+  const PodPolicy policy = policy_for(
+      pod_with({{"plimsoll.dev/enabled", "false"}, {"plimsoll.dev/memory-ceiling", "?"}}), {});
+  EXPECT_EQ(first(policy), (ContainerPolicy{.name = "app", .managed = Managed::kOptedOut}));
+  EXPECT_THAT(policy.problems, IsEmpty());
+}
+
 TEST(PodPolicy, WhatTheOperatorLeavesOutStaysOutWhateverThePodSays) {
   Config config;
   config.node.pods.namespaces = *NamespaceList::parse("*,!dev");
