@@ -85,15 +85,34 @@ Result<void> NodeAgent::run(int stop_fd) {
   turn(now());
 
   enum Source : std::uint8_t {
-    kStop, kTicks, kAlarm, kEngine, kPods, kOutcomes, kFacts, kCgroups, kConfig, kSystemd, kExplain, kSources
+    kStop,
+    kTicks,
+    kAlarm,
+    kEngine,
+    kPods,
+    kOutcomes,
+    kFacts,
+    kCgroups,
+    kConfig,
+    kSystemd,
+    kExplain,
+    kSources
   };
   std::array<pollfd, kSources> waits{};
   while (true) {
-    const std::array<int, kSources> fds{
-        stop_fd, ticks_.get(), alarm_.get(), engine_->report_fd(), watcher_->change_fd(),
-        resizer_->outcome_fd(), probe_->fact_fd(), cgroups_->watch_fd(), config_watch_ ? config_watch_->fd() : -1,
-        systemd_ ? systemd_->outcome_fd() : -1, explain_server_ ? explain_server_->poll_fd() : -1};
-    for (std::size_t i = 0; i < kSources; ++i) waits[i] = {.fd = fds[i], .events = POLLIN, .revents = 0};
+    const std::array<int, kSources> fds{stop_fd,
+                                        ticks_.get(),
+                                        alarm_.get(),
+                                        engine_->report_fd(),
+                                        watcher_->change_fd(),
+                                        resizer_->outcome_fd(),
+                                        probe_->fact_fd(),
+                                        cgroups_->watch_fd(),
+                                        config_watch_ ? config_watch_->fd() : -1,
+                                        systemd_ ? systemd_->outcome_fd() : -1,
+                                        explain_server_ ? explain_server_->poll_fd() : -1};
+    for (std::size_t i = 0; i < kSources; ++i)
+      waits[i] = {.fd = fds[i], .events = POLLIN, .revents = 0};
     if (::poll(waits.data(), waits.size(), -1) < 0) {
       if (errno == EINTR) continue;
       return errno_error(errno, "wait for news");
@@ -174,7 +193,8 @@ void NodeAgent::take_records(const std::vector<Record>& records) {
     log_->record(subject, record);
     timelines_.add(subject, record);
     if (auto notice = notice_of(subject, record)) poster_->post(std::move(*notice));
-    const bool written = record.kind == Record::Kind::kGrant || record.kind == Record::Kind::kShrink;
+    const bool written =
+        record.kind == Record::Kind::kGrant || record.kind == Record::Kind::kShrink;
     if (!written && record.kind != Record::Kind::kWish) continue;
     if (owner->container.empty()) {
       if (pod->slice && written) {
@@ -234,8 +254,7 @@ void NodeAgent::take_facts() {
 
 void NodeAgent::set_allocatable() {
   if (!api_facts_ || !api_facts_->node || !api_facts_->node->allocatable) return;
-  engine_->set_allocatable(
-      scaled(*api_facts_->node->allocatable, config_.node.budget.node_share));
+  engine_->set_allocatable(scaled(*api_facts_->node->allocatable, config_.node.budget.node_share));
 }
 
 ApiSight NodeAgent::api_sight(MonotonicTime now) const {
@@ -385,9 +404,11 @@ void NodeAgent::save(MonotonicTime now) {
     }
   }
   state_trouble_ = saved ? std::string() : saved.error().message;
-  (void)pods_->give_bounds([this](CgroupId id, Limit direct_ceiling) {
+  const auto covers = [this](CgroupId id, Limit direct_ceiling) {
     return state_file_->covers(id, direct_ceiling);
-  });
+  };
+  constexpr int kAnswers = 2;  // one under way, and the next
+  (void)pods_->give_bounds(covers, kAnswers * latency_.nine_of_ten());
 }
 
 void NodeAgent::act(const Planned& planned, MonotonicTime now) {

@@ -126,8 +126,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
     const auto found =
         std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
                      [&](const ContainerPolicy& policy) { return policy.name == name; });
-    const bool managed =
-        found != pod.policy.containers.end() && found->managed == Managed::kYes;
+    const bool managed = found != pod.policy.containers.end() && found->managed == Managed::kYes;
     return managed ? &*found : nullptr;
   };
   // First what is not there any more: a container that was restarted is another cgroup.
@@ -182,7 +181,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
       .written = left != nullptr ? left->written : std::nullopt};
   container.budget_group = group_of(pod.pod.id.namespace_name, config);
-  const ContainerSpec spec = spec_of(pod, container);
+  const ContainerSpec spec = spec_of(pod, container, {});
   const auto slot = engine_.track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
   container.slot = *slot;
@@ -268,14 +267,15 @@ void NodePods::set_group_limit(const std::string& name_space, BudgetGroup group,
   engine_.set_group_limit(group, limit ? limit_of(*limit) : kNoLimit);
 }
 
-ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& container) const {
+ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& container,
+                                Nanoseconds api_time) const {
   return {.floor = container.bounds.floor,
           .ceiling = container.bounds.ceiling,
           .parent = pod.slice ? pod.slice->slot : std::nullopt,
           .direct_ceiling = Bytes{},
           .bridge_within = container.bounds.bridge_within,
           .direct_floor = container.bounds.direct_floor,
-          .look_ahead = container.policy.look_ahead,
+          .look_ahead = std::max(container.policy.look_ahead, api_time),
           .group = container.budget_group,
           .rank = rank_of(pod.pod)};
 }
@@ -296,7 +296,7 @@ ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
   return spec;
 }
 
-bool NodePods::give_bounds(const Covers& covers) {
+bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time) {
   bool all = true;
   const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct,
                         std::optional<ContainerSpec>& given) {
@@ -312,7 +312,7 @@ bool NodePods::give_bounds(const Covers& covers) {
       give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, pod.slice->given);
     }
     for (NodeContainer& container : pod.containers) {
-      give(container.slot, container.cgroup.id, spec_of(pod, container),
+      give(container.slot, container.cgroup.id, spec_of(pod, container, api_time),
            container.bounds.direct_ceiling, container.given);
     }
   }
@@ -320,9 +320,9 @@ bool NodePods::give_bounds(const Covers& covers) {
 }
 
 std::size_t NodePods::managed() const {
-  return static_cast<std::size_t>(
-      std::count_if(pods_.begin(), pods_.end(),
-                    [](const auto& entry) { return entry.second.policy.managed == Managed::kYes; }));
+  return static_cast<std::size_t>(std::count_if(pods_.begin(), pods_.end(), [](const auto& entry) {
+    return entry.second.policy.managed == Managed::kYes;
+  }));
 }
 
 PodReading NodePods::read(const NodePod& pod, MonotonicTime now) const {
@@ -337,8 +337,9 @@ PodReading NodePods::read(const NodePod& pod, MonotonicTime now) const {
   for (const NodeContainer& container : pod.containers) {
     const auto memory = reading_of(container.group);
     if (!memory) continue;
-    reading.containers.push_back(
-        {.container = container.policy.name, .container_id = container.container_id, .memory = *memory});
+    reading.containers.push_back({.container = container.policy.name,
+                                  .container_id = container.container_id,
+                                  .memory = *memory});
   }
   return reading;
 }

@@ -42,8 +42,8 @@ struct NodeContainer {
   cgroup::Group group;  // for readings
   Slot slot = 0;
   BudgetGroup budget_group = kNoGroup;
-  Limit first_limit;         // as declared, or what the state file has
-  EngineBounds bounds;       // as the resize plan wants them
+  Limit first_limit;                   // as declared, or what the state file has
+  EngineBounds bounds;                 // as the resize plan wants them
   std::optional<ContainerSpec> given;  // as the engine has them
   std::optional<Limit> written;        // the last direct write
 };
@@ -104,10 +104,12 @@ class NodePods {
   Changes settle(const Config& config);
   void cgroups_changed() { stale_ = true; }
 
-  // Gives the engine the bounds that are wanted, but no direct write that the state on disk does not
-  // cover. True: every one got all of it.
+  // Gives the engine the bounds that are wanted, but no direct write that the state on disk does
+  // not cover. True: every one got all of it.
   using Covers = std::function<bool(CgroupId id, Limit direct_ceiling)>;
-  bool give_bounds(const Covers& covers);
+  // A grant lasts for at least `api_time`, what an answer of the API takes: when the kubelet
+  // carries it out, the limit that it writes must not be below what is in use by then.
+  bool give_bounds(const Covers& covers, Nanoseconds api_time);
 
   std::map<std::string, NodePod>& pods() { return pods_; }  // by uid
   NodePod* find(std::string_view uid);
@@ -132,7 +134,8 @@ class NodePods {
   std::optional<Slot> kubepods_slot(const std::string& pod_path);
   void set_group_limit(const std::string& name_space, BudgetGroup group, const Config& config);
   BudgetGroup group_of(const std::string& name_space, const Config& config);
-  ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container) const;
+  ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container,
+                        Nanoseconds api_time) const;
   ContainerSpec slice_spec_of(const NodePod& pod) const;
 
   const cgroup::Root& root_;

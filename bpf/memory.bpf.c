@@ -287,12 +287,12 @@ int on_oom(u64* ctx) {
   return 0;
 }
 
-/* True: somebody was killed, or the task that asked is dying already. */
+/* True: somebody was killed, or the task that asked is dying already, or there was room again. */
 SEC("fexit/mem_cgroup_out_of_memory")
 int on_oom_end(u64* ctx) {
   struct pl_memory_event* event;
   struct pl_slot* slot;
-  u64 counter, killed = 0;
+  u64 counter, usage, max, killed = 0;
   u32 index = 0;
 
   if (bpf_get_func_arg(ctx, 0, &counter) || bpf_get_func_ret(ctx, &killed) || !(killed & 1))
@@ -300,6 +300,9 @@ int on_oom_end(u64* ctx) {
   counter += offset_of(struct mem_cgroup, memory);
   slot = slot_of(counter, &index);
   if (!slot) return 0;
+  usage = usage_of(counter);
+  max = max_of(counter);
+  if (max > usage && max - usage >= 1ULL << (ctx[2] & 15)) return 0;
   event = bpf_ringbuf_reserve(&telemetry, sizeof(*event), 0);
   if (!event) {
     count(events_telemetry_dropped);
@@ -308,8 +311,8 @@ int on_oom_end(u64* ctx) {
   __builtin_memset(event, 0, sizeof(*event));
   event->time_ns = bpf_ktime_get_ns();
   event->cgroup_id = slot->cgroup_id;
-  event->usage_bytes = usage_of(counter) << 12;
-  event->limit_bytes = max_of(counter) << 12;
+  event->usage_bytes = usage << 12;
+  event->limit_bytes = max << 12;
   event->slot = index;
   event->epoch = slot->epoch;
   event->kind = PL_KILLED;
