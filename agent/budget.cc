@@ -56,7 +56,7 @@ class Sums {
     const ContainerSnapshot& container = snapshot_.containers[index];
     const Below& below = below_[index];
     const bool covers = container.covers_children && below.limited && !below.unlimited;
-    const Promise own = covers ? Promise{} : promise_of(container);
+    const Promise own = covers || is_boundary(container) ? Promise{} : promise_of(container);
     const Bytes total = std::max(own.granted, below.promise.granted);
     const Bytes unused = std::max(own.unused, below.promise.unused);
     const Bytes in_group = std::max(own.granted, below.granted_in_group);
@@ -70,7 +70,7 @@ class Sums {
     } else {
       roots_need += unreclaimable(container.facts);
     }
-    if (container.ceiling == Bytes{} && !unlimited) {
+    if (is_boundary(container) && !unlimited) {
       room = std::min(room, container.facts.limit - unreclaimable(container.facts) - unused);
     }
     if (parent && snapshot_.containers[*parent].group == container.group) {

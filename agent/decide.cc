@@ -212,7 +212,7 @@ void cover_children(const Tree& tree, std::vector<Case>& cases) {
     Case& each = cases[i];
     ContainerSnapshot& slice = each.container;
     const Bytes limit = slice.facts.limit;
-    if (!slice.covers_children || is_unlimited(limit)) continue;
+    if (!slice.covers_children || is_unlimited(limit) || is_boundary(slice)) continue;
     const Armed armed = arm(slice, each.past, limit);
     const Bytes needed = slice.floor + above[i];
     const Bytes to = std::min(needed, direct_ceiling(armed));
@@ -225,7 +225,7 @@ void cover_children(const Tree& tree, std::vector<Case>& cases) {
 }
 
 void lower(const Tick& tick, Case& each) {
-  if (each.action || each.wish) return;
+  if (each.action || each.wish || is_boundary(each.container)) return;
   const MemoryPolicy& policy = tick.policy.memory;
   Lowering lowering =
       shrink(each.container, policy, tick.now, tick.recently_lost(each.past), each.past);
@@ -298,6 +298,7 @@ void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const Case& each = cases[i];
     if (each.action || each.wish || demands[i].hot || is_parent[i]) continue;
+    if (is_boundary(each.container)) continue;
     const std::optional<Bytes> least =
         idle_limit(each.container, policy, tick.now, tick.recently_lost(each.past), each.past);
     if (!least) continue;

@@ -66,6 +66,11 @@ struct ContainerSnapshot {
   bool operator==(const ContainerSnapshot&) const = default;
 };
 
+// It is only looked at, as a bound of what is below it.
+constexpr bool is_boundary(const ContainerSnapshot& container) {
+  return container.ceiling == Bytes{};
+}
+
 struct NodeSnapshot {
   std::optional<Bytes> total;      // MemTotal
   std::optional<Bytes> available;  // MemAvailable; absent: nothing is granted (fail closed)

@@ -139,7 +139,7 @@ TEST(Node, AllocatableBoundsTheBudget) {
 
 TEST(Node, ACgroupThatIsNeverChangedBoundsWhatIsBelowIt) {
   ContainerSnapshot kubepods = container(0, mib(3000), mib(1200), mib(200));
-  kubepods.floor = {~std::uint64_t{0}};
+  kubepods.floor = mib(2000);  // what it was when it was first seen
   kubepods.ceiling = {};
   ContainerSnapshot inner = container(1, mib(1064), mib(500));
   inner.parent = 0;
