@@ -137,6 +137,14 @@ Bytes wish_ceiling(const Stepping& step, const ContainerResize& container) {
   return top;
 }
 
+LeaseWhy lease_why(const Stepping& step, const ContainerResize& container) {
+  const ContainerPolicy* policy = step.policy(container);
+  if (policy != nullptr && policy->actuation == Actuation::kCgroup) return LeaseWhy::kPolicy;
+  if (!resizable(step, container)) return LeaseWhy::kNoApi;
+  if (container.refused && step.config.fallback.on_refusal) return LeaseWhy::kOverride;
+  return step.facts.api.away ? LeaseWhy::kApiAway : LeaseWhy::kBridge;
+}
+
 std::optional<Bytes> slice_limit(const Stepping& step, bool with_files) {
   kube::Pod pod = *step.facts.pod;
   for (const ContainerResize& container : step.state.containers) {

@@ -4,6 +4,8 @@
 namespace plimsoll::agent {
 namespace {
 
+// Between two tries to lower a limit that did not go down.
+constexpr Nanoseconds kLowerAgain = std::chrono::seconds(1);
 // How often the files are read while something is expected to change them.
 constexpr Nanoseconds kReadOften = std::chrono::milliseconds(50);
 
@@ -138,24 +140,30 @@ void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerR
                       *container.want <= container.refused->allowed;
   const Bytes allowed = partly ? std::max(bottom, *container.want) : bottom;
   const Bytes to = std::max(allowed, safe_limit(step, seen.memory));
-  const Bytes from{std::min(lease.limit.value, seen.memory.limit.bytes)};
-  if (from <= allowed || reads_as(seen.memory.limit, allowed)) {
-    if (allowed <= bottom) {
-      end_lease(step, container, allowed, "withdrawn");
-    } else {
+  // The file's word, for a lowering stops above the usage, wherever that was by then.
+  const Bytes from{seen.memory.limit.is_max() ? lease.limit.value : seen.memory.limit.bytes};
+  if (from <= allowed) {
+    if (allowed > bottom) {
       lease.limit = allowed;
       lease.withdrawing = false;
+    } else if (lease.limit > allowed) {
+      end_lease(step, container, allowed, "withdrawn");  // by somebody else
+    } else {
+      container.lease.reset();
     }
     return;
   }
-  // In steps that are worth a write.
+  // In steps that are worth a write, and not over and over.
   if (to >= from || (to > allowed && from - to < Bytes{kMiB})) return;
+  const bool again = to >= lease.limit;
+  if (again && step.now - lease.written_at < kLowerAgain) return;
   lease.limit = to;
   lease.written_at = step.now;
   step.act(LowerLimit{.container = container.name,
                       .limit = to,
                       .slice = slice_limit(step, false),
                       .reason = Reason::kWithdrawn});
+  if (again) return;  // said before
   const bool taken_back = container.refused || step.yielding();
   ApiAnswer answer =
       step.answer(taken_back ? ApiAnswer::Kind::kBridgeWithdrawn : ApiAnswer::Kind::kLeaseEnded,
@@ -188,7 +196,7 @@ void renew_or_end(Stepping& step, ContainerResize& container, const ContainerRea
 
 void keep_lease(Stepping& step, ContainerResize& container) {
   const ContainerReading* seen = step.reading(container);
-  if (container.lease->limit <= ground(step, container)) {
+  if (!container.lease->withdrawing && container.lease->limit <= ground(step, container)) {
     // The API has stored that much, and the kubelet does not refuse it.
     if (!step.state.unverified) {
       container.lease.reset();
@@ -208,6 +216,26 @@ void keep_lease(Stepping& step, ContainerResize& container) {
   const bool lowered =
       seen->memory.limit.bytes < limit.value && !reads_as(seen->memory.limit, limit);
   if (lowered && may_write(step, container)) reassert(step, container, *seen);
+}
+
+// What is found above the spec when a container is seen for the first time was written by the agent
+// before this one, or by a person: from now on it is a lease like any other.
+void adopt_level(Stepping& step, ContainerResize& container) {
+  const ContainerReading* seen = step.reading(container);
+  if (seen == nullptr || container.level_known || !container.spec) return;
+  container.level_known = true;
+  const ContainerPolicy* policy = step.policy(container);
+  if (policy == nullptr || policy->dry_run || policy->actuation == Actuation::kResize) return;
+  const bool settled = step.state.phase == kube::ResizePhase::kNone && !step.state.unverified;
+  const Bytes level{seen->memory.limit.bytes};
+  if (container.lease || !settled || seen->memory.limit.is_max()) return;
+  if (level <= *container.spec || level > policy->ceiling) return;
+  container.lease = Lease{.limit = level,
+                          .why = lease_why(step, container),
+                          .since = step.now,
+                          .until = step.now + step.config.fallback.lease,
+                          .written_at = step.now,
+                          .withdrawing = false};
 }
 
 }  // namespace
@@ -237,6 +265,7 @@ void verify(Stepping& step) {
 
 void keep_leases(Stepping& step) {
   for (ContainerResize& container : step.state.containers) {
+    adopt_level(step, container);
     if (container.lease) keep_lease(step, container);
   }
 }

@@ -44,6 +44,7 @@ void start_container(Stepping& step, ContainerResize& container, const std::stri
     container.want.reset();
   }
   container.container_id = id;
+  container.level_known = false;
 }
 
 void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to) {
@@ -160,21 +161,13 @@ void absorb_phase(Stepping& step) {
   }
 }
 
-LeaseWhy why_of(const Stepping& step, const ContainerResize& container) {
-  const ContainerPolicy* policy = step.policy(container);
-  if (policy != nullptr && policy->actuation == Actuation::kCgroup) return LeaseWhy::kPolicy;
-  if (!resizable(step, container)) return LeaseWhy::kNoApi;
-  if (container.refused && step.config.fallback.on_refusal) return LeaseWhy::kOverride;
-  return step.facts.api.away ? LeaseWhy::kApiAway : LeaseWhy::kBridge;
-}
-
 void absorb_grant(Stepping& step, ContainerResize& container, const EngineWord& word) {
   if (word.to <= ground(step, container)) return;  // what the spec allows anyway
   if (!container.lease) {
-    container.lease = Lease{.limit = word.to, .why = why_of(step, container), .since = word.at};
+    container.lease = Lease{.limit = word.to, .why = lease_why(step, container), .since = word.at};
   }
   container.lease->limit = word.to;
-  container.lease->why = why_of(step, container);
+  container.lease->why = lease_why(step, container);
   container.lease->until = step.now + step.config.fallback.lease;
   container.lease->written_at = word.at;
   container.lease->withdrawing = step.yielding();

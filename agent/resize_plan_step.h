@@ -72,6 +72,8 @@ Bytes direct_ceiling(const Stepping& step, const ContainerResize& container);
 // What the engine may wish for.
 Bytes wish_ceiling(const Stepping& step, const ContainerResize& container);
 void set_bounds(Stepping& step);
+// What a direct write to it would be for now.
+LeaseWhy lease_why(const Stepping& step, const ContainerResize& container);
 // memory.max of the slice for what the containers have: spec or lease, and `with_files` whatever
 // more their files show. nullopt: the kubelet sets none.
 std::optional<Bytes> slice_limit(const Stepping& step, bool with_files);

@@ -167,6 +167,7 @@ struct ContainerResize {
   MonotonicTime last_word;
   Bytes rate_per_second;
   std::optional<Lease> lease;
+  bool level_known = false;  // its file has been read since its cgroup came
   std::optional<RefusedValue> refused;
   PreflightState preflight;
   std::optional<EngineBounds> bounds;  // as sent last

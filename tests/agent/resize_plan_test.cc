@@ -770,17 +770,46 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   EXPECT_EQ(asked(&scene.sent.at(0)), mib(128));
 }
 
-TEST(ResizePlan, ALeaseOfTheAgentBeforeIsAskedFor) {
+TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {
   Scene scene;
-  scene.step();
-  scene.accept();
-  scene.container().lease = Lease{.limit = mib(256),
-                                  .why = LeaseWhy::kApiAway,
-                                  .since = scene.now,
-                                  .until = scene.now + seconds(600)};
   scene.file().limit = limit_of(mib(256));
+  scene.files.slice->limit = limit_of(mib(256));
+  scene.step();
+  ASSERT_TRUE(scene.container().lease);
+  EXPECT_EQ(scene.container().lease->limit, mib(256));
+  scene.accept();  // the preflight
   scene.after(seconds(1));
-  EXPECT_EQ(asked(scene.patch()), mib(256));
+  EXPECT_EQ(asked(&scene.sent.at(0)), mib(256)) << "and the API is to know of it";
+
+  Scene restarted = armed();
+  restarted.pod.containers[0].status->id = "containerd://app-2";
+  restarted.files.containers[0].container_id = "containerd://app-2";
+  restarted.after(seconds(1));
+  EXPECT_FALSE(restarted.container().lease) << "a new cgroup has what the spec says";
+
+  Scene resize_only;
+  resize_only.policies[0].actuation = Actuation::kResize;
+  resize_only.file().limit = limit_of(mib(256));
+  resize_only.step();
+  EXPECT_FALSE(resize_only.container().lease) << "not ours to touch";
+}
+
+TEST(ResizePlan, ALoweringThatStopsEarlyIsTriedAgain) {
+  Scene scene = armed();
+  scene.grant(mib(512), mib(10));
+  scene.set_usage(mib(100));
+  scene.step();
+  scene.now += milliseconds(10);
+  scene.refuse(
+      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  ASSERT_NE(scene.action<LowerLimit>(), nullptr);
+  scene.file().limit = limit_of(mib(400));  // the usage had risen meanwhile
+  scene.after(milliseconds(100));
+  EXPECT_TRUE(scene.container().lease);
+  scene.run_until(scene.now + seconds(5));
+  EXPECT_EQ(scene.file().limit, limit_of(mib(128)));
+  EXPECT_FALSE(scene.container().lease);
+  EXPECT_EQ(scene.said(Kind::kBridgeWithdrawn).size(), 1u) << "said once";
 }
 
 }  // namespace
