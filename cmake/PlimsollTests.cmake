@@ -119,8 +119,15 @@ function(plimsoll_vm_tests)
   file(GLOB scripts CONFIGURE_DEPENDS "vm/*.sh")
   foreach(script IN LISTS scripts)
     cmake_path(GET script STEM name)
+    set(fakes)
+    if(name MATCHES "^agent_")
+      foreach(fake apiserver kubelet)
+        list(APPEND fakes --add "$<TARGET_FILE:fake-${fake}>:/bin/fake-${fake}")
+      endforeach()
+    endif()
     plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh"
                                  --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/checks:/bin/checks"
+                                 ${fakes}
                      COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
 
