@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/agent/fake_systemd.h"
+#include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 
 namespace plimsoll::agent {
@@ -29,10 +30,6 @@ Limit mib(std::uint64_t count) { return Limit{count * kMiB}; }
 class RestoreTest : public testing::Test {
  protected:
   RestoreTest() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "plimsoll-restore-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory = name;
     PodState pod{.uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
                  .name_space = "team",
                  .name = "web",
@@ -41,7 +38,6 @@ class RestoreTest : public testing::Test {
     pod.containers = {container("app", kApp, 256, 2048), container("side", kSide, 256, 2048)};
     state = {.boot_id = read_boot_id().value(), .generation = 3, .pods = {pod}};
   }
-  ~RestoreTest() override { std::filesystem::remove_all(directory); }
 
   LimitState limit(const std::string& path, std::uint64_t floor, std::uint64_t ceiling) const {
     return {.id = tree.group(path).id(),
@@ -72,7 +68,7 @@ class RestoreTest : public testing::Test {
   }
   Limit max_of(const std::string& path) const { return tree.group(path).read_memory_max().value(); }
 
-  std::string directory;
+  kube::ScratchDirectory scratch;
   CgroupTree tree{{kPod, {{"memory.max", text(2048)}}},
                   {kApp, {{"memory.max", text(1024)}, {"memory.current", text(100)}}},
                   {kSide, {{"memory.max", text(256)}}}};
@@ -202,7 +198,7 @@ TEST_F(RestoreTest, ADryRunWritesNothing) {
 
 TEST_F(RestoreTest, SystemdIsToldWhatIsBack) {
   SystemdUnitsConfig config;
-  config.bus.socket = directory + "/private";
+  config.bus.socket = scratch / "private";
   const auto systemd = FakeSystemd::listen(config.bus.socket);
   EXPECT_EQ(tell_restored(restore(), tree.root(), config), 0U);
   const auto calls = systemd->calls();
@@ -215,7 +211,7 @@ TEST_F(RestoreTest, SystemdIsToldWhatIsBack) {
 class RestoreCommandTest : public RestoreTest {
  protected:
   RestoreCommandTest() {
-    options.state = directory + "/state";
+    options.state = scratch / "state";
     options.cgroup_root = tree.path();
     options.filesystem = cgroup::Filesystem::kAny;
     options.systemd = {};

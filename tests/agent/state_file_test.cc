@@ -11,6 +11,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <set>
 #include <sstream>
@@ -19,7 +20,9 @@
 
 #include "agent/restore.h"
 #include "base/file.h"
+#include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
+#include "tests/support/in_memory.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -52,20 +55,9 @@ NodeState node(std::initializer_list<PodState> pods) {
   return {.boot_id = kBoot, .generation = 0, .pods = pods};
 }
 
-class StateFileTest : public testing::Test {
+// In memory, as in production, where no disk makes it slow.
+class StateFileTest : public test::InMemory, public testing::Test {
  protected:
-  StateFileTest() {
-    // As in production, where a disk does not make it slow.
-    const fs::path memory = "/dev/shm";
-    std::string name =
-        ((fs::is_directory(memory) ? memory : fs::temp_directory_path()) / "plimsoll-state-XXXXXX")
-            .string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory = name;
-    path = directory + "/run/state";
-  }
-  ~StateFileTest() override { fs::remove_all(directory); }
-
   StateFile open() const {
     auto file = StateFile::open(path, kBoot);
     if (!file) throw std::runtime_error(file.error().message);
@@ -80,8 +72,8 @@ class StateFileTest : public testing::Test {
     std::ofstream(name, std::ios::binary | std::ios::trunc) << text;
   }
 
-  std::string directory;
-  std::string path;
+  kube::ScratchDirectory scratch;
+  const std::string path = scratch / "run" / "state";
 };
 
 TEST_F(StateFileTest, AFirstStartFindsNothing) {
@@ -225,7 +217,7 @@ TEST_F(StateFileTest, ADamagedFileGivesTheOneBefore) {
 // Somebody else's directory entry is not followed, and not harmed.
 TEST_F(StateFileTest, LinksAreNotFollowed) {
   fs::create_directories(fs::path(path).parent_path());
-  const std::string precious = directory + "/precious";
+  const std::string precious = scratch / "precious";
   put(precious, "text");
   fs::create_symlink(precious, path);
   fs::create_symlink(precious, path + ".new");
@@ -245,6 +237,9 @@ class KilledAgents : public StateFileTest {
     std::atomic<std::uint64_t> generation{0};  // saved, and update() has returned
     std::atomic<std::uint64_t> raises{0};
   };
+  struct Unmap {
+    void operator()(Told* shared) const { ::munmap(shared, sizeof(Told)); }
+  };
 
   KilledAgents() {
     for (std::size_t i = 0; i < kContainers; ++i) {
@@ -253,9 +248,8 @@ class KilledAgents : public StateFileTest {
     void* const shared =
         ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(shared, MAP_FAILED);
-    told = new (shared) Told;
+    told.reset(new (shared) Told);
   }
-  ~KilledAgents() override { ::munmap(told, sizeof(Told)); }
 
   static std::string path_of(std::size_t i) { return "kubepods/pod" + std::to_string(i); }
   PodState record(std::size_t i) const {
@@ -337,7 +331,7 @@ class KilledAgents : public StateFileTest {
   }
 
   CgroupTree tree;
-  Told* told = nullptr;
+  std::unique_ptr<Told, Unmap> told;
 };
 
 TEST_F(KilledAgents, NoRaisedLimitIsUnaccountedFor) {

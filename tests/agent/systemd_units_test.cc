@@ -11,10 +11,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "tests/agent/fake_systemd.h"
+#include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 
 namespace plimsoll::agent {
@@ -30,15 +30,11 @@ const std::string kPath = "kubepods.slice/app.scope";
 class SystemdUnitsTest : public testing::Test {
  protected:
   SystemdUnitsTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "plimsoll-bus-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    directory = name;
-    config.bus = {SystemdBus::Kind::kPrivate, directory + "/private"};
+    config.bus = {SystemdBus::Kind::kPrivate, scratch / "private"};
     config.settle = Nanoseconds(0);
     config.timeout = std::chrono::hours(1);
     config.backoff = std::chrono::milliseconds(1);
   }
-  ~SystemdUnitsTest() override { std::filesystem::remove_all(directory); }
 
   std::unique_ptr<SystemdUnits> start() {
     auto units = SystemdUnits::start(root, config);
@@ -70,7 +66,7 @@ class SystemdUnitsTest : public testing::Test {
     }
   }
 
-  std::string directory;
+  kube::ScratchDirectory scratch;
   CgroupTree tree{{kPath, {{"memory.max", "536870912\n"}}}};
   cgroup::Root root = tree.root();
   SystemdUnitsConfig config;
@@ -250,15 +246,15 @@ TEST_F(SystemdUnitsTest, StopsWithACallUnderWay) {
 // A bus daemon of its own, with a policy that allows everything.
 class DbusDaemon {
  public:
-  explicit DbusDaemon(const std::string& directory) : socket_(directory + "/bus") {
-    const std::string config = directory + "/bus.conf";
-    std::ofstream(config)
-        << "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" "
-           "\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
-           "<busconfig><type>system</type><listen>unix:path="
-        << socket_
-        << "</listen><policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>"
-           "<allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>\n";
+  explicit DbusDaemon(const kube::ScratchDirectory& directory) : socket_(directory / "bus") {
+    const std::string config = directory.write(
+        "bus.conf",
+        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" "
+        "\"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+        "<busconfig><type>system</type><listen>unix:path=" +
+            socket_ +
+            "</listen><policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>"
+            "<allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>\n");
     std::string program = "dbus-daemon";
     std::string option = "--config-file=" + config;
     std::string foreground = "--nofork";
@@ -284,7 +280,7 @@ class DbusDaemon {
 };
 
 TEST_F(SystemdUnitsTest, ThroughAMessageBus) {
-  const DbusDaemon daemon(directory);
+  const DbusDaemon daemon(scratch);
   if (!daemon.started()) GTEST_SKIP() << "dbus-daemon is not installed (package dbus-daemon)";
   until("the daemon listens", [&] { return std::filesystem::exists(daemon.socket()); });
   config.bus = {SystemdBus::Kind::kMessageBus, daemon.socket()};
