@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/memory_records.h"
+#include "bpf/read_record.h"
 
 using u32 = pl_u32;
 using u64 = pl_u64;
@@ -72,28 +73,12 @@ struct Reader {
 
 int on_record(void* context, void* data, std::size_t size) {
   auto& reader = *static_cast<Reader*>(context);
-  if (size != sizeof(pl_memory_event)) {
+  if (const auto event = read_record(data, size)) {
+    reader.handle(reader.context, *event);
+    ++reader.handled;
+  } else {
     reader.malformed.fetch_add(1, std::memory_order_relaxed);
-    return 0;
   }
-  const auto& record = *static_cast<const pl_memory_event*>(data);
-  if (record.slot >= PL_MAX_SLOTS || record.kind < PL_PREDICTED || record.kind > PL_KILLED) {
-    reader.malformed.fetch_add(1, std::memory_order_relaxed);
-    return 0;
-  }
-  const MemoryEvent event{
-      .time = MonotonicTime(Nanoseconds(static_cast<std::int64_t>(record.time_ns))),
-      .id = CgroupId{record.cgroup_id},
-      .usage = {record.usage_bytes},
-      .limit = {record.limit_bytes},
-      .reclaimable = {record.reclaimable_bytes},
-      .rate_per_second = {record.rate_bytes_per_s},
-      .slot = record.slot,
-      .epoch = record.epoch,
-      .kind = static_cast<EventKind>(record.kind),
-      .pid = record.pid};
-  reader.handle(reader.context, event);
-  ++reader.handled;
   return 0;
 }
 
