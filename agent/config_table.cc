@@ -81,7 +81,7 @@ const std::array kKeys{
               "1Ti", "what the node has available",
               "The most that all grants together may stand above all floors."},
     ConfigKey{"tick", field<&Config::tick>, "100ms", "60s", "",
-              "How often limits are lowered, budgets counted and events made up for.", kAtStart},
+              "How often limits are lowered, budgets counted and events made up for."},
     ConfigKey{"tier", field<&Config::tier>, "", "", "",
               "What of the kernel is used: `auto` takes the best that it allows, `A` BPF with the "
               "hold, `B` BPF tracepoints, `C` no BPF. A tier that the kernel refuses is an error.",
@@ -122,10 +122,11 @@ const std::array kNodeKeys{
               "admission policies are not asked."},
     ConfigKey{"pods.dry_run", field<&Config::node, &NodeConfig::pods, &PodsConfig::dry_run>, "", "",
               "", "Decide and report, change nothing."},
-    ConfigKey{"fallback.lease", field<&Config::node, &NodeConfig::fallback, &FallbackConfig::lease>,
-              "10s", "24h", "",
-              "How long a limit that stands in the cgroup alone may stay raised without being "
-              "needed, and how long the agent goes on asking the API for it."},
+    ConfigKey{
+        "fallback.lease", field<&Config::node, &NodeConfig::fallback, &FallbackConfig::lease>,
+        "10s", "24h", "",
+        "After this long, a limit that stands in the cgroup alone is looked at again: it stays "
+        "while the API is away or the memory is in use, else it goes down to what the API knows."},
     ConfigKey{"fallback.on_refusal",
               field<&Config::node, &NodeConfig::fallback, &FallbackConfig::on_refusal>, "", "", "",
               "Write to the cgroup also what the API server refused: by quota, LimitRange, access "
@@ -137,12 +138,12 @@ const std::array kNodeKeys{
               "",
               "The same for a resize that a container waits for; then the fallback. At most "
               "`api.deadline`."},
-    ConfigKey{"api.requests_per_second",
-              field<&Config::node, &NodeConfig::api, &ApiConfig::requests_per_second>, "0.1",
-              "1000", "",
-              "Requests to the API server on average, resizes and preflights together ..."},
+    ConfigKey{
+        "api.requests_per_second",
+        field<&Config::node, &NodeConfig::api, &ApiConfig::requests_per_second>, "0.1", "1000", "",
+        "Requests to the API server on average, resizes and preflights together ...", kAtStart},
     ConfigKey{"api.burst", field<&Config::node, &NodeConfig::api, &ApiConfig::burst>, "1", "1000",
-              "", "... and how many of them at once."},
+              "", "... and how many of them at once.", kAtStart},
     ConfigKey{"api.latency", field<&Config::node, &NodeConfig::api, &ApiConfig::latency>, "10ms",
               "30s", "",
               "Assumed time from a resize request to the new limit in the cgroup, until it has "
@@ -168,11 +169,11 @@ const std::array kNodeKeys{
     ConfigKey{"preflight.enabled",
               field<&Config::node, &NodeConfig::preflight, &PreflightConfig::enabled>, "", "", "",
               "Ask the API server beforehand, with a dry run, how far a container may grow, so "
-              "that nothing is written to a cgroup that would be refused. With `false` nothing is "
-              "written that has not been accepted yet."},
+              "that nothing is written to a cgroup that would be refused. With `false` only the "
+              "ceiling bounds what is written, until the API has refused."},
     ConfigKey{"preflight.requests_per_second",
               field<&Config::node, &NodeConfig::preflight, &PreflightConfig::requests_per_second>,
-              "0.1", "100", "", "Dry runs on average."},
+              "0.1", "100", "", "Dry runs on average.", kAtStart},
     ConfigKey{"budget.node_share",
               field<&Config::node, &NodeConfig::budget, &NodeBudgetConfig::node_share>, "0", "10",
               "",
@@ -199,15 +200,15 @@ const std::array kNodeKeys{
               "How long it is left alone."},
     ConfigKey{"events.per_minute", field<&Config::node, &NodeConfig::events_per_minute>, "0", "600",
               "",
-              "Kubernetes Events that the agent writes at most; the others are counted. 0: none."},
+              "Kubernetes Events that the agent writes at most; the others are counted. 0: none.",
+              kAtStart},
     ConfigKey{"metrics.address", field<&Config::node, &NodeConfig::metrics_address>, "", "", "",
               "Where metrics and health are served: `:9464` on all addresses, `127.0.0.1:9464` on "
               "one, `off` nowhere.",
               kAtStart},
     ConfigKey{
         "explain.history", field<&Config::node, &NodeConfig::explain_history>, "0", "4096", "",
-        "How many signals, decisions and answers are kept per container for `plimsoll explain`.",
-        kAtStart},
+        "How many signals, decisions and answers are kept per container for `plimsoll explain`."},
     ConfigKey{"log.level", field<&Config::node, &NodeConfig::log_level>, "", "", "",
               "What is logged: this and what is worse."},
 };
