@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/budget.h"
+#include "agent/decide_case.h"
 #include "agent/leak.h"
 #include "agent/pages.h"
 #include "agent/priority.h"
@@ -18,19 +19,6 @@ namespace {
 
 // The API's numbers and the kernel's pages need not agree to the last byte.
 constexpr Bytes kRepairFrom{64 * kKiB};
-
-// One tick as every rule sees it.
-struct Tick {
-  const Policy& policy;
-  MonotonicTime now;
-  Nanoseconds elapsed;  // since the previous tick; 0: this is the first
-  bool lost;            // events were lost since the previous tick
-  std::optional<MonotonicTime> lost_at;
-
-  bool recently_lost(const ContainerHistory& past) const {
-    return lost_at && now - *lost_at < shrink_wait(policy.memory, past);
-  }
-};
 
 Bytes per_second(Bytes amount, Nanoseconds time) {
   return scaled_to_fit(amount, 1 / std::chrono::duration<double>(time).count());
@@ -79,48 +67,6 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
   follow_climb(policy, tick.now, container, grants, past);
   past.limit = container.facts.limit;
   return past;
-}
-
-// One tracked cgroup in the middle of a decision.
-struct Case {
-  ContainerSnapshot container;
-  ContainerHistory past;
-  std::optional<Reason> need;
-  Bytes missing;                // of what it needs, what the budgets did not give
-  bool group_is_short = false;  // and whether that was its group's
-  std::optional<Action> action;
-  std::optional<Action> wish;
-
-  // After this plan.
-  Bytes limit() const {
-    const bool writes = action && action->kind != ActionKind::kReclaim;
-    return writes ? action->to : container.facts.limit;
-  }
-  Bytes promised() const {
-    const bool grows = wish && wish->kind == ActionKind::kGrow;
-    return std::max({limit(), container.wished, grows ? wish->to : Bytes{}});
-  }
-};
-
-Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Bytes limit) {
-  Armed armed{.floor = container.floor,
-              .ceiling = container.ceiling,
-              .settled = past.settled,
-              .direct_ceiling = container.direct_ceiling,
-              .bridge_within = container.bridge_within,
-              .look_ahead = container.look_ahead,
-              .group = container.group};
-  if (!is_unlimited(limit) && limit >= container.ceiling) {
-    armed.denial = Reason::kCeiling;
-  } else if (past.leaking) {
-    armed.denial = Reason::kLeak;
-  }
-  return armed;
-}
-
-bool is_high(const Tick& tick, const Case& each, const MemoryFacts& facts) {
-  const Armed armed{.settled = each.past.settled};
-  return unreclaimable(facts) > watermark_of(tick.policy.memory, armed, facts.limit);
 }
 
 // A need that only a tick can see, or that no event reported.
@@ -233,87 +179,6 @@ void lower(const Tick& tick, Case& each) {
   each.wish = std::move(lowering.wish);
 }
 
-// What each may ask for before the next tick.
-std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
-                               const std::vector<Case>& cases) {
-  const MemoryPolicy& policy = tick.policy.memory;
-  std::vector<Demand> demands;
-  demands.reserve(cases.size());
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const Case& each = cases[i];
-    MemoryFacts facts = each.container.facts;
-    Demand demand{.rank = each.container.rank, .group = each.container.group};
-    facts.limit = each.promised();
-    const Armed armed = arm(snapshot.containers[i], each.past, facts.limit);
-    // A slice asks for nothing that its children do not ask for.
-    if (!armed.denial && !is_unlimited(facts.limit) && !each.container.covers_children) {
-      demand.hot = each.missing > Bytes{} || each.container.starved > Bytes{} ||
-                   is_high(tick, each, facts) || at_limit_within(facts, 2 * tick.elapsed);
-      // A step, whatever it needs just now: what changes with every tick would be sent with each.
-      const MemoryFacts still{.limit = facts.limit};
-      demand.next =
-          std::max(each.missing, wanted(policy, armed, still, Layer::kSlowLoop) - facts.limit);
-    }
-    demands.push_back(demand);
-  }
-  return demands;
-}
-
-// What the budgets do not have for those that are hot.
-std::vector<Missing> missing_of(const std::vector<Demand>& demands, Purse purse) {
-  std::vector<std::size_t> order(demands.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return demands[a].rank > demands[b].rank; });
-  std::vector<Missing> missing;
-  for (const std::size_t index : order) {
-    const Demand& demand = demands[index];
-    if (!demand.hot) continue;
-    const auto take = [&](Bytes& left) {
-      const Bytes lacks = demand.next - left;
-      left -= demand.next;
-      return lacks;
-    };
-    // What its group gives back, the node has, too.
-    const Bytes in_group =
-        demand.group == kNoGroup ? Bytes{} : take(purse.groups[demand.group].left);
-    const Bytes on_node = take(purse.node) - in_group;
-    if (in_group > Bytes{}) missing.push_back({index, demand.rank, demand.group, in_group});
-    if (on_node > Bytes{}) missing.push_back({index, demand.rank, std::nullopt, on_node});
-  }
-  return missing;
-}
-
-// Idle containers give back what those that come first are short of; it is there at the next tick.
-void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
-                    const Purse& purse, std::vector<Case>& cases) {
-  const MemoryPolicy& policy = tick.policy.memory;
-  std::vector<Missing> missing = missing_of(demands, purse);
-  if (missing.empty()) return;
-  std::vector<bool> is_parent(cases.size());
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (const auto parent = tree.parent(i)) is_parent[*parent] = true;
-  }
-  std::vector<Spare> spares;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const Case& each = cases[i];
-    if (each.action || each.wish || demands[i].hot || is_parent[i]) continue;
-    if (is_boundary(each.container)) continue;
-    const std::optional<Bytes> least =
-        idle_limit(each.container, policy, tick.now, tick.recently_lost(each.past), each.past);
-    if (!least) continue;
-    spares.push_back(
-        {i, each.container.rank, each.container.group, each.container.facts.limit - *least});
-  }
-  for (const Spare& spare : take_back(std::move(missing), std::move(spares), policy.step)) {
-    Case& each = cases[spare.index];
-    Lowering lowering = lower_idle(each.container, policy, tick.now,
-                                   each.container.facts.limit - spare.bytes, each.past);
-    each.action = std::move(lowering.action);
-    each.wish = std::move(lowering.wish);
-  }
-}
-
 // Grows with parents first, so that a child's new limit has room; shrinks with children first.
 void order(const Tree& tree, std::vector<std::pair<std::size_t, Action>>& actions) {
   const auto rank = [&](const std::pair<std::size_t, Action>& entry) {
@@ -325,7 +190,64 @@ void order(const Tree& tree, std::vector<std::pair<std::size_t, Action>>& action
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
 }
 
+// Opens a case for each container, its history brought up to this tick.
+std::vector<Case> open_cases(const Tick& tick, const Snapshot& snapshot, const History& history) {
+  std::vector<Case> cases;
+  cases.reserve(snapshot.containers.size());
+  for (const ContainerSnapshot& seen : snapshot.containers) {
+    const auto found = history.containers.find(seen.id);
+    const ContainerHistory* before = found == history.containers.end() ? nullptr : &found->second;
+    Case each{.container = with_rate(tick, seen, before)};
+    each.past = observe(tick, each.container, before);
+    cases.push_back(std::move(each));
+  }
+  return cases;
+}
+
+Armed final_arming(const Tick& tick, const ContainerSnapshot& seen, const Case& each,
+                   const Kept& kept, const Purse& purse) {
+  Armed armed = arm(seen, each.past, each.limit());
+  armed.kept = kept.node;
+  armed.kept_in_group = kept.group;
+  if (armed.denial) return armed;
+  // After this plan, what was promised to it is its own.
+  ContainerSnapshot after = seen;
+  after.facts.limit = each.limit();
+  after.wished = each.promised();
+  armed.denial = shortage(tick.policy.memory, armed, purse.of(after));
+  return armed;
+}
+
+ContainerHistory close(const ContainerSnapshot& seen, Case& each) {
+  each.past.working = unreclaimable(seen.facts);
+  each.past.oom_kills = seen.oom_kills;
+  each.past.refaults = seen.refaults.value_or(0);
+  each.past.asked = seen.wished;
+  return std::move(each.past);
+}
+
 }  // namespace
+
+Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Bytes limit) {
+  Armed armed{.floor = container.floor,
+              .ceiling = container.ceiling,
+              .settled = past.settled,
+              .direct_ceiling = container.direct_ceiling,
+              .bridge_within = container.bridge_within,
+              .look_ahead = container.look_ahead,
+              .group = container.group};
+  if (!is_unlimited(limit) && limit >= container.ceiling) {
+    armed.denial = Reason::kCeiling;
+  } else if (past.leaking) {
+    armed.denial = Reason::kLeak;
+  }
+  return armed;
+}
+
+bool is_high(const Tick& tick, const Case& each, const MemoryFacts& facts) {
+  const Armed armed{.settled = each.past.settled};
+  return unreclaimable(facts) > watermark_of(tick.policy.memory, armed, facts.limit);
+}
 
 std::string_view to_string(ActionKind kind) {
   switch (kind) {
@@ -349,15 +271,7 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
 
   const Tree tree(snapshot);
   Purse purse = purse_of(snapshot, policy.budget);
-  std::vector<Case> cases;
-  cases.reserve(snapshot.containers.size());
-  for (const ContainerSnapshot& seen : snapshot.containers) {
-    const auto found = history.containers.find(seen.id);
-    const ContainerHistory* before = found == history.containers.end() ? nullptr : &found->second;
-    Case each{.container = with_rate(tick, seen, before)};
-    each.past = observe(tick, each.container, before);
-    cases.push_back(std::move(each));
-  }
+  std::vector<Case> cases = open_cases(tick, snapshot, history);
   cover_children(tree, cases);
   grow_all(tick, cases, purse);
   for (Case& each : cases) lower(tick, each);
@@ -371,23 +285,9 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
     const ContainerSnapshot& seen = snapshot.containers[i];
     if (each.action) actions.emplace_back(i, *each.action);
     if (each.wish) result.plan.wishes.push_back(*each.wish);
-    each.past.working = unreclaimable(seen.facts);
-    each.past.oom_kills = seen.oom_kills;
-    each.past.refaults = seen.refaults.value_or(0);
-    each.past.asked = seen.wished;
-
-    Armed armed = arm(seen, each.past, each.limit());
-    armed.kept = kept[i].node;
-    armed.kept_in_group = kept[i].group;
-    if (!armed.denial) {
-      // After this plan, what was promised to it is its own.
-      ContainerSnapshot after = seen;
-      after.facts.limit = each.limit();
-      after.wished = each.promised();
-      armed.denial = shortage(policy.memory, armed, purse.of(after));
-    }
+    const Armed armed = final_arming(tick, seen, each, kept[i], purse);
     result.plan.arming.push_back({seen.slot, seen.id, armed});
-    result.history.containers.insert_or_assign(seen.id, std::move(each.past));
+    result.history.containers.insert_or_assign(seen.id, close(seen, each));
   }
   order(tree, actions);
   for (auto& [index, action] : actions) result.plan.actions.push_back(action);

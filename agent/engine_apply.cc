@@ -181,7 +181,7 @@ void Engine::shrink(const Action& action, MonotonicTime now, std::vector<Record>
 }
 
 Result<Bytes> Engine::lower(Slot slot, Bytes to, Reason reason) {
-  const auto lowered = lower_one(slot, to, reason);
+  auto lowered = lower_one(slot, to, reason);
   if (!lowered) return lowered;
   std::optional<Slot> up = tracked_[slot]->spec.parent;
   for (const Tracked* parent = nullptr; up; up = parent->spec.parent) {

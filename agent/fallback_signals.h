@@ -27,6 +27,8 @@ class FallbackSignals {
   static Result<FallbackSignals> open(const cgroup::Group& group, Limit limit);
   FallbackSignals(FallbackSignals&&) noexcept = default;
   FallbackSignals& operator=(FallbackSignals&&) = delete;
+  FallbackSignals(const FallbackSignals&) = delete;
+  FallbackSignals& operator=(const FallbackSignals&) = delete;
   ~FallbackSignals();
 
   // For epoll: descriptor and events.
