@@ -51,7 +51,7 @@ class DecisionLogTest : public testing::Test {
                 .string();
     std::filesystem::remove(file_);
   }
-  ~DecisionLogTest() override { std::filesystem::remove(file_); }
+  void TearDown() override { std::filesystem::remove(file_); }
 
   void open(LogOptions options = {}) {
     options.file = file_;

@@ -292,7 +292,7 @@ class ExplainServerTest : public testing::Test {
     socket_ = folder_ + "/agent.sock";
     timelines_.add(subject(), grant(990, 256, 384));
   }
-  ~ExplainServerTest() override {
+  void TearDown() override {
     stop();
     std::filesystem::remove_all(folder_);
   }

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,7 +46,7 @@ void send_text(const Fd& fd, std::string_view text) {
   (void)!::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
 }
 
-// Until the peer closes.
+// Until the peer closes, or resets the connection because it has not read all that was sent.
 std::string received(const Fd& fd) {
   std::string text;
   std::array<char, 4096> piece{};
@@ -53,7 +54,7 @@ std::string received(const Fd& fd) {
   while ((got = ::recv(fd.get(), piece.data(), piece.size(), 0)) > 0) {
     text.append(piece.data(), static_cast<std::size_t>(got));
   }
-  return got < 0 ? "no end: " + text : text;
+  return got < 0 && errno != ECONNRESET ? "no end: " + text : text;
 }
 
 class StatusServerTest : public testing::Test {
@@ -169,7 +170,7 @@ TEST_F(StatusServerTest, StopsWhileClientsAreThere) {
   const Fd fd = connect_to(server_->port());
   send_text(fd, "GET ");
   server_.reset();
-  EXPECT_THAT(received(fd), testing::AnyOf("", "no end: "));
+  EXPECT_EQ(received(fd), "");
 }
 
 TEST(StatusServer, SaysWhyItCannotListen) {
