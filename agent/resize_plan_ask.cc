@@ -38,6 +38,61 @@ void send(Stepping& step, std::vector<kube::ResizeChange> changes, SendResize::U
   step.act(std::move(action));
 }
 
+// The change that takes `change` back to what is allocated; nullopt: nothing of it is open.
+std::optional<kube::ResizeChange> undone(const Stepping& step, const kube::ResizeChange& change) {
+  const ContainerResize* container = step.find(change.container);
+  const kube::Container* seen = container == nullptr ? nullptr : step.in_pod(*container);
+  if (seen == nullptr || !change.limits.memory || !seen->status || !seen->status->resources) {
+    return std::nullopt;
+  }
+  const kube::Resources& in_force = *seen->status->resources;
+  if (!in_force.limits.memory || *in_force.limits.memory == *change.limits.memory) {
+    return std::nullopt;
+  }
+  kube::ResizeChange undo{
+      .container = change.container, .kind = change.kind, .requests = {}, .limits = {}};
+  undo.limits.memory = in_force.limits.memory;
+  if (change.requests.memory) {
+    const std::optional<kube::Amounts>& allocated = seen->status->allocated;
+    undo.requests.memory =
+        allocated && allocated->memory ? allocated->memory : in_force.requests.memory;
+  }
+  return undo;
+}
+
+// The kubelet has not taken `asked` and has `before` in force.
+void note_untaken(Stepping& step, ContainerResize& container, Bytes asked, Bytes before) {
+  container.want.reset();
+  step.act(ForgetWish{container.name});
+  if (before > asked) {  // a shrink
+    container.shrink_retry_at = step.now + step.config.api.refused_backoff_max;
+    return;
+  }
+  const kube::ResizeStatus& status = step.facts.pod->resize;
+  std::string message;
+  if (status.in_progress) message = status.in_progress->message;
+  if (status.pending) message = status.pending->message;
+  const bool capacity = step.state.phase == kube::ResizePhase::kInfeasible ||
+                        message.find("enough resource") != std::string::npos;
+  const Nanoseconds last = container.refused ? container.refused->backoff : Nanoseconds{};
+  const Nanoseconds wait =
+      std::clamp(last * 2, step.config.api.refused_backoff, step.config.api.refused_backoff_max);
+  // A lack of room is a decision. Anything else (disk pressure, say) does not concern memory: the
+  // lease may stay, to its end.
+  const bool lease_stays = container.lease && !capacity;
+  container.refused =
+      RefusedValue{.value = asked,
+                   .allowed = lease_stays ? container.lease->limit : before,
+                   .cause = capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
+                   .by_kubelet = capacity,
+                   .message = std::move(message),
+                   .retry_at = step.now + wait,
+                   .backoff = wait};
+  if (container.lease) {
+    container.lease->withdrawing = capacity && !step.config.fallback.on_refusal;
+  }
+}
+
 // What the kubelet has not taken for withdraw_after is taken back: it reserves room in the
 // scheduler's eyes, and may make a VPA evict the pod.
 bool withdraw(Stepping& step) {
@@ -52,58 +107,19 @@ bool withdraw(Stepping& step) {
     step.wake_at(due);
     return false;
   }
-  const kube::ResizeStatus& status = step.facts.pod->resize;
-  const kube::ResizeCondition* condition = status.pending       ? &*status.pending
-                                           : status.in_progress ? &*status.in_progress
-                                                                : nullptr;
-  const std::string message = condition == nullptr ? std::string() : condition->message;
-  const bool capacity = infeasible || message.find("enough resource") != std::string::npos;
   std::vector<kube::ResizeChange> back;
   for (const kube::ResizeChange& change : request->changes) {
-    ContainerResize* container = step.find(change.container);
-    const kube::Container* seen = container == nullptr ? nullptr : step.in_pod(*container);
-    if (seen == nullptr || !change.limits.memory || !seen->status || !seen->status->resources) {
-      continue;
-    }
-    const std::optional<Bytes> before = seen->status->resources->limits.memory;
-    if (!before || *before == *change.limits.memory) continue;
-    kube::ResizeChange undo{
-        .container = change.container, .kind = change.kind, .requests = {}, .limits = {}};
-    undo.limits.memory = before;
-    if (change.requests.memory) {
-      const std::optional<kube::Amounts>& allocated = seen->status->allocated;
-      undo.requests.memory = allocated && allocated->memory
-                                 ? allocated->memory
-                                 : seen->status->resources->requests.memory;
-    }
-    back.push_back(undo);
-    if (*before > *change.limits.memory) {  // a shrink
-      container->shrink_retry_at = step.now + step.config.api.refused_backoff_max;
-    } else {
-      const Nanoseconds last = container->refused ? container->refused->backoff : Nanoseconds{};
-      const Nanoseconds wait = std::clamp(last * 2, step.config.api.refused_backoff,
-                                          step.config.api.refused_backoff_max);
-      // A lack of room is a decision. Anything else (disk pressure, say) does not concern memory:
-      // the lease may stay, to its end.
-      const bool lease_stays = container->lease && !capacity;
-      container->refused =
-          RefusedValue{.value = *change.limits.memory,
-                       .allowed = lease_stays ? container->lease->limit : *before,
-                       .cause = capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
-                       .by_kubelet = capacity,
-                       .message = message,
-                       .retry_at = step.now + wait,
-                       .backoff = wait};
-      if (container->lease) {
-        container->lease->withdrawing = capacity && !step.config.fallback.on_refusal;
-      }
-    }
-    container->want.reset();
-    step.act(ForgetWish{container->name});
+    if (auto undo = undone(step, change)) back.push_back(*std::move(undo));
   }
-  const kube::Pod known = known_pod(step);
-  if (back.empty() || kube::can_apply(known, back, step.facts.api.ability) != Resizability::kYes) {
+  if (back.empty() ||
+      kube::can_apply(known_pod(step), back, step.facts.api.ability) != Resizability::kYes) {
     return false;
+  }
+  for (const kube::ResizeChange& undo : back) {
+    for (const kube::ResizeChange& change : request->changes) {
+      if (change.container != undo.container) continue;
+      note_untaken(step, *step.find(undo.container), *change.limits.memory, *undo.limits.memory);
+    }
   }
   send(step, std::move(back), SendResize::Urgency::kNormal, true);
   return true;

@@ -85,8 +85,7 @@ std::string_view explain(Resizability why);    // one sentence
 Resizability can_resize(const Pod& pod, const ResizeAbility& ability, std::string_view node_name);
 
 // ... and the memory of this container of it. can_resize(pod) is assumed.
-Resizability can_resize_memory(const Pod& pod, std::string_view container,
-                               const ResizeAbility& ability);
+Resizability can_resize_memory(const Pod& pod, std::string_view name, const ResizeAbility& ability);
 
 // ... and these changes together. What can_resize_memory() says is assumed of each.
 Resizability can_apply(const Pod& pod, std::span<const ResizeChange> changes,
@@ -94,7 +93,7 @@ Resizability can_apply(const Pod& pod, std::span<const ResizeChange> changes,
 
 // The change that brings a container's memory limit to `limit`: of a Guaranteed pod the request
 // follows. nullopt: it is that already, or there is no such container.
-std::optional<ResizeChange> memory_change(const Pod& pod, std::string_view container, Bytes limit);
+std::optional<ResizeChange> memory_change(const Pod& pod, std::string_view name, Bytes limit);
 
 // The pod as it would be stored.
 Pod applied(Pod pod, std::span<const ResizeChange> changes);
