@@ -4,22 +4,16 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/fake_api/api_service.h"
 #include "tests/fake_api/certificates.h"
-#include "tests/fake_api/cluster.h"
 #include "tests/fake_api/control.h"
 #include "tests/fake_api/credentials_directory.h"
+#include "tests/fake_api/exchanges.h"
 #include "tests/fake_api/http_server.h"
 #include "tests/fake_api/list_api.h"
-#include "tests/fake_api/object_api.h"
-#include "tests/fake_api/pod_api.h"
-#include "tests/fake_api/route.h"
 
 namespace plimsoll::test {
 namespace {
-
-using std::chrono::hours;
-
-constexpr std::string_view kGarbage = "\x15\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
 
 VersionRules rules_of(const FakeApiOptions& options) {
   Result<VersionRules> rules = version_rules(options.version);
@@ -28,45 +22,11 @@ VersionRules rules_of(const FakeApiOptions& options) {
   return *rules;
 }
 
-Reply refused_route(const Route& route) {
-  if (route.kind == Route::Kind::kWrongMethod) {
-    return status_reply(405, "MethodNotAllowed",
-                        "the server does not allow this method on the requested resource",
-                        Json::object());
-  }
-  return status_reply(404, "NotFound", "the server could not find the requested resource",
-                      Json::object());
-}
-
-Reply object_reply(Cluster& cluster, const HttpRequest& request, const Route& route,
-                   const Identity& identity) {
-  const std::string& verb = route.access.verb;
-  const bool pods = route.resource == "pods";
-  if (verb == "get") {
-    return pods ? get_pod(cluster, request, route) : get_object(cluster, request, route);
-  }
-  if (verb == "create") {
-    return pods ? create_pod(cluster, request, route)
-                : create_object(cluster, request, route, identity);
-  }
-  if (verb == "delete") {
-    return pods ? delete_pod(cluster, request, route) : delete_object(cluster, request, route);
-  }
-  return pods ? change_pod(cluster, request, route, identity)
-              : change_object(cluster, request, route);
-}
-
-Reply gone_reply() {
-  return status_reply(410, "Expired", "The resourceVersion for the provided watch is too old.");
-}
-
 }  // namespace
 
 struct FakeApi::State {
   FakeApiOptions options;
-  Cluster cluster;
-  Faults faults;
-  Traffic traffic;
+  ApiService service;
   Authority authority;
   CredentialsDirectory directory;
   std::string token;
@@ -82,146 +42,19 @@ struct FakeApi::State {
              "system:authenticated"},
             options.node};
   }
-  // `trusted`: it came over the control port, where no fault falls and the caller says who it is.
-  void serve(const HttpRequest& request, Exchange& exchange, bool trusted);
-  void answer(const HttpRequest& request, const Route& route, const Identity& identity,
-              Exchange& exchange, int& status);
-  bool misbehave(const Fault& fault, const Route& route, const Identity& identity,
-                 Exchange& exchange, int& status);
-  std::variant<Identity, Reply> who(const HttpRequest& request, bool trusted);
+  void serve(const HttpRequest& request, Exchange& exchange, bool trusted) {
+    service.serve(request, exchange, trusted);
+  }
 };
-
-std::variant<Identity, Reply> FakeApi::State::who(const HttpRequest& request, bool trusted) {
-  const std::lock_guard lock(cluster.mutex);
-  if (!trusted) return cluster.gate.authenticate(request);
-  const std::string user = request.header("x-fake-user");
-  if (user.empty()) return Identity{"admin", {"system:masters"}, ""};
-  return Identity{user, {user.rfind("system:node:", 0) == 0 ? "system:nodes" : ""}, ""};
-}
-
-// True when the fault was all the answer there is.
-bool FakeApi::State::misbehave(const Fault& fault, const Route& route, const Identity& identity,
-                               Exchange& exchange, int& status) {
-  if (fault.delay.count() > 0 && !exchange.pause(fault.delay)) return true;
-  Reply reply = fault.reply;
-  switch (fault.kind) {
-    case FaultKind::kDelay:
-    case FaultKind::kLoseReply:
-      return false;
-    case FaultKind::kCut:
-      exchange.cut_after(fault.bytes);
-      return false;
-    case FaultKind::kBlackHole:
-      exchange.pause(hours(24));
-      return true;
-    case FaultKind::kReset:
-      exchange.reset();
-      return true;
-    case FaultKind::kGarbage:
-      exchange.raw(kGarbage);
-      return true;
-    case FaultKind::kGarbageBody:
-      status = 200;
-      exchange.reply(200, {{"Content-Type", "application/json"}}, "{\"kind\":\"Po\x01 <html>");
-      return true;
-    case FaultKind::kRefusal:
-      reply = *refusal_reply(fault.refusal, route.access, identity.user);
-      break;
-    case FaultKind::kStatus:
-      break;
-    case FaultKind::kGone:
-      reply = gone_reply();
-      break;
-    case FaultKind::kGoneEvent:
-      status = 200;
-      exchange.start(200, {{"Content-Type", "application/json"}});
-      exchange.write(Json{{"type", "ERROR"}, {"object", gone_reply().body}}.dump() + "\n");
-      exchange.finish();
-      return true;
-  }
-  if (fault.retry_after) reply.headers["Retry-After"] = std::to_string(*fault.retry_after);
-  status = reply.status;
-  send(exchange, reply);
-  return true;
-}
-
-void FakeApi::State::answer(const HttpRequest& request, const Route& route,
-                            const Identity& identity, Exchange& exchange, int& status) {
-  const auto say = [&](const Reply& reply) {
-    status = reply.status;
-    send(exchange, reply);
-  };
-  if (route.kind == Route::Kind::kOther) {
-    std::unique_lock lock(cluster.mutex);
-    const Reply reply = get_other(cluster, request);
-    lock.unlock();
-    return say(reply);
-  }
-  if (route.kind != Route::Kind::kResource) return say(refused_route(route));
-  {
-    std::unique_lock lock(cluster.mutex);
-    if (!cluster.gate.allows(identity, route.access)) {
-      lock.unlock();
-      return say(Gate::refusal(identity, route.access));
-    }
-  }
-  if (route.access.verb == "watch") {
-    status = 200;
-    status = watch_objects(cluster, request, route, exchange);
-    return;
-  }
-  if (route.access.verb == "list") return say(list_objects(cluster, request, route));
-  std::unique_lock lock(cluster.mutex);
-  const Reply reply = object_reply(cluster, request, route, identity);
-  lock.unlock();
-  say(reply);
-}
-
-void FakeApi::State::serve(const HttpRequest& request, Exchange& exchange, bool trusted) {
-  const Route route = route_of(request, cluster.rules.has_resize_subresource());
-  const auto identity = who(request, trusted);
-  const auto* known = std::get_if<Identity>(&identity);
-  const std::string user = known != nullptr ? known->user : "";
-  Access access = route.access;
-  if (access.resource.empty()) access.resource = request.path.substr(1);
-  if (access.verb.empty()) access.verb = "get";
-  std::size_t record = 0;
-  if (!trusted) {
-    RequestRecord entry{{},
-                        request.method,
-                        request.target,
-                        access,
-                        user,
-                        request.body,
-                        0,
-                        {},
-                        request.parameter("dryRun") == "All"};
-    record = traffic.begin(std::move(entry));
-  }
-  const std::optional<Fault> fault = trusted ? std::nullopt : faults.take(access, user);
-  int status = 0;
-  if (!fault || !misbehave(*fault, route, known ? *known : Identity{}, exchange, status)) {
-    if (const auto* refused = std::get_if<Reply>(&identity)) {
-      status = refused->status;
-      send(exchange, *refused);
-    } else if (fault && fault->kind == FaultKind::kLoseReply) {
-      exchange.cut_after(0);
-      answer(request, route, *known, exchange, status);
-      status = 0;
-    } else {
-      answer(request, route, *known, exchange, status);
-    }
-  }
-  if (!trusted) traffic.end(record, status);
-}
 
 FakeApi::FakeApi(FakeApiOptions options) : state_(std::make_unique<State>(std::move(options))) {
   State& state = *state_;
-  state.cluster.rules = rules_of(state.options);
-  state.cluster.bookmark_interval = state.options.bookmark_interval;
-  state.cluster.future_list_wait = state.options.future_list_wait;
-  state.cluster.gate.set_rules(state.options.agent, agent_rules());
-  state.cluster.gate.add_token(state.admin_token, {"admin", {"system:masters"}, ""});
+  state.service.cluster.rules = rules_of(state.options);
+  state.service.cluster.bookmark_interval = state.options.bookmark_interval;
+  state.service.cluster.future_list_wait = state.options.future_list_wait;
+  state.service.cluster.gate.set_rules(
+      state.options.agent, agent_rules(state.service.cluster.rules.pod_takes_resources()));
+  state.service.cluster.gate.add_token(state.admin_token, {"admin", {"system:masters"}, ""});
   const KeyPair pair = state.authority.server();
   state.server = std::make_unique<HttpServer>(
       [&state](const HttpRequest& request, Exchange& exchange) {
@@ -242,10 +75,10 @@ FakeApi::FakeApi(FakeApiOptions options) : state_(std::make_unique<State>(std::m
 
 FakeApi::~FakeApi() {
   {
-    const std::lock_guard lock(state_->cluster.mutex);
-    state_->cluster.stopping = true;
+    const std::lock_guard lock(state_->service.cluster.mutex);
+    state_->service.cluster.stopping = true;
   }
-  state_->cluster.changed.notify_all();
+  state_->service.cluster.changed.notify_all();
   state_->server->stop();
   state_->control->stop();
 }
@@ -256,35 +89,6 @@ std::string FakeApi::url() const { return "https://127.0.0.1:" + std::to_string(
 const std::string& FakeApi::directory() const { return state_->directory.path(); }
 const std::string& FakeApi::token() const { return state_->token; }
 const std::string& FakeApi::admin_token() const { return state_->admin_token; }
-
-namespace {
-
-// Keeps what would be sent.
-class KeptExchange : public Exchange {
- public:
-  bool reply(int status, const Headers& headers, std::string_view body) override {
-    start(status, headers);
-    return write(body);
-  }
-  bool start(int status, const Headers& headers) override {
-    kept.status = status;
-    kept.headers = headers;
-    return true;
-  }
-  bool write(std::string_view piece) override {
-    kept.text += piece;
-    return true;
-  }
-  bool finish() override { return true; }
-  void cut_after(std::size_t /*bytes*/) override {}
-  void raw(std::string_view /*bytes*/) override {}
-  void reset() override {}
-  bool pause(std::chrono::nanoseconds /*time*/) override { return true; }
-
-  Reply kept;
-};
-
-}  // namespace
 
 Reply FakeApi::request(const std::string& method, const std::string& target, const Json& body,
                        const std::string& content_type) {
@@ -323,29 +127,29 @@ Reply FakeApi::create_pod(const Json& object) {
 }
 
 void FakeApi::restore(const std::string& resource, const Json& object) {
-  const std::lock_guard lock(state_->cluster.mutex);
-  state_->cluster.store.restore(resource, object);
-  state_->cluster.changed.notify_all();
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  state_->service.cluster.store.restore(resource, object);
+  state_->service.cluster.changed.notify_all();
 }
 
 Json FakeApi::object(const std::string& resource, const std::string& space,
                      const std::string& name) const {
-  const std::lock_guard lock(state_->cluster.mutex);
-  const Object found = state_->cluster.store.find(resource, space, name);
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  const Object found = state_->service.cluster.store.find(resource, space, name);
   return found ? *found : Json();
 }
 
 std::vector<Json> FakeApi::objects(const std::string& resource) const {
-  const std::lock_guard lock(state_->cluster.mutex);
+  const std::lock_guard lock(state_->service.cluster.mutex);
   std::vector<Json> all;
-  for (const Object& object : state_->cluster.store.list(resource)) all.push_back(*object);
+  for (const Object& object : state_->service.cluster.store.list(resource)) all.push_back(*object);
   return all;
 }
 
-void FakeApi::add_fault(Fault fault) { state_->faults.add(std::move(fault)); }
-void FakeApi::clear_faults() { state_->faults.clear(); }
-std::vector<RequestRecord> FakeApi::requests() const { return state_->traffic.all(); }
-void FakeApi::clear_requests() { state_->traffic.clear(); }
+void FakeApi::add_fault(Fault fault) { state_->service.faults.add(std::move(fault)); }
+void FakeApi::clear_faults() { state_->service.faults.clear(); }
+std::vector<RequestRecord> FakeApi::requests() const { return state_->service.traffic.all(); }
+void FakeApi::clear_requests() { state_->service.traffic.clear(); }
 
 std::size_t FakeApi::count(const std::string& verb, const std::string& resource) const {
   std::size_t found = 0;
@@ -368,10 +172,10 @@ void FakeApi::set_silent(bool silent) {
 }
 
 void FakeApi::forget_changes() {
-  const std::lock_guard lock(state_->cluster.mutex);
+  const std::lock_guard lock(state_->service.cluster.mutex);
   // The version moves on, so that the one that was the newest is too old as well.
-  state_->cluster.store.skip(1);
-  state_->cluster.store.forget_changes();
+  state_->service.cluster.store.skip(1);
+  state_->service.cluster.store.forget_changes();
 }
 
 void FakeApi::restart() {
@@ -400,24 +204,24 @@ std::string FakeApi::rotate_token() {
 }
 
 void FakeApi::expire_token(const std::string& token) {
-  const std::lock_guard lock(state_->cluster.mutex);
-  state_->cluster.gate.expire_token(token);
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  state_->service.cluster.gate.expire_token(token);
 }
 
 void FakeApi::add_token(const std::string& token, Identity identity,
                         std::optional<std::chrono::steady_clock::duration> valid_for) {
-  const std::lock_guard lock(state_->cluster.mutex);
-  state_->cluster.gate.add_token(token, std::move(identity), valid_for);
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  state_->service.cluster.gate.add_token(token, std::move(identity), valid_for);
 }
 
 void FakeApi::set_rules(const std::string& user, std::vector<Rule> rules) {
-  const std::lock_guard lock(state_->cluster.mutex);
-  state_->cluster.gate.set_rules(user, std::move(rules));
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  state_->service.cluster.gate.set_rules(user, std::move(rules));
 }
 
 void FakeApi::bind_to_node(const std::string& user) {
-  const std::lock_guard lock(state_->cluster.mutex);
-  state_->cluster.node_bound_users.push_back(user);
+  const std::lock_guard lock(state_->service.cluster.mutex);
+  state_->service.cluster.node_bound_users.push_back(user);
 }
 
 }  // namespace plimsoll::test

@@ -75,6 +75,7 @@ struct HttpServer::State {
   Fd listening;
   Fd wake;
   std::shared_ptr<TlsServer> tls;
+  bool wanted = true;  // whether to listen
   bool silent = false;
   bool stopping = false;
   std::list<Connection> connections;
@@ -136,6 +137,10 @@ class Writer : public Exchange {
 
  private:
   bool head(int status, const Headers& headers) {
+    if (left_ && *left_ == 0) {
+      reset();
+      return false;
+    }
     std::string text =
         "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason_phrase(status)) + "\r\n";
     for (const auto& [name, value] : headers) text += name + ": " + value + "\r\n";
@@ -201,6 +206,11 @@ void HttpServer::State::accept_loop() {
       const std::lock_guard lock(mutex);
       if (stopping) return;
       reap();
+      if (!wanted && listening) {
+        // Closed where nobody polls it, or the port would stay taken.
+        listening = Fd();
+        changed.notify_all();
+      }
       fds[1].fd = listening.get();
     }
     ::poll(fds, 2, -1);
@@ -210,7 +220,7 @@ void HttpServer::State::accept_loop() {
       continue;
     }
     const std::lock_guard lock(mutex);
-    if (stopping || !listening) continue;
+    if (stopping || !wanted) continue;
     Fd fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!fd) continue;
     const int one = 1;
@@ -258,16 +268,18 @@ void HttpServer::break_connections() {
 
 void HttpServer::go() {
   {
-    const std::lock_guard lock(state_->mutex);
-    state_->listening = Fd();
+    std::unique_lock lock(state_->mutex);
+    state_->wanted = false;
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t put = ::write(state_->wake.get(), &one, sizeof one);
+    state_->changed.wait(lock, [&] { return !state_->listening; });
   }
   break_connections();
 }
 
 void HttpServer::back() {
   const std::lock_guard lock(state_->mutex);
+  state_->wanted = true;
   if (!state_->listening) state_->listening = listener(state_->port);
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t put = ::write(state_->wake.get(), &one, sizeof one);
@@ -283,11 +295,11 @@ void HttpServer::stop() {
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;
-    state_->listening = Fd();
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t put = ::write(state_->wake.get(), &one, sizeof one);
   }
   state_->acceptor.join();
+  state_->listening = Fd();
   break_connections();
   for (Connection& connection : state_->connections) connection.thread.join();
   state_->connections.clear();

@@ -31,7 +31,8 @@ class Exchange {
   virtual bool write(std::string_view piece) = 0;
   virtual bool finish() = 0;
 
-  // From here on only so many bytes of body leave, then the connection breaks (TCP reset).
+  // From here on only so many bytes of body leave, then the connection breaks (TCP reset); with 0
+  // not even the head of the reply.
   virtual void cut_after(std::size_t bytes) = 0;
   // As they are, where a reply would begin.
   virtual void raw(std::string_view bytes) = 0;

@@ -98,11 +98,13 @@ Reply Gate::refusal(const Identity& identity, const Access& access) {
   return reply;
 }
 
-std::vector<Rule> agent_rules() {
-  return {{{"get", "list", "watch"}, {"pods"}, ""},
-          {{"patch", "get"}, {"pods/resize"}, ""},
-          {{"create", "patch"}, {"events"}, ""},
-          {{"get"}, {"nodes"}, ""}};
+std::vector<Rule> agent_rules(bool patches_pods) {
+  std::vector<Rule> rules{{{"list", "watch"}, {"pods"}, ""},
+                          {{"patch"}, {"pods/resize"}, ""},
+                          {{"create", "patch"}, {"events"}, ""},
+                          {{"get"}, {"nodes"}, ""}};
+  if (patches_pods) rules.push_back({{"patch"}, {"pods"}, ""});
+  return rules;
 }
 
 }  // namespace plimsoll::test

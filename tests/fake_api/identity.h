@@ -61,7 +61,7 @@ class Gate {
   std::map<std::string, std::vector<Rule>> rules_;
 };
 
-// What deploy/ grants to the agent, and what it would need before 1.32.
-std::vector<Rule> agent_rules();
+// What deploy/ grants to the agent; with deploy/legacy, for servers before 1.32, it patches pods.
+std::vector<Rule> agent_rules(bool patches_pods);
 
 }  // namespace plimsoll::test

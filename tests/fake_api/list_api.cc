@@ -160,7 +160,7 @@ class Watch {
  private:
   bool say(const Json& line) { return exchange_.write(line.dump() + "\n"); }
   bool initial();
-  bool follow(Clock::time_point end);
+  bool follow(seconds length, Clock::time_point end);
   std::vector<std::string> news();
   std::optional<Json> line_of(const Change& change) const;
   Json view(const Json& object) const {
@@ -216,10 +216,10 @@ std::vector<std::string> Watch::news() {
   return lines;
 }
 
-bool Watch::follow(Clock::time_point end) {
+bool Watch::follow(seconds length, Clock::time_point end) {
   // A bookmark comes between 1 and 3 seconds before the end, when there is that much time.
-  Clock::time_point last_mark = end - seconds(2);
-  bool closing_mark = bookmarks_ && Clock::now() < last_mark;
+  const Clock::time_point last_mark = end - seconds(2);
+  bool closing_mark = bookmarks_ && length >= seconds(3);
   Clock::time_point next_mark = Clock::now() + cluster_.bookmark_interval;
   while (Clock::now() < end) {
     std::vector<std::string> lines;
@@ -246,7 +246,7 @@ bool Watch::follow(Clock::time_point end) {
     }
     if (!exchange_.pause(milliseconds(1))) return false;
   }
-  return true;
+  return !closing_mark || say(bookmark(seen_, kind_of(route_.resource), false));
 }
 
 void Watch::run(const std::string& from) {
@@ -278,7 +278,7 @@ void Watch::run(const std::string& from) {
     return;
   }
   // From the future: nothing at all, no bookmark, until the time is up.
-  if (future ? !exchange_.pause(end - Clock::now()) : !follow(end)) return;
+  if (future ? !exchange_.pause(end - Clock::now()) : !follow(length, end)) return;
   exchange_.finish();
 }
 
@@ -347,12 +347,9 @@ Reply list_objects(Cluster& cluster, const HttpRequest& request, const Route& ro
   return reply;
 }
 
-int watch_objects(Cluster& cluster, const HttpRequest& request, const Route& route,
-                  Exchange& exchange) {
-  const auto refuse = [&](const Reply& reply) {
-    send(exchange, reply);
-    return reply.status;
-  };
+void watch_objects(Cluster& cluster, const HttpRequest& request, const Route& route,
+                   Exchange& exchange) {
+  const auto refuse = [&](const Reply& reply) { send(exchange, reply); };
   if (auto refused = unacceptable(request)) return refuse(*refused);
   auto selected = Selector::from(request, route.access.space);
   if (auto* refused = std::get_if<Reply>(&selected)) return refuse(*refused);
@@ -364,7 +361,6 @@ int watch_objects(Cluster& cluster, const HttpRequest& request, const Route& rou
                                    ": invalid syntax"));
   }
   Watch(cluster, request, route, std::get<Selector>(std::move(selected)), exchange).run(from);
-  return 200;
 }
 
 }  // namespace plimsoll::test

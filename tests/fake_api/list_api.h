@@ -18,10 +18,9 @@ namespace plimsoll::test {
 // Takes the cluster's lock itself; may wait.
 Reply list_objects(Cluster& cluster, const HttpRequest& request, const Route& route);
 
-// Until timeoutSeconds, or until the client or the server goes. Returns what it answered with when
-// it did not come to a stream.
-int watch_objects(Cluster& cluster, const HttpRequest& request, const Route& route,
-                  Exchange& exchange);
+// Until timeoutSeconds, or until the client or the server goes.
+void watch_objects(Cluster& cluster, const HttpRequest& request, const Route& route,
+                   Exchange& exchange);
 
 // The whole of a reply; long bodies go in chunks.
 bool send(Exchange& exchange, const Reply& reply);

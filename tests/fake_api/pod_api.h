@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the API does with one pod: get, create, delete, and the changes to it, its status and its
-// size. The caller holds the cluster's lock.
+// What the API does with a pod that is there: get, and the changes to it, its status and its size.
+// The caller holds the cluster's lock.
 #pragma once
 
 #include "tests/fake_api/cluster.h"
@@ -12,8 +12,6 @@
 namespace plimsoll::test {
 
 Reply get_pod(const Cluster& cluster, const HttpRequest& request, const Route& route);
-Reply create_pod(Cluster& cluster, const HttpRequest& request, const Route& route);
-Reply delete_pod(Cluster& cluster, const HttpRequest& request, const Route& route);
 // PATCH and PUT of the pod, its status, its resize and its ephemeralcontainers.
 Reply change_pod(Cluster& cluster, const HttpRequest& request, const Route& route,
                  const Identity& identity);

@@ -94,14 +94,17 @@ TEST_F(FaultsTest, InOrderItServesAndCounts) {
 }
 
 TEST_F(FaultsTest, LateButRight) {
-  set(R"({"verb":"patch","resource":"pods/resize","delay_ms":300})");
-  EXPECT_TRUE(get("/version", milliseconds(250)).has_value());
+  set(R"({"verb":"patch","resource":"pods/resize","delay_ms":60000,"times":1})");
+  EXPECT_TRUE(get().has_value());
   const auto hasty = patch("384Mi", milliseconds(100));
   ASSERT_FALSE(hasty.has_value());
   EXPECT_EQ(hasty.error().kind, TransportError::Kind::kDeadline);
   EXPECT_TRUE(hasty.error().sent);
+  EXPECT_EQ(limit(), "256Mi");
+  set(R"({"verb":"patch","resource":"pods/resize","delay_ms":50})");
   EXPECT_TRUE(patch("400Mi").has_value());
   EXPECT_EQ(limit(), "400Mi");
+  EXPECT_GE(api_.requests().back().took, milliseconds(50));
 }
 
 TEST_F(FaultsTest, EveryRefusalHasItsStatus) {
@@ -139,6 +142,7 @@ TEST_F(FaultsTest, ALostReplyWasCarriedOut) {
   const auto reply = patch("384Mi");
   ASSERT_FALSE(reply.has_value());
   EXPECT_TRUE(reply.error().sent);
+  EXPECT_EQ(reply.error().status, 0);
   EXPECT_EQ(limit(), "384Mi");
 }
 

@@ -28,11 +28,13 @@ std::optional<std::int64_t> number(const std::string& text) {
 
 }  // namespace
 
-CgroupFiles::CgroupFiles(std::string root, std::function<void(const std::string&)> made)
-    : root_(std::move(root)), made_(std::move(made)) {}
+CgroupFiles::CgroupFiles(std::string root, std::function<void(const std::string&)> made,
+                         std::function<void(const std::string&, const std::string&)> writing)
+    : root_(std::move(root)), made_(std::move(made)), writing_(std::move(writing)) {}
 
 bool CgroupFiles::write(const std::string& group, const std::string& file,
                         const std::string& text) const {
+  if (writing_) writing_(group, file);
   const std::string path = full(group) + "/" + file;
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (made_ ? O_TRUNC : 0)));
   if (!fd) return false;

@@ -13,8 +13,10 @@ namespace plimsoll::test {
 
 class CgroupFiles {
  public:
-  // `made` makes a group, with its files, where no kernel does.
-  explicit CgroupFiles(std::string root, std::function<void(const std::string&)> made = {});
+  // `made` makes a group, with its files, where no kernel does. `writing` is told the group and the
+  // file of each write just before it.
+  explicit CgroupFiles(std::string root, std::function<void(const std::string&)> made = {},
+                       std::function<void(const std::string&, const std::string&)> writing = {});
 
   const std::string& root() const { return root_; }
   std::string full(const std::string& group) const { return root_ + "/" + group; }
@@ -35,6 +37,7 @@ class CgroupFiles {
  private:
   std::string root_;
   std::function<void(const std::string&)> made_;
+  std::function<void(const std::string&, const std::string&)> writing_;
 };
 
 }  // namespace plimsoll::test

@@ -27,6 +27,8 @@ struct FakeKubeletOptions {
   std::string cgroup_root = "/sys/fs/cgroup";
   // Makes a group with its files, where no kernel does; then nothing is run either.
   std::function<void(const std::string&)> made;
+  // Told the group and the file of each write just before it, on the kubelet's thread.
+  std::function<void(const std::string&, const std::string&)> writing;
   Layout layout;
   std::string logs;
   bool sandbox = true;

@@ -50,7 +50,7 @@ std::string event_message(const char* what, const PodState& pod) {
 PodWorker::PodWorker(const FakeKubeletOptions& options, const KubeletApi& api)
     : options_(options),
       api_(api),
-      cgroups_(CgroupFiles(options.cgroup_root, options.made),
+      cgroups_(CgroupFiles(options.cgroup_root, options.made, options.writing),
                {options.layout, options.logs, !options.made, options.sandbox}),
       minor_(api.minor()),
       least_delay_(options.least_delay),

@@ -150,25 +150,47 @@ TEST(LayoutTest, WhereThePrefixGoes) {
             "kubelet-kubepods-besteffort-poda_b.slice");
 }
 
+// What the API said at the moment of each write of memory.max.
+struct Moment {
+  std::string kind;  // "slice" or "container"
+  Json condition;
+  Json status;
+};
+
 TEST_F(FakeKubeletTest, ARaiseGoesThroughTheRecordedStates) {
-  start("1.36", [](FakeKubeletOptions& options) {
-    options.least_delay = options.most_delay = milliseconds(600);
+  std::vector<Moment> moments;
+  start("1.36", [&](FakeKubeletOptions& options) {
+    options.writing = [&](const std::string& group, const std::string& file) {
+      if (file != "memory.max" || !running()) return;
+      const bool slice = group.find(".scope") == std::string::npos;
+      moments.push_back(
+          {slice ? "slice" : "container", condition("PodResizeInProgress"), pod_status()});
+    };
   });
   create(pod_of({container("app", "64Mi")}));
   resize(memory("70Mi"));
-  // v1: in progress; the slice; the container; then the status, and the condition is gone.
-  ASSERT_TRUE(kubelet_->wait([&] { return !condition("PodResizeInProgress").is_null(); }));
-  EXPECT_EQ(condition("PodResizeInProgress")["status"], "True");
-  EXPECT_EQ(condition("PodResizeInProgress")["observedGeneration"], 2);
-  EXPECT_FALSE(condition("PodResizeInProgress").contains("reason"));
-  EXPECT_EQ(limit_of("app"), mi(64));
-  ASSERT_TRUE(kubelet_->wait([&] { return slice_limit() == mi(70); }));
-  EXPECT_EQ(limit_of("app"), mi(64));
-  ASSERT_TRUE(kubelet_->wait([&] { return limit_of("app") == mi(70); }));
-  EXPECT_EQ(pod_status()["containerStatuses"][0]["resources"]["limits"]["memory"], "64Mi");
   ASSERT_TRUE(done());
+  // v1: in progress; the slice; the container; then the status, and the condition is gone.
+  ASSERT_EQ(moments.size(), 2U);
+  EXPECT_EQ(moments[0].kind, "slice");
+  EXPECT_EQ(moments[1].kind, "container");
+  for (const Moment& moment : moments) {
+    EXPECT_EQ(moment.condition["status"], "True");
+    EXPECT_EQ(moment.condition["observedGeneration"], 2);
+    EXPECT_FALSE(moment.condition.contains("reason"));
+    EXPECT_EQ(moment.status["observedGeneration"], 2);
+    EXPECT_EQ(moment.status["containerStatuses"][0]["resources"]["limits"]["memory"], "64Mi");
+  }
+  EXPECT_EQ(slice_limit(), mi(70));
+  EXPECT_EQ(limit_of("app"), mi(70));
   EXPECT_EQ(pod_status()["containerStatuses"][0]["resources"]["limits"]["memory"], "70Mi");
-  EXPECT_EQ(pod_status()["observedGeneration"], 2);
+  // A lowering is the other way round.
+  resize(memory("48Mi"));
+  ASSERT_TRUE(done());
+  ASSERT_EQ(moments.size(), 4U);
+  EXPECT_EQ(moments[2].kind, "container");
+  EXPECT_EQ(moments[3].kind, "slice");
+  kubelet_.reset();
 }
 
 TEST_F(FakeKubeletTest, EventsAreThoseOfAKubelet) {
@@ -323,16 +345,24 @@ TEST_F(FakeKubeletTest, RestartContainerPolicyRestarts) {
 }
 
 TEST_F(FakeKubeletTest, OldServersGetStatusResize) {
-  start("1.32", [](FakeKubeletOptions& options) {
-    options.least_delay = options.most_delay = milliseconds(600);
+  std::vector<Moment> moments;
+  start("1.32", [&](FakeKubeletOptions& options) {
+    options.writing = [&](const std::string& /*group*/, const std::string& file) {
+      if (file != "memory.max" || !running()) return;
+      moments.push_back({"", condition("PodResizeInProgress"), pod_status()});
+    };
   });
   create(pod_of({container("app", "64Mi")}));
   resize(memory("128Mi"));
-  ASSERT_TRUE(kubelet_->wait([&] { return text_at(pod_status(), "resize") == "InProgress"; }));
-  EXPECT_TRUE(condition("PodResizeInProgress").is_null());
-  EXPECT_FALSE(pod_status().contains("observedGeneration"));
-  ASSERT_TRUE(kubelet_->wait([&] { return !pod_status().contains("resize"); }));
-  EXPECT_EQ(limit_of("app"), mi(128));
+  ASSERT_TRUE(kubelet_->wait([&] {
+    return kubelet_->settled() == 1 && limit_of("app") == mi(128) &&
+           !pod_status().contains("resize");
+  }));
+  ASSERT_EQ(moments.size(), 2U);
+  EXPECT_EQ(moments[0].status["resize"], "InProgress");
+  EXPECT_TRUE(moments[0].condition.is_null());
+  EXPECT_FALSE(moments[0].status.contains("observedGeneration"));
+  kubelet_.reset();
 }
 
 TEST_F(FakeKubeletTest, ADeletedPodIsTakenDown) {
