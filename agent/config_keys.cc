@@ -63,7 +63,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 template <typename T>
 bool within(const ConfigKey& key, const T& value) {
-  if constexpr (requires { value <= value; }) {
+  if constexpr (requires(const T& a, const T& b) { a <= b; }) {
     if (key.least.empty()) return true;
     T least{};
     T most{};

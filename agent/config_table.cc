@@ -216,12 +216,12 @@ const std::array kNodeKeys{
 }  // namespace
 
 std::span<const ConfigKey> config_keys() {
-  static const std::vector<ConfigKey> keys = [] {
+  static const std::vector<ConfigKey> kAll = [] {
     std::vector<ConfigKey> all(kKeys.begin(), kKeys.end());
     all.insert(all.end(), kNodeKeys.begin(), kNodeKeys.end());
     return all;
   }();
-  return keys;
+  return kAll;
 }
 
 std::span<const ConfigKey> node_config_keys() { return kNodeKeys; }
