@@ -10,6 +10,7 @@
 #include <vector>
 
 // Returns 0.
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 // Small ones, and as different as the format allows.
 std::vector<std::string> fuzz_seeds();

@@ -22,7 +22,7 @@ void run(const FuzzTarget& target, const std::string& text) {
 }
 
 TEST_P(Fuzz, SurvivesItsSeedsAndDamageToThem) {
-  constexpr std::size_t kMutatedBytes = 4'000'000;  // in all, so that every target takes as long
+  constexpr std::size_t kMutatedBytes = 2'000'000;  // in all, so that every target takes as long
   constexpr int kMostMutations = 20'000;
   const std::vector<std::string> seeds = GetParam().seeds();
   ASSERT_FALSE(seeds.empty());

@@ -9,6 +9,7 @@
 
 #include "tests/fuzz/fuzz_target.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming,readability-non-const-parameter): libFuzzer's
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   constexpr std::string_view kOption = "--write-seeds=";
   for (int i = 1; i < *argc; ++i) {

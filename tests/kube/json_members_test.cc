@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/kube/heap.h"
+
 namespace plimsoll::kube {
 namespace {
 
@@ -68,6 +70,16 @@ TEST(JsonMembers, KeepsTheBeginningOfWhatIsTooLong) {
             (Pairs{{"a", "\"1234567..."}, {"b", "[[[[[[[]..."}, {"c", "1"}}));
   EXPECT_EQ(cut(R"({"a":12345678,"b":123456789})", 3, 8).members,
             (Pairs{{"a", "12345678"}, {"b", "12345678..."}}));
+}
+
+// A watch lives for minutes after its one large pod.
+TEST(JsonMembers, GivesALargeBufferBack) {
+  const std::string text = "{\"a\":\"" + std::string(1'000'000, 'x') + "\"}";
+  JsonMembers members(std::nullopt, 2'000'000, [](const JsonMembers::Member&) {});
+  const std::ptrdiff_t before = test::heap_bytes();
+  ASSERT_TRUE(members.feed(text));
+  EXPECT_TRUE(members.complete());
+  EXPECT_LT(test::heap_bytes() - before, 1000);
 }
 
 TEST(JsonMembers, RefusesWhatIsNoObject) {

@@ -98,6 +98,15 @@ TEST(PodJson, TellsSidecarsFromInitContainers) {
   EXPECT_EQ(resize_phase(pod), ResizePhase::kProposed);  // generation 2, seen 1
 }
 
+// Both lists have a place of their own in the spec.
+TEST(PodJson, AStatusInTheWrongListIsNobodys) {
+  Json json = small_pod();
+  json["status"]["initContainerStatuses"] = {{{"name", "app"}, {"containerID", "containerd://x"}}};
+  EXPECT_FALSE(parsed(json).containers.at(0).status);
+  json["status"]["containerStatuses"] = json["status"]["initContainerStatuses"];
+  EXPECT_EQ(parsed(json).containers.at(0).status->id, "containerd://x");
+}
+
 TEST(PodJson, ReadsResizePolicies) {
   const Pod pod = parsed(last_pod("33-resizepolicy-restart"));
   EXPECT_EQ(pod.containers.at(0).memory_resize, ResizePolicy::kRestartContainer);
