@@ -97,15 +97,13 @@ void grow(const Tick& tick, Case& each, Purse& purse) {
   const MemoryPolicy& policy = tick.policy.memory;
   const Armed armed = arm(container, each.past, container.facts.limit);
   if (armed.denial || is_unlimited(container.facts.limit)) return;
-  each.need = need_at_tick(tick, each);
-  if (!each.need) return;
+  const std::optional<Reason> need = need_at_tick(tick, each);
+  if (!need) return;
   const Budgets budgets = purse.of(container);
-  const Verdict verdict =
-      grant(policy, armed, container.facts, Layer::kSlowLoop, budgets, *each.need);
+  const Verdict verdict = grant(policy, armed, container.facts, Layer::kSlowLoop, budgets, *need);
   const Bytes given = std::max(verdict.limit.value_or(container.facts.limit),
                                verdict.wish.value_or(container.facts.limit));
   each.missing = wanted(policy, armed, container.facts, Layer::kSlowLoop) - given;
-  each.group_is_short = budgets.group < budgets.node;
   purse.pay(container, given);
   if (verdict.limit) {
     each.action = make_grow(container, *verdict.limit, verdict.reason);

@@ -4,6 +4,7 @@
 // only; pure.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -32,9 +33,7 @@ struct Tick {
 struct Case {
   ContainerSnapshot container;
   ContainerHistory past;
-  std::optional<Reason> need;
-  Bytes missing;                // of what it needs, what the budgets did not give
-  bool group_is_short = false;  // and whether that was its group's
+  Bytes missing;  // of what it needs, what the budgets did not give
   std::optional<Action> action;
   std::optional<Action> wish;
 

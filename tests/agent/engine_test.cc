@@ -64,8 +64,7 @@ class EngineTest : public ::testing::Test {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    ADD_FAILURE() << "no " << to_string(kind);
-    return all;
+    throw std::runtime_error("no " + std::string(to_string(kind)));
   }
   // Its usage rises so fast that the next tick must answer.
   void burst(const std::string& path, Bytes limit) {
