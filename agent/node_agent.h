@@ -56,7 +56,7 @@ class NodeAgent {
  private:
   NodeAgent(const AgentOptions& options, Config config);
   Result<void> start_parts();
-  Result<void> start_threads();
+  Result<void> start_threads(const kube::ClientConfig& config);
 
   void take_pods();
   void take_cgroups();

@@ -6,6 +6,7 @@
 
 #include "agent/file_limit.h"
 #include "agent/node_agent.h"
+#include "agent/resident.h"
 #include "cgroup/mounts.h"
 #include "kube/client.h"
 #include "kube/kubeconfig.h"
@@ -14,10 +15,10 @@ namespace plimsoll::agent {
 namespace {
 
 Result<kube::ClientConfig> client_config(const AgentOptions& options) {
-  auto config = options.kubeconfig.empty()
-                    ? kube::in_cluster(options.service_host, options.service_port,
-                                       options.service_account)
-                    : kube::load_kubeconfig(options.kubeconfig);
+  auto config =
+      options.kubeconfig.empty()
+          ? kube::in_cluster(options.service_host, options.service_port, options.service_account)
+          : kube::load_kubeconfig(options.kubeconfig);
   if (config) config->user_agent = "plimsoll/" PLIMSOLL_VERSION;
   return config;
 }
@@ -46,7 +47,8 @@ Result<void> NodeAgent::start_parts() {
   if (!log) return tl::unexpected(log.error());
   log_ = std::move(*log);
   if (const auto files = raise_file_limit(); !files) {
-    log_->write(LogLevel::kWarn, "the limit of open files stays", {{"error", files.error().message}});
+    log_->write(LogLevel::kWarn, "the limit of open files stays",
+                {{"error", files.error().message}});
   }
   if (!options_.config_file.empty()) {
     auto watch = ConfigWatch::open(options_.config_file);
@@ -71,6 +73,14 @@ Result<void> NodeAgent::start_parts() {
     log_->write(LogLevel::kWarn, "a state file could not be read", {{"error", complaint}});
   }
 
+  const auto config = client_config(options_);
+  if (!config) return tl::unexpected(config.error());
+  // The first one initialises libcurl, of which little is used afterwards; the engine locks what is
+  // in memory.
+  auto event_client = kube::Client::make(*config);
+  if (!event_client) return tl::unexpected(event_client.error());
+  event_client_ = std::move(*event_client);
+  drop_startup_pages();
   auto engine = Engine::start(config_);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
@@ -86,7 +96,7 @@ Result<void> NodeAgent::start_parts() {
   if (!cgroups) return tl::unexpected(cgroups.error());
   cgroups_ = std::make_unique<PodCgroups>(std::move(*cgroups));
   pods_ = std::make_unique<NodePods>(*root_, *engine_, *cgroups_, state_file_->found().state);
-  if (auto threads = start_threads(); !threads) return threads;
+  if (auto threads = start_threads(*config); !threads) return threads;
   log_->write(LogLevel::kInfo, "the agent has started",
               {{"version", PLIMSOLL_VERSION},
                {"node", options_.node_name},
@@ -96,41 +106,38 @@ Result<void> NodeAgent::start_parts() {
   return {};
 }
 
-Result<void> NodeAgent::start_threads() {
-  const auto config = client_config(options_);
-  if (!config) return tl::unexpected(config.error());
-  const auto make_client = [&] { return kube::Client::make(*config); };
+Result<void> NodeAgent::start_threads(const kube::ClientConfig& config) {
+  const auto make_client = [&] { return kube::Client::make(config); };
 
   if (options_.systemd) {
     auto systemd = SystemdUnits::start(*root_, {.bus = *options_.systemd});
     if (!systemd) return tl::unexpected(systemd.error());
     systemd_ = std::move(*systemd);
   }
-  auto event_client = make_client();
-  if (!event_client) return tl::unexpected(event_client.error());
-  event_client_ = std::move(*event_client);
   poster_ = std::make_unique<EventPoster>(
-      EventPosterOptions{.limits = {.node_per_minute = static_cast<double>(config_.node.events_per_minute)},
-                         .instance = options_.node_name},
+      EventPosterOptions{
+          .limits = {.node_per_minute = static_cast<double>(config_.node.events_per_minute)},
+          .instance = options_.node_name},
       [this](const kube::Request& request) { return event_client_->send(request); });
 
-  auto resizer = Resizer::start({.client = *config,
-                                 .requests_per_second = config_.node.api.requests_per_second,
-                                 .burst = static_cast<double>(config_.node.api.burst),
-                                 .preflights_per_second = config_.node.preflight.requests_per_second},
-                                &tally_);
+  auto resizer =
+      Resizer::start({.client = config,
+                      .requests_per_second = config_.node.api.requests_per_second,
+                      .burst = static_cast<double>(config_.node.api.burst),
+                      .preflights_per_second = config_.node.preflight.requests_per_second},
+                     &tally_);
   if (!resizer) return tl::unexpected(resizer.error());
   resizer_ = std::move(*resizer);
   auto probe_client = make_client();
   if (!probe_client) return tl::unexpected(probe_client.error());
-  auto probe = ApiProbe::start(std::move(*probe_client), options_.node_name,
-                               seed_of(options_.node_name));
+  auto probe =
+      ApiProbe::start(std::move(*probe_client), options_.node_name, seed_of(options_.node_name));
   if (!probe) return tl::unexpected(probe.error());
   probe_ = std::move(*probe);
   auto watch_client = make_client();
   if (!watch_client) return tl::unexpected(watch_client.error());
-  auto watcher = PodWatcher::start(std::move(*watch_client), options_.node_name,
-                                   seed_of(options_.node_name));
+  auto watcher =
+      PodWatcher::start(std::move(*watch_client), options_.node_name, seed_of(options_.node_name));
   if (!watcher) return tl::unexpected(watcher.error());
   watcher_ = std::move(*watcher);
 
