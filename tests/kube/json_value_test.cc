@@ -96,7 +96,7 @@ TEST(JsonDocument, IsBounded) {
   EXPECT_TRUE(JsonDocument::parse("[[[]]]", {}, limits));
   EXPECT_FALSE(JsonDocument::parse("[[[[]]]]", {}, limits));
   EXPECT_FALSE(JsonDocument::parse(std::string(1'000'000, '['), {}, limits));
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("[]\0x", 4), std::string("[]\0", 3), std::string("")}) {
     EXPECT_FALSE(JsonDocument::parse(text)) << text.size();
   }

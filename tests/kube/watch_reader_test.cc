@@ -27,6 +27,7 @@ std::vector<WatchEvent> read(const std::vector<std::string_view>& pieces) {
 
 std::vector<Kind> kinds(const std::vector<WatchEvent>& events) {
   std::vector<Kind> kinds;
+  kinds.reserve(events.size());
   for (const WatchEvent& event : events) kinds.push_back(event.kind);
   return kinds;
 }
@@ -119,29 +120,25 @@ TEST(WatchReader, HalfALineIsNoEvent) {
 
 TEST(WatchReader, ALineThatMakesNoSenseCostsOnlyItself) {
   const std::string bad[] = {
-      "garbage\n",
-      "{\n",
-      "}\n",
-      R"({"type":"ADDED"})"
-      "\n",
-      R"({"object":{}})"
-      "\n",
-      R"({"type":"ADDED","object":{"metadata":{"uid":"a"}})"
-      "\n",
-      R"({"type":"ADDED","object":{"unclosed":"}})"
-      "\n",
+      "garbage",
+      "{",
+      "}",
+      R"({"type":"ADDED"})",
+      R"({"object":{}})",
+      R"({"type":"ADDED","object":{"metadata":{"uid":"a"}})",
+      R"({"type":"ADDED","object":{"unclosed":"}})",
       line("ADDED", "7"),
       line("ADDED", R"({"metadata":{}})"),
       line("RENAMED", pod_text("a")),
       line("BOOKMARK", R"({"metadata":{}})"),
       line("DELETED", R"({"metadata":{"name":"a","namespace":"ns"}})"),
       line("ERROR", "7"),
-      R"({"kind":"Status","code":500})"
-      "\n",
+      R"({"kind":"Status","code":500})",
       line("ADDED", pod_text("a") + "}"),
   };
   for (const std::string& text : bad) {
-    const auto events = read({line("ADDED", pod_text("x")), text, line("MODIFIED", pod_text("y"))});
+    const auto events =
+        read({line("ADDED", pod_text("x")), text, "\n", line("MODIFIED", pod_text("y"))});
     ASSERT_EQ(kinds(events), (std::vector{Kind::kAdded, Kind::kSkipped, Kind::kModified})) << text;
     EXPECT_EQ(events[1].error.code, Code::kMalformed);
     EXPECT_FALSE(events[1].error.message.empty());
