@@ -33,9 +33,10 @@ target_compile_options(
             -Woverloaded-virtual
             -Wformat=2
             -Wimplicit-fallthrough
-            # clang 14 sees one in every defaulted operator<=>.
-            $<$<CXX_COMPILER_ID:GNU>:-Wzero-as-null-pointer-constant>
-            -Werror
+            -Wzero-as-null-pointer-constant
+            # gcc's warnings count. clang, which builds the fuzz targets, has others (libbpf's macros,
+            # every defaulted operator<=>).
+            $<IF:$<CXX_COMPILER_ID:GNU>,-Werror,-w>
             # A default on every member makes the rest of an initialiser list a choice.
             -Wno-missing-field-initializers
             -fstack-protector-strong
