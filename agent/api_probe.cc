@@ -41,10 +41,9 @@ bool is_away(const Error& error) { return error.code == Code::kUnavailable; }
 
 Result<ApiFacts> ask_api(const SendRequest& send, const std::string& node_name) {
   ApiFacts facts;
-  const auto version =
-      body_of(send, kube::version_request()).and_then([](const std::string& body) {
-        return kube::parse_version(body);
-      });
+  const auto version = body_of(send, kube::version_request()).and_then([](const std::string& body) {
+    return kube::parse_version(body);
+  });
   if (!version) return tl::unexpected(version.error());
   const auto listed =
       body_of(send, kube::discovery_request()).and_then([](const std::string& body) {
@@ -54,8 +53,10 @@ Result<ApiFacts> ask_api(const SendRequest& send, const std::string& node_name) 
   facts.version = *version;
   facts.path = kube::resize_path(*version, *listed);
 
-  const auto node = body_of(send, kube::node_request(node_name))
-                        .and_then([](const std::string& body) { return kube::parse_node(body); });
+  const auto node =
+      body_of(send, kube::node_request(node_name)).and_then([](const std::string& body) {
+        return kube::parse_node(body);
+      });
   if (!node && is_away(node.error())) return tl::unexpected(node.error());
   if (node) {
     facts.node = *node;
@@ -73,7 +74,8 @@ Result<ApiFacts> ask_api(const SendRequest& send, const std::string& node_name) 
   if (access) {
     facts.may_resize = access->allowed;
   } else {
-    facts.trouble += (facts.trouble.empty() ? "" : "; ") + ("our rights: " + access.error().message);
+    facts.trouble +=
+        (facts.trouble.empty() ? "" : "; ") + ("our rights: " + access.error().message);
   }
   return facts;
 }

@@ -93,10 +93,10 @@ void add_systemd(CLI::App* app, std::optional<SystemdBus>& systemd) {
            if (socket == kNoSystemd) {
              systemd.reset();
            } else {
-             systemd = SystemdBus{.kind = socket.ends_with("/private")
-                                              ? SystemdBus::Kind::kPrivate
-                                              : SystemdBus::Kind::kMessageBus,
-                                  .socket = socket};
+             systemd =
+                 SystemdBus{.kind = socket.ends_with("/private") ? SystemdBus::Kind::kPrivate
+                                                                 : SystemdBus::Kind::kMessageBus,
+                            .socket = socket};
            }
          },
          "Socket of the host's systemd or message bus (default /run/systemd/private); none")
@@ -112,8 +112,9 @@ CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
       ->type_name("FILE");
   agent->add_option("--kubeconfig", options.kubeconfig, "For an agent outside of a pod")
       ->type_name("FILE");
-  agent->add_option("--service-account", options.service_account,
-                    "Where the pod's token and CA are mounted")
+  agent
+      ->add_option("--service-account", options.service_account,
+                   "Where the pod's token and CA are mounted")
       ->type_name("DIR");
   agent->add_option("--cgroup-root", options.cgroup_root, "Where the host's cgroup v2 is mounted")
       ->type_name("DIR");

@@ -74,8 +74,8 @@ std::string NodeAgent::explain(const ExplainRequest& request) const {
   const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
   const auto wall =
       std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
-  return explain_json(timelines_, states, request.name_space, request.pod, request.container,
-                      now, wall);
+  return explain_json(timelines_, states, request.name_space, request.pod, request.container, now,
+                      wall);
 }
 
 }  // namespace plimsoll::agent

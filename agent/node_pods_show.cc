@@ -92,8 +92,7 @@ ExplainedContainer NodePods::explain(const NodePod& pod, const std::string& cont
       std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
                    [&](const ContainerPolicy& each) { return each.name == container; });
   if (pod.policy.managed != Managed::kYes) {
-    shown.notes.push_back("the pod is not managed: " +
-                          std::string(to_string(pod.policy.managed)));
+    shown.notes.push_back("the pod is not managed: " + std::string(to_string(pod.policy.managed)));
   } else if (policy != pod.policy.containers.end() && policy->managed != Managed::kYes) {
     shown.notes.push_back("not managed: " + std::string(to_string(policy->managed)));
   }

@@ -16,8 +16,8 @@ Request node_request(std::string_view name) {
 Result<Node> parse_node(std::string_view body) {
   const auto keep = [](std::span<const std::string> path) {
     return path[0] == "kind" ||
-           (path[0] == "status" && (path.size() == 1 || path[1] == "allocatable" ||
-                                    path[1] == "declaredFeatures"));
+           (path[0] == "status" &&
+            (path.size() == 1 || path[1] == "allocatable" || path[1] == "declaredFeatures"));
   };
   const auto document = JsonDocument::parse(body, keep);
   if (!document) return tl::unexpected(document.error());
