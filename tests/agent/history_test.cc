@@ -38,5 +38,30 @@ TEST(PeakWindow, SeesThePeakOfTheWindowAndForgetsItInTime) {
   }
 }
 
+TEST(PeakWindow, ComesBackFromItsBuckets) {
+  PeakWindow peaks;
+  EXPECT_TRUE(peaks.buckets().empty());
+  EXPECT_EQ(PeakWindow::of({}), peaks);
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    peaks.add(MonotonicTime{seconds(i)}, Bytes{1000 + i}, seconds(16));
+    const std::vector<PeakWindow::Bucket> buckets = peaks.buckets();
+    PeakWindow back = PeakWindow::of(buckets);
+    ASSERT_EQ(back, peaks);
+    // They go on alike.
+    const MonotonicTime next{seconds(i + 1)};
+    PeakWindow copy = peaks;
+    copy.add(next, Bytes{7}, seconds(16));
+    back.add(next, Bytes{7}, seconds(16));
+    ASSERT_EQ(back, copy);
+    ASSERT_EQ(back.earliest(next, seconds(16)), copy.earliest(next, seconds(16)));
+    ASSERT_FALSE(back == peaks);
+    std::vector<PeakWindow::Bucket> other = buckets;
+    other.front().peak += Bytes{1};
+    ASSERT_FALSE(PeakWindow::of(other) == peaks);
+  }
+  const std::vector<PeakWindow::Bucket> many(40, {MonotonicTime{seconds(1)}, Bytes{1}});
+  EXPECT_EQ(PeakWindow::of(many).buckets().size(), peaks.buckets().size());
+}
+
 }  // namespace
 }  // namespace plimsoll::agent
