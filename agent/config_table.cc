@@ -17,6 +17,10 @@ constexpr bool kAtStart = true;
 
 // Of "run" and "agent".
 const std::array kKeys{
+    ConfigKey{"memory.predict", field<&Config::policy, &Policy::memory, &MemoryPolicy::predict>, "",
+              "", "",
+              "Whether events come before the limit is reached. Off: at the limit at the earliest, "
+              "which shows what the layers behind are worth."},
     ConfigKey{"memory.watermark", field<&Config::policy, &Policy::memory, &MemoryPolicy::watermark>,
               "0.5", "0.98", "",
               "Share of the limit that, once what cannot be reclaimed rises over it, is an event."},

@@ -205,7 +205,8 @@ void Engine::send_policy() {
 }
 
 bpf::Thresholds Engine::thresholds() const {
-  return {.watermark = config_.policy.memory.watermark, .horizon = config_.policy.memory.horizon};
+  const MemoryPolicy& policy = config_.policy.memory;
+  return {.predict = policy.predict, .watermark = policy.watermark, .horizon = policy.horizon};
 }
 
 std::vector<Record> Engine::tick(MonotonicTime now) {

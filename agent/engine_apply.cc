@@ -145,11 +145,11 @@ void Engine::probe(const Action& action, MonotonicTime now, std::vector<Record>&
 // like any other. False: it was raised, there is nothing to tell.
 bool Engine::write_lower(Slot slot, Bytes from, Bytes to, Record& record) {
   Tracked& tracked = *tracked_[slot];
-  const std::uint64_t raises = reaction_->raises(slot);
+  const Reaction::Lowering lowering(*reaction_, slot);
   const std::optional<Limit> before = tracked.limit_file.read();
   if (!before || before->bytes != from.value) return false;  // it grew since the decision
   const auto change = writer_.set_memory_max(tracked.group, limit_of(to));
-  if (reaction_->raises(slot) != raises) {
+  if (lowering.raised()) {
     reaction_->send({.kind = Command::Kind::kRewrite, .slot = slot, .epoch = tracked.epoch});
     return false;
   }

@@ -57,6 +57,8 @@ constexpr bool is_denial(Reason reason) {
 
 // The thresholds, as configured; defaults are those of `plimsoll run`.
 struct MemoryPolicy {
+  // False: the kernel's programs say nothing before reclaim at the limit has failed.
+  bool predict = true;
   // Share of the limit that, once what cannot be reclaimed rises over it, is an event. (0, 1).
   double watermark = 0.85;
   // Grow when the limit is nearer in time than this.

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -25,6 +26,9 @@ constexpr std::size_t kStackBytes = 256 * kKiB;
 constexpr int kPriority = 10;
 // A tick of a thousand containers must not make an event wait.
 constexpr int kCommandsInARow = 32;
+
+// Ignored where nobody asked for it, and nobody else here does.
+constexpr int kInterrupt = SIGURG;
 
 // epoll's user data: a slot, or one of these.
 constexpr std::uint64_t kUrgent = UINT64_MAX;
@@ -127,6 +131,12 @@ Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
 Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
                                                   bpf::MemoryPrograms* programs) {
   std::unique_ptr<Reaction> reaction(new Reaction(policy, programs));
+  struct sigaction interrupt {};
+  interrupt.sa_handler = [](int) {};
+  interrupt.sa_flags = SA_RESTART;
+  if (::sigaction(kInterrupt, &interrupt, nullptr) != 0) {
+    return errno_error(errno, "take a signal for lowering");
+  }
   reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   reaction->report_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -193,9 +203,17 @@ std::optional<Report> Reaction::receive() {
   return reports_.pop();
 }
 
-std::uint64_t Reaction::raises(Slot slot) const {
-  return raises_[slot].load(std::memory_order_acquire);
+std::uint64_t Reaction::raises(Slot slot) const { return raises_[slot].load(); }
+
+Reaction::Lowering::Lowering(Reaction& reaction, Slot slot)
+    : reaction_(reaction), slot_(slot), raises_(reaction.raises(slot)) {
+  reaction_.lowering_thread_.store(::gettid());
+  reaction_.lowered_.store(slot);
 }
+
+Reaction::Lowering::~Lowering() { reaction_.lowered_.store(bpf::kMaxSlots); }
+
+bool Reaction::Lowering::raised() const { return reaction_.raises(slot_) != raises_; }
 
 void Reaction::run() {
   touch_stack();
@@ -495,8 +513,9 @@ void Reaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexc
 int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
   const int error = entry.limit_file->write(to.value);
   if (error != 0) return error;
-  raises_[static_cast<std::size_t>(&entry - entries_.data())].fetch_add(1,
-                                                                        std::memory_order_release);
+  const auto slot = static_cast<Slot>(&entry - entries_.data());
+  raises_[slot].fetch_add(1);
+  if (lowered_.load() == slot) ::tgkill(::getpid(), lowering_thread_.load(), kInterrupt);
   entry.limit = to;
   entry.limit_at = now();
   if (entry.signals != nullptr) entry.signals->limit_changed(to);

@@ -122,8 +122,26 @@ class Reaction {
   }
   // Reports that were lost because the slow loop did not fetch them.
   std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
-  // Raises of `slot` so far; the slow loop compares it around a lowering.
+  // Raises of `slot` so far.
   std::uint64_t raises(Slot slot) const;
+
+  // While it lives, the calling thread lowers the limit of `slot`, and a raise of it interrupts the
+  // system call that the thread is in. A write to memory.max that finds more in use reclaims until
+  // usage fits, and does not look whether the limit was raised meanwhile, only for signals.
+  class Lowering {
+   public:
+    Lowering(Reaction& reaction, Slot slot);
+    ~Lowering();
+    Lowering(const Lowering&) = delete;
+    Lowering& operator=(const Lowering&) = delete;
+    // A raise came since this began, and the lowering may have run over it.
+    bool raised() const;
+
+   private:
+    Reaction& reaction_;
+    Slot slot_;
+    std::uint64_t raises_;
+  };
 
  private:
   struct Entry;
@@ -157,6 +175,8 @@ class Reaction {
   Fd report_event_;
   std::vector<Entry> entries_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> raises_;
+  std::atomic<Slot> lowered_{bpf::kMaxSlots};
+  std::atomic<pid_t> lowering_thread_{0};
   // Nothing until the first kBudget and kGroupBudget.
   Bytes budget_;
   std::array<Bytes, kMaxGroups> group_budget_{};

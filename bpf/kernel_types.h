@@ -15,6 +15,7 @@
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s64 s64;
 typedef __u8 u8;
 typedef _Bool bool;
 #define true 1
@@ -37,7 +38,7 @@ struct kernfs_node {
 struct cgroup_subsys_state;
 
 /* Indices into cgroup.subsys: which controllers are built in decides the number. */
-enum cgroup_subsys_id { memory_cgrp_id };
+enum cgroup_subsys_id { cpu_cgrp_id, memory_cgrp_id };
 
 struct cgroup {
   struct kernfs_node* kn;
@@ -86,6 +87,39 @@ struct mem_cgroup {
   struct cgroup_subsys_state css;
   struct page_counter memory;
   struct mem_cgroup_per_node* nodeinfo[1];
+};
+
+struct hrtimer {
+  int unused;
+};
+
+/* The quota of one cgroup. */
+struct cfs_bandwidth {
+  s64 period;       /* nanoseconds */
+  u64 quota;        /* per period; ~0: none */
+  u64 runtime;      /* of it, what no CPU has taken yet */
+  u64 burst;        /* what may be carried over from unused periods */
+  u64 runtime_snap; /* `runtime` as it was last refilled */
+  struct hrtimer period_timer;
+  struct list_head throttled_cfs_rq;
+  int nr_periods;
+  int nr_throttled;
+  u64 throttled_time; /* nanoseconds, all CPUs together; ended waits only */
+};
+
+/* The queue of one cgroup on one CPU. */
+struct cfs_rq {
+  unsigned int h_nr_running;  /* threads, those of the cgroups below included; up to 6.13 ... */
+  unsigned int h_nr_runnable; /* ... and since then, without those that are about to leave */
+  struct task_group* tg;
+  struct list_head throttled_limbo_list; /* 6.18: threads that wait for quota, no longer counted */
+};
+
+struct task_group {
+  struct cgroup_subsys_state css;
+  struct sched_entity** se; /* gone where `cfs_rq` is a per-CPU address (7.2) */
+  struct cfs_rq** cfs_rq;   /* by CPU */
+  struct cfs_bandwidth cfs_bandwidth;
 };
 
 struct bpf_iter__cgroup {

@@ -66,7 +66,7 @@ static __always_inline void measure(struct pl_slot* slot, const struct sight* si
 static __always_inline bool is_near_limit(const struct pl_slot* slot, const struct sight* sight) {
   u64 needed = needed_of(sight), headroom, rate = slot->rate_bytes_per_s;
 
-  if (!rate) return false;
+  if (!rate || slot->watermark_per_1024 == PL_NEVER) return false;
   if (needed >= sight->max_pages) return true;
   headroom = (sight->max_pages - needed) << 12;
   if (needed * 1024 >= sight->max_pages * slot->watermark_per_1024) return true;
@@ -361,7 +361,7 @@ int on_track(struct bpf_iter__cgroup* ctx) {
   bpf_probe_read_kernel(&css, sizeof(css),
                         (void*)cgroup + offset_of(struct cgroup, subsys) + memory * 8);
   if (!css) {
-    command.result = PL_TRACK_NO_MEMORY_CONTROLLER;
+    command.result = PL_TRACK_NO_CONTROLLER;
     return 0;
   }
   counter = css + offset_of(struct mem_cgroup, memory);

@@ -199,7 +199,7 @@ Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
   switch (shared(skeleton.bss->command.result).load()) {
     case PL_TRACK_OK:
       break;
-    case PL_TRACK_NO_MEMORY_CONTROLLER:
+    case PL_TRACK_NO_CONTROLLER:
       return fail(Code::kUnsupported, "the cgroup has no memory controller");
     case PL_TRACK_MAP_FULL:
       return fail(Code::kDenied, "the table of tracked cgroups is full");
@@ -216,7 +216,9 @@ void MemoryPrograms::set_thresholds(u32 slot, const Thresholds& thresholds) noex
   pl_slot& entry = impl_->slot(slot);
   shared(entry.horizon_ns).store(count_of(thresholds.horizon));
   shared(entry.watermark_per_1024)
-      .store(static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024));
+      .store(thresholds.predict
+                 ? static_cast<u32>(std::clamp(thresholds.watermark, 0.0, 1.0) * 1024)
+                 : PL_NEVER);
 }
 
 void MemoryPrograms::untrack(u32 slot) {

@@ -5,20 +5,8 @@
  */
 #pragma once
 
-#ifdef __cplusplus
-#include <cstdint>
-#include <type_traits>
-using pl_u64 = std::uint64_t;
-using pl_u32 = std::uint32_t;
-#define PL_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size))
-#else
-typedef __u64 pl_u64;
-typedef __u32 pl_u32;
-#define PL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
-#endif
+#include "bpf/record_types.h"
 
-/* Tracked cgroups at the same time: 1,000 containers, their pods, and room. */
-#define PL_MAX_SLOTS 2048
 /* Levels of page counters looked at above the one that is charged. */
 #define PL_MAX_DEPTH 10
 /* Bytes in the filter before the hash map; a power of two. At 1,000 cgroups 6 % of the untracked
@@ -46,13 +34,15 @@ struct pl_memory_event {
 };
 PL_ASSERT_SIZE(struct pl_memory_event, 64);
 
+#define PL_NEVER 0xffffffffu /* instead of a watermark: nothing is predicted */
+
 /* One tracked cgroup. User space writes the first part, the kernel programs the second; each field
  * has one writer but `pending_ns` and `mark_pages`, which the reaction thread clears. */
 struct pl_slot {
   /* user space */
   pl_u64 cgroup_id;          /* 0: the slot is free */
   pl_u64 horizon_ns;         /* predicted: the limit is nearer in time than this */
-  pl_u32 watermark_per_1024; /* predicted: share of the limit that is needed */
+  pl_u32 watermark_per_1024; /* predicted: share of the limit that is needed; or PL_NEVER */
   pl_u32 epoch;
   pl_u32 armed;        /* 0: no event is sent and nothing is held */
   pl_u32 pending_kind; /* of the event that is on its way; kernel */
@@ -110,13 +100,6 @@ struct pl_command {
   pl_u32 result; /* PL_TRACK_* */
 };
 PL_ASSERT_SIZE(struct pl_command, 16);
-
-enum pl_track_result {
-  PL_TRACK_NOT_RUN = 0,
-  PL_TRACK_OK = 1,
-  PL_TRACK_NO_MEMORY_CONTROLLER = 2,
-  PL_TRACK_MAP_FULL = 3,
-};
 
 #ifdef __cplusplus
 static_assert(std::has_unique_object_representations_v<pl_memory_event>);

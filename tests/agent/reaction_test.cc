@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -385,6 +386,34 @@ TEST_F(ReactionTest, RewritePutsTheLastRaiseBack) {
   ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(128));
+}
+
+// A write to memory.max may not return before it is interrupted.
+TEST_F(ReactionTest, ARaiseInterruptsTheLoweringOfThatLimitOnly) {
+  sigset_t urgent, before, pending;
+  ::sigemptyset(&urgent);
+  ::sigaddset(&urgent, SIGURG);
+  ASSERT_EQ(::pthread_sigmask(SIG_BLOCK, &urgent, &before), 0);
+  const auto interrupted = [&] {
+    return ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGURG) == 1;
+  };
+  track(0, "a", mebibytes(64), mebibytes(512));
+  track(1, "b", mebibytes(64), mebibytes(512));
+  std::optional<Reaction::Lowering> lowering(std::in_place, *reaction_, 0);
+  raise(1, mebibytes(128));
+  settle();
+  EXPECT_FALSE(interrupted());
+  EXPECT_FALSE(lowering->raised());
+  raise(0, mebibytes(128));
+  settle();
+  EXPECT_TRUE(interrupted());
+  EXPECT_TRUE(lowering->raised());
+  ASSERT_EQ(::sigwaitinfo(&urgent, nullptr), SIGURG);
+  lowering.reset();
+  raise(0, mebibytes(256));
+  settle();
+  EXPECT_FALSE(interrupted());
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_F(ReactionTest, GrantedIsTheSumOfAllRaises) {

@@ -28,7 +28,7 @@ constexpr const char* kParent = "/sys/fs/cgroup/storm-parent";
 
 // The configuration that the cells need, and the only place that knows its keys.
 constexpr const char* kSpentBudget = "budget:\n  limit: 0\n";
-constexpr const char* kLate = "memory:\n  watermark: 0.98\n  horizon: 1ms\n  step: 16Mi\n";
+constexpr const char* kLate = "memory:\n  predict: false\n";
 constexpr const char* kEagerLeakRule = "memory:\n  leak:\n    grants: 3\n    window: 2s\n";
 
 [[noreturn]] void become(const std::vector<std::string>& words, const std::string& cgroup) {

@@ -84,6 +84,9 @@ inline void with_plimsoll(const RunRecord& run, std::vector<std::string>& faults
   if (run.expect == "survive") {
     must_survive(run, faults);
     if (report.grants == 0) faults.push_back("no grant reported");
+    if (run.cell.rfind("late-", 0) == 0 && count_of(report.layers, "predicted") > 0) {
+      faults.push_back("predicted where nothing is to be");
+    }
     if (run.shrink_seen == false) faults.push_back("no shrink within the deadline");
   } else if (run.expect == "no-grant" || run.expect == "door-only") {
     must_survive(run, faults);

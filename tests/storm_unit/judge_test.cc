@@ -50,6 +50,11 @@ TEST(Judge, EverythingThatGoesWrongInASurvivingCellIsAFault) {
   EXPECT_EQ(faulty([](RunRecord& run) { run.timed_out = true; }), 2U);
   EXPECT_EQ(faulty([](RunRecord& run) { run.report.reset(); }), 1U);
   EXPECT_EQ(faulty([](RunRecord& run) { run.report->grants = 0; }), 1U);
+  EXPECT_EQ(faulty([](RunRecord& run) {
+              run.cell = "late-touch/always/64";
+              run.report->layers = {{"at_the_door", 1}, {"predicted", 1}};
+            }),
+            1U);
   EXPECT_EQ(faulty([](RunRecord& run) { run.report->highest_limit_bytes = 257; }), 1U);
   EXPECT_EQ(faulty([](RunRecord& run) { run.shrink_seen = false; }), 1U);
   EXPECT_EQ(faulty([](RunRecord& run) { run.residue = {"/sys/fs/cgroup/x"}; }), 1U);

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bpf/cpu_programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <string>
+
+#include "base/fd.h"
+#include "base/file.h"
+#include "bpf/cpu_records.h"
+#include "bpf/libbpf_log.h"
+#include "bpf/memory_programs.h"
+#include "bpf/read_cpu_record.h"
+
+using u32 = pl_u32;
+using u64 = pl_u64;
+using u8 = std::uint8_t;
+#include "cpu.skel.h"
+
+namespace plimsoll::bpf {
+namespace {
+
+static_assert(kMaxSlots == PL_MAX_SLOTS);
+
+struct SkeletonDeleter {
+  void operator()(cpu_bpf* skeleton) const { cpu_bpf::destroy(skeleton); }
+};
+struct RingDeleter {
+  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+
+// A field that the kernel's programs and we use at the same time.
+std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
+std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
+
+Nanoseconds time_of(u64 count) { return Nanoseconds(static_cast<std::int64_t>(count)); }
+
+struct Reader {
+  void (*handle)(void*, const CpuEvent&) = nullptr;
+  void* context = nullptr;
+  std::size_t handled = 0;
+  std::atomic<u64> malformed = 0;
+};
+
+int on_record(void* context, void* data, std::size_t size) {
+  auto& reader = *static_cast<Reader*>(context);
+  if (const auto event = read_cpu_record(data, size)) {
+    reader.handle(reader.context, *event);
+    ++reader.handled;
+  } else {
+    reader.malformed.fetch_add(1, std::memory_order_relaxed);
+  }
+  return 0;
+}
+
+// Whether the function is there and returns whether it throttled: before Linux 5.8 it did not, and
+// what a program at its end would then read means nothing.
+Result<void> check_throttle() {
+  const std::unique_ptr<btf, void (*)(btf*)> types(btf__load_vmlinux_btf(), btf__free);
+  if (!types) return errno_error(errno, "read the kernel's types (BTF)");
+  const int id = btf__find_by_name_kind(types.get(), "throttle_cfs_rq", BTF_KIND_FUNC);
+  if (id < 0) {
+    return fail(Code::kUnsupported,
+                "this kernel has no function throttle_cfs_rq (inlined, or no "
+                "CONFIG_CFS_BANDWIDTH)");
+  }
+  const btf_type* function = btf__type_by_id(types.get(), static_cast<u32>(id));
+  const btf_type* prototype = btf__type_by_id(types.get(), function->type);
+  if (prototype->type == 0) {
+    return fail(Code::kUnsupported, "throttle_cfs_rq of this kernel does not tell what it did");
+  }
+  return {};
+}
+
+}  // namespace
+
+struct CpuPrograms::Impl {
+  std::unique_ptr<cpu_bpf, SkeletonDeleter> skeleton;
+  Reader reader;
+  std::unique_ptr<ring_buffer, RingDeleter> ring;
+
+  pl_cpu_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
+};
+
+Result<CpuPrograms> CpuPrograms::load() {
+  // Then the kernel attaches programs to functions and never calls them.
+  const Result<std::string> ftrace = read_file("/proc/sys/kernel/ftrace_enabled");
+  if (ftrace && ftrace->starts_with('0')) {
+    return fail(Code::kUnsupported,
+                "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
+  }
+  if (auto checked = check_throttle(); !checked) return tl::unexpected(checked.error());
+  LibbpfLog log;
+  auto impl = std::make_unique<Impl>();
+  impl->skeleton.reset(cpu_bpf::open());
+  if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
+  cpu_bpf& skeleton = *impl->skeleton;
+  skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
+  if (const int error = cpu_bpf::load(&skeleton); error != 0) {
+    return errno_error(-error, "load the BPF programs" + log.tail());
+  }
+  // on_cpu_track is an iterator and is attached for one cgroup at a time.
+  skeleton.links.on_throttle = bpf_program__attach(skeleton.progs.on_throttle);
+  if (skeleton.links.on_throttle == nullptr) {
+    return errno_error(errno, "attach the BPF program on_throttle" + log.tail());
+  }
+  skeleton.links.on_period = bpf_program__attach(skeleton.progs.on_period);
+  if (skeleton.links.on_period == nullptr) {
+    return errno_error(errno, "attach the BPF program on_period" + log.tail());
+  }
+  impl->ring.reset(
+      ring_buffer__new(bpf_map__fd(skeleton.maps.throttling), on_record, &impl->reader, nullptr));
+  if (!impl->ring) return errno_error(errno, "map the ring buffer");
+  return CpuPrograms(std::move(impl));
+}
+
+CpuPrograms::CpuPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CpuPrograms::CpuPrograms(CpuPrograms&&) noexcept = default;
+CpuPrograms& CpuPrograms::operator=(CpuPrograms&&) noexcept = default;
+CpuPrograms::~CpuPrograms() = default;
+
+Result<CgroupId> CpuPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
+                                    const Tolerance& tolerance) {
+  if (slot >= kMaxSlots) return fail(Code::kDenied, "more cgroups than there are slots");
+  cpu_bpf& skeleton = *impl_->skeleton;
+  pl_cpu_slot& entry = impl_->slot(slot);
+  if (entry.group != 0) return fail(Code::kConflict, "the slot is in use");
+  entry = {};
+  entry.epoch = epoch;
+  set_tolerance(slot, tolerance);
+
+  pl_cpu_command& command = skeleton.bss->command;
+  command.slot = slot;
+  shared(command.result).store(PL_TRACK_NOT_RUN);
+  bpf_iter_link_info info{};
+  info.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
+  info.cgroup.cgroup_fd = static_cast<u32>(cgroup_fd);
+  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
+  const std::unique_ptr<bpf_link, int (*)(bpf_link*)> link(
+      bpf_program__attach_iter(skeleton.progs.on_cpu_track, &options), bpf_link__destroy);
+  if (!link) return errno_error(errno, "look up the cgroup in the kernel");
+  const Fd run(bpf_iter_create(bpf_link__fd(link.get())));
+  if (!run) return errno_error(errno, "look up the cgroup in the kernel");
+  std::array<char, 16> nothing{};
+  while (::read(run.get(), nothing.data(), nothing.size()) > 0) {
+  }
+  switch (shared(command.result).load()) {
+    case PL_TRACK_OK:
+      break;
+    case PL_TRACK_NO_CONTROLLER:
+      return fail(Code::kUnsupported, "the cgroup has no cpu controller");
+    case PL_TRACK_MAP_FULL:
+      return fail(Code::kDenied, "the table of tracked cgroups is full");
+    default:
+      return fail(Code::kGone, "the cgroup vanished while it was looked up");
+  }
+  entry.cgroup_id = command.cgroup_id;
+  if (command.slots <= slot) shared(command.slots).store(slot + 1);
+  return CgroupId{entry.cgroup_id};
+}
+
+void CpuPrograms::set_tolerance(u32 slot, const Tolerance& tolerance) noexcept {
+  pl_cpu_slot& entry = impl_->slot(slot);
+  shared(entry.window).store(std::clamp<u32>(tolerance.window, 1, PL_CPU_WINDOW));
+  shared(entry.tolerated).store(tolerance.periods);
+}
+
+void CpuPrograms::untrack(u32 slot) {
+  arm(slot, false);
+  pl_cpu_command& command = impl_->skeleton->bss->command;
+  command.slot = slot;
+  shared(command.result).store(PL_TRACK_NOT_RUN);
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_cpu_untrack), &options);
+  impl_->slot(slot).cgroup_id = 0;
+}
+
+Result<void> CpuPrograms::sweep() {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  if (bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_cpu_sweep), &options) != 0) {
+    return errno_error(errno, "read the tracked cgroups in the kernel");
+  }
+  return {};
+}
+
+CpuSight CpuPrograms::read_sight(u32 slot) {
+  pl_cpu_slot& entry = impl_->slot(slot);
+  const auto get = [](u64& field) { return shared(field).load(std::memory_order_relaxed); };
+  CpuSight sight{.throttles = get(entry.throttles),
+                 .periods = get(entry.periods),
+                 .periods_throttled = get(entry.periods_throttled),
+                 .used = time_of(get(entry.used_total_ns)),
+                 .peak = time_of(shared(entry.peak_used_ns).exchange(0)),
+                 .quota = std::nullopt,
+                 .burst = time_of(entry.burst_ns),
+                 .period = time_of(entry.period_ns),
+                 .kernel_periods = entry.nr_periods,
+                 .kernel_throttled = entry.nr_throttled,
+                 .throttled_for = time_of(entry.throttled_ns)};
+  if (entry.quota_ns != PL_NO_QUOTA) sight.quota = time_of(entry.quota_ns);
+  return sight;
+}
+
+void CpuPrograms::arm(u32 slot, bool armed) noexcept {
+  shared(impl_->slot(slot).armed).store(armed ? 1 : 0);
+}
+
+int CpuPrograms::event_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.throttling); }
+
+std::size_t CpuPrograms::drain(void (*handle)(void*, const CpuEvent&), void* context) noexcept {
+  impl_->reader.handle = handle;
+  impl_->reader.context = context;
+  impl_->reader.handled = 0;
+  ring_buffer__consume(impl_->ring.get());
+  return impl_->reader.handled;
+}
+
+std::uint64_t CpuPrograms::malformed() const noexcept { return impl_->reader.malformed.load(); }
+
+void CpuPrograms::answer(u32 slot) noexcept { shared(impl_->slot(slot).pending_ns).store(0); }
+
+CpuCounters CpuPrograms::counters() const {
+  pl_cpu_counters& totals = impl_->skeleton->bss->counters;
+  CpuCounters counters{.events = shared(totals.events).load(),
+                       .events_dropped = shared(totals.events_dropped).load(),
+                       .missed = 0};
+  for (const bpf_program* program :
+       {impl_->skeleton->progs.on_throttle, impl_->skeleton->progs.on_period}) {
+    bpf_prog_info info{};
+    u32 size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
+      counters.missed += info.recursion_misses;
+    }
+  }
+  return counters;
+}
+
+}  // namespace plimsoll::bpf
