@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <span>
+#include <utility>
 
 namespace plimsoll {
 namespace {
@@ -24,6 +25,8 @@ constexpr std::array<Suffix, 9> kSizeSuffixes{{{"", 1},
                                                {"M", 1'000'000},
                                                {"G", 1'000'000'000},
                                                {"T", 1'000'000'000'000}}};
+// In millionths, since a decimal number is not exact to the last of its digits.
+constexpr std::array<Suffix, 2> kCpuSuffixes{{{"m", 1'000}, {"", 1'000'000}}};
 constexpr std::array<Suffix, 4> kDurationSuffixes{
     {{"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}}};
 
@@ -35,8 +38,9 @@ constexpr std::uint64_t kLongestDuration = 10ULL * 365 * 24 * 3'600'000'000'000;
 Result<std::uint64_t> parse_number(std::string_view text, std::span<const Suffix> suffixes,
                                    std::uint64_t largest, std::string_view expected) {
   const auto malformed = [&](std::string_view why) {
-    return fail(Code::kMalformed, "\"" + std::string(text) + "\" " + std::string(why) +
-                                      "; expected " + std::string(expected));
+    std::string message(1, '"');
+    message.append(text).append("\" ").append(why).append("; expected ").append(expected);
+    return fail(Code::kMalformed, std::move(message));
   };
   double number = 0;
   const auto [end, error] =
@@ -81,6 +85,11 @@ Result<Limit> parse_limit(std::string_view text) {
   return parse_bytes(text).map(limit_of);
 }
 
+Result<MilliCpu> parse_cpus(std::string_view text) {
+  return parse_number(text, kCpuSuffixes, kLargestSize, "a number of CPUs such as 250m, 0.5 or 2")
+      .map([](std::uint64_t millionths) { return MilliCpu{(millionths + 500) / 1'000}; });
+}
+
 Result<Nanoseconds> parse_duration(std::string_view text) {
   return parse_number(text, kDurationSuffixes, kLongestDuration,
                       "a duration such as 500ms, 30s or 5m")
@@ -100,6 +109,11 @@ std::string to_string(Bytes bytes) {
 
 std::string to_string(Limit limit) {
   return limit.is_max() ? "max" : to_string(Bytes{limit.bytes});
+}
+
+std::string to_string(MilliCpu cpus) {
+  return cpus.value % 1000 == 0 ? std::to_string(cpus.value / 1000)
+                                : std::to_string(cpus.value) + "m";
 }
 
 std::string to_string(Nanoseconds duration) {

@@ -59,6 +59,21 @@ inline constexpr Limit kNoLimit{};
 
 constexpr Limit limit_of(Bytes bytes) { return {bytes.value}; }
 
+// Thousandths of a CPU, 0 to 2^63-1; sums and differences stop at the ends as those of Bytes do.
+struct MilliCpu {
+  std::uint64_t value = 0;
+
+  constexpr auto operator<=>(const MilliCpu&) const = default;
+};
+constexpr MilliCpu operator+(MilliCpu a, MilliCpu b) {
+  return {(Bytes{a.value} + Bytes{b.value}).value};
+}
+constexpr MilliCpu operator-(MilliCpu a, MilliCpu b) {
+  return {a.value > b.value ? a.value - b.value : 0};
+}
+constexpr MilliCpu& operator+=(MilliCpu& a, MilliCpu b) { return a = a + b; }
+constexpr MilliCpu& operator-=(MilliCpu& a, MilliCpu b) { return a = a - b; }
+
 // Sizes as people and Kubernetes write them: a whole or decimal number and one of
 // Ki Mi Gi Ti (powers of 1024), k M G T (powers of 1000), or nothing (bytes). 0 to 2^63-1.
 // kMalformed says which part is wrong and what is allowed.
@@ -67,12 +82,18 @@ Result<Bytes> parse_bytes(std::string_view text);
 // As parse_bytes, or "max".
 Result<Limit> parse_limit(std::string_view text);
 
+// CPUs as Kubernetes writes them: "250m", "2", "0.5". Up to 2^63-1 millionths, rounded to
+// the nearest thousandth.
+Result<MilliCpu> parse_cpus(std::string_view text);
+
 // Durations: a whole or decimal number and one of ms s m h. 0 to 10 years.
 Result<Nanoseconds> parse_duration(std::string_view text);
 
 // "512 MiB", "1.5 GiB", "0 B": for people, rounded to at most one decimal.
 std::string to_string(Bytes bytes);
 std::string to_string(Limit limit);
+// "250m", "2": as Kubernetes writes it.
+std::string to_string(MilliCpu cpus);
 // "1.5 s", "30 s", "250 ms", "5 m".
 std::string to_string(Nanoseconds duration);
 

@@ -5,7 +5,6 @@
 // texts that come out.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,12 +14,7 @@
 
 namespace plimsoll::kube {
 
-// Thousandths of a CPU, 0 to 2^63-1.
-struct MilliCpu {
-  std::uint64_t value = 0;
-
-  constexpr auto operator<=>(const MilliCpu&) const = default;
-};
+using plimsoll::MilliCpu;
 
 // No spelling that makes sense is longer; a longer one is kMalformed.
 inline constexpr std::size_t kLongestQuantity = 128;

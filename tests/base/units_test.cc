@@ -94,6 +94,30 @@ TEST(ParseDuration, NeedsAUnit) {
   }
 }
 
+TEST(Cpus, AreReadAndWrittenAsKubernetesDoes) {
+  EXPECT_EQ(parse_cpus("250m"), MilliCpu{250});
+  EXPECT_EQ(parse_cpus("2"), MilliCpu{2000});
+  EXPECT_EQ(parse_cpus("0.5"), MilliCpu{500});
+  EXPECT_EQ(parse_cpus("1.001"), MilliCpu{1001});
+  EXPECT_EQ(parse_cpus("0"), MilliCpu{});
+  for (const char* const text : {"", "m", "-1", "1 m", "1k", "1u", "9223372036855"}) {
+    const auto cpus = parse_cpus(text);
+    ASSERT_FALSE(cpus) << text;
+    EXPECT_EQ(cpus.error().code, Code::kMalformed);
+  }
+  EXPECT_EQ(to_string(MilliCpu{250}), "250m");
+  EXPECT_EQ(to_string(MilliCpu{2000}), "2");
+}
+
+TEST(Cpus, SumsAndDifferencesStopAtTheEnds) {
+  EXPECT_EQ(MilliCpu{3} - MilliCpu{5}, MilliCpu{});
+  EXPECT_EQ(MilliCpu{~std::uint64_t{0}} + MilliCpu{1}, MilliCpu{~std::uint64_t{0}});
+  MilliCpu sum{1};
+  sum += MilliCpu{4};
+  sum -= MilliCpu{2};
+  EXPECT_EQ(sum, MilliCpu{3});
+}
+
 TEST(Units, ParsersSurviveGarbage) {
   std::mt19937 random(11);
   constexpr std::string_view kLetters = "0123456789.-+eEKMGTikmshax \n\xff";
