@@ -87,6 +87,18 @@ Result<Pressure> Group::read_memory_pressure() const {
   return read("memory.pressure").and_then(parse_pressure);
 }
 
+Result<CpuMax> Group::read_cpu_max() const { return read("cpu.max").and_then(parse_cpu_max); }
+
+Result<std::chrono::microseconds> Group::read_cpu_max_burst() const {
+  return read("cpu.max.burst").and_then(parse_cpu_burst);
+}
+
+Result<CpuStat> Group::read_cpu_stat() const { return read("cpu.stat").and_then(parse_cpu_stat); }
+
+Result<Pressure> Group::read_cpu_pressure() const {
+  return read("cpu.pressure").and_then(parse_pressure);
+}
+
 Result<Procs> Group::read_procs() const { return read("cgroup.procs").and_then(parse_procs); }
 
 Result<ControllerSet> Group::read_controllers() const {

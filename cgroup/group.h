@@ -4,6 +4,7 @@
 // cgroup: when it is removed, every call says kGone, also when a new one has the same name.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,8 @@
 #include "base/units.h"
 #include "cgroup/cgroup_events.h"
 #include "cgroup/controllers.h"
+#include "cgroup/cpu_max.h"
+#include "cgroup/cpu_stat.h"
 #include "cgroup/memory_events.h"
 #include "cgroup/memory_stat.h"
 #include "cgroup/pressure.h"
@@ -42,6 +45,10 @@ class Group {
   Result<MemoryEvents> read_memory_events() const;
   Result<MemoryEvents> read_memory_events_local() const;
   Result<Pressure> read_memory_pressure() const;
+  Result<CpuMax> read_cpu_max() const;
+  Result<std::chrono::microseconds> read_cpu_max_burst() const;  // since 5.14
+  Result<CpuStat> read_cpu_stat() const;
+  Result<Pressure> read_cpu_pressure() const;
   Result<Procs> read_procs() const;
   Result<ControllerSet> read_controllers() const;
   Result<ControllerSet> read_subtree_control() const;

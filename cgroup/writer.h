@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -26,6 +27,25 @@ struct Change {
   Limit after;
 
   bool operator==(const Change&) const = default;
+};
+
+// cpu.max of one cgroup; the kernel keeps it as it was written.
+struct CpuChange {
+  CgroupId id{};
+  CpuMax before;
+  CpuMax after;
+
+  bool operator==(const CpuChange&) const = default;
+};
+
+struct CpuStep {
+  const Group* group = nullptr;
+  CpuMax max;
+};
+
+struct CpuSteps {
+  std::vector<CpuChange> done;
+  std::optional<Error> error;
 };
 
 struct Step {
@@ -66,6 +86,17 @@ class Writer {
   // A level whose limit is already at or beyond its step stays as it is and is reported unchanged.
   Steps raise_memory_max(std::span<const Step> top_down) const;
   Steps lower_memory_max(std::span<const Step> top_down) const;
+
+  // cpu.max, whatever it is now. The burst is brought down to the quota where it is above, since
+  // the kernel takes no quota below the burst.
+  Result<CpuChange> set_cpu_max(const Group& group, const CpuMax& max) const;
+  // cpu.max.burst. kConflict: above the quota. kUnsupported: before Linux 5.14.
+  Result<void> set_cpu_burst(const Group& group, std::chrono::microseconds burst) const;
+
+  // As raise_memory_max() and lower_memory_max(), for cpu.max: a cgroup that has more than its pod
+  // is throttled with it.
+  CpuSteps raise_cpu_max(std::span<const CpuStep> top_down) const;
+  CpuSteps lower_cpu_max(std::span<const CpuStep> top_down) const;
 
   // memory.reclaim, since 5.19 (kUnsupported before). Takes as long as it takes; a signal ends it.
   Result<Reclaimed> reclaim(const Group& group, Bytes bytes) const;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tree contract on the fake; tests/vm/cgroup_vmtest.cc has it on the kernel.
+// The contracts on the fake; tests/vm/cgroup_vmtest.cc has them on the kernel.
 #include <string>
 
+#include "tests/cgroup/cpu_contract.h"
 #include "tests/cgroup/tree_contract.h"
 #include "tests/support/cgroup_tree.h"
 
@@ -20,6 +21,7 @@ class FakeTree {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Fake, TreeContract, FakeTree);
+INSTANTIATE_TYPED_TEST_SUITE_P(Fake, CpuContract, FakeTree);
 
 }  // namespace
 }  // namespace plimsoll::test

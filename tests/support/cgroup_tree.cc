@@ -16,19 +16,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
+const std::string kPressure =
+    "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+
 // As Linux 6.12 shows a cgroup that was just made, without the lines that nothing here reads.
 const CgroupTree::Files& every_group() {
   static const CgroupTree::Files kFiles{
       {"cgroup.controllers", "cpu memory pids\n"},
       {"cgroup.subtree_control", "memory\n"},
       {"cgroup.procs", ""},
+      {"cpu.stat",
+       "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnice_usec 0\nnr_periods 0\nnr_throttled 0\n"
+       "throttled_usec 0\nnr_bursts 0\nburst_usec 0\n"},
       {"memory.stat",
        "anon 0\nfile 0\nkernel 0\nshmem 0\nfile_dirty 0\nfile_writeback 0\ninactive_file 0\n"
        "active_file 0\nunevictable 0\nslab_reclaimable 0\nworkingset_refault_anon 0\n"
        "workingset_refault_file 0\npgscan 0\npgsteal 0\n"},
-      {"memory.pressure",
-       "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
-       "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"}};
+      {"memory.pressure", kPressure}};
   return kFiles;
 }
 
@@ -38,6 +43,9 @@ const CgroupTree::Files& below_top() {
   static const CgroupTree::Files kFiles{{"cgroup.events", "populated 0\nfrozen 0\n"},
                                         {"cgroup.freeze", "0\n"},
                                         {"cgroup.kill", ""},
+                                        {"cpu.max", "max 100000\n"},
+                                        {"cpu.max.burst", "0\n"},
+                                        {"cpu.pressure", kPressure},
                                         {"memory.current", "0\n"},
                                         {"memory.events", kEvents},
                                         {"memory.events.local", kEvents},

@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "cgroup/mounts.h"
 #include "cgroup/psi_trigger.h"
+#include "tests/cgroup/cpu_contract.h"
 #include "tests/cgroup/tree_contract.h"
 
 namespace plimsoll::test {
@@ -33,6 +34,7 @@ namespace {
 using cgroup::Root;
 
 constexpr std::string_view kMemory[] = {"memory"};
+constexpr std::string_view kControllers[] = {"memory", "cpu"};
 
 template <typename T>
 T value(Result<T> result) {
@@ -44,7 +46,7 @@ T value(Result<T> result) {
 class RealTree {
  public:
   RealTree() : root_(value(Root::open(*value(cgroup::read_mounts()).v2))) {
-    const auto enabled = Writer().enable_controllers(root_.top(), kMemory);
+    const auto enabled = Writer().enable_controllers(root_.top(), kControllers);
     if (!enabled) throw std::runtime_error(enabled.error().message);
     static int count = 0;
     path_ = "plimsoll-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
@@ -72,7 +74,7 @@ class RealTree {
     const std::size_t slash = name.rfind('/');
     const std::string above = slash == std::string::npos ? "" : "/" + name.substr(0, slash);
     const Group parent = value(root_.open_group(path_ + above));
-    const auto enabled = Writer().enable_controllers(parent, kMemory);
+    const auto enabled = Writer().enable_controllers(parent, kControllers);
     if (!enabled) throw std::runtime_error(enabled.error().message);
     value(Writer().create_group(parent, name.substr(slash == std::string::npos ? 0 : slash + 1)));
   }
@@ -88,6 +90,7 @@ class RealTree {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Kernel, TreeContract, RealTree);
+INSTANTIATE_TYPED_TEST_SUITE_P(Kernel, CpuContract, RealTree);
 
 // A child process that runs `work` inside `group` from its first instruction on.
 class Child {

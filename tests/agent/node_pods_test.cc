@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pods of a node over a cgroup tree of ordinary files and an engine of tier C: which cgroups
+// are tracked, within which bounds, and what must be on disk before anything is raised.
+#include "agent/node_pods.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "agent/state_file.h"
+#include "tests/agent/resize_scene.h"
+#include "tests/kube/scratch_directory.h"
+#include "tests/support/cgroup_tree.h"
+#include "tests/support/in_memory.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using resize_test::burstable_pod;
+using resize_test::container_of;
+using resize_test::kStart;
+using resize_test::mib;
+using resize_test::Scene;
+
+const std::string kUid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+const std::string kTop = "kubepods.slice/kubepods-burstable.slice";
+const std::string kSlice =
+    kTop + "/kubepods-burstable-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice";
+
+std::string id_of(char digit) { return std::string(64, digit); }
+std::string scope_of(char digit) { return kSlice + "/cri-containerd-" + id_of(digit) + ".scope"; }
+std::string text(Bytes bytes) { return std::to_string(bytes.value) + "\n"; }
+
+// "app" with a limit of 128 MiB, whose container has the id of `digit`.
+kube::Pod app_pod(char digit = 'a') {
+  kube::Pod pod = burstable_pod();
+  pod.id.uid = kUid;
+  pod.containers[0].status->id = "containerd://" + id_of(digit);
+  return pod;
+}
+
+Config all_pods() {
+  Config config;
+  config.tier = bpf::Tier::kC;
+  config.node.pods.opt_in = false;
+  config.node.pods.ceiling = 8;
+  return config;
+}
+
+class NodePodsTest : public test::InMemory, public testing::Test {
+ protected:
+  NodePodsTest() { start(); }
+
+  // An agent begins, with what the one before it has left in the files.
+  void start() {
+    pods.reset();
+    state_file.reset();
+    floors_file.reset();
+    auto started = Engine::start(config);
+    if (!started) throw std::runtime_error(started.error().message);
+    engine = std::move(*started);
+    auto found = PodCgroups::open(root);
+    if (!found) throw std::runtime_error(found.error().message);
+    cgroups = std::make_unique<PodCgroups>(std::move(*found));
+    state_file = open(scratch / "run" / "state", boot);
+    floors_file = open(scratch / "lib" / "floors", "");
+    pods = std::make_unique<NodePods>(root, *engine, *cgroups, state_file->found().state,
+                                      floors_file->found().state);
+  }
+  static std::unique_ptr<StateFile> open(const std::string& path, const std::string& boot_id) {
+    auto file = StateFile::open(path, boot_id);
+    if (!file) throw std::runtime_error(file.error().message);
+    return std::make_unique<StateFile>(std::move(*file));
+  }
+  // The node comes back: every container in a new cgroup, with the limits that the API has.
+  void reboot(const kube::Pod& pod, char digit) {
+    boot = "the next boot";
+    tree.remove(kSlice);
+    add_cgroups(pod.containers[0].resources.limits.memory.value(), digit);
+    start();
+  }
+
+  void add_cgroups(Bytes limit, char digit = 'a') {
+    tree.add(kSlice, {{"memory.max", text(limit)}});
+    tree.add(scope_of(digit), {{"memory.max", text(limit)}});
+    (void)cgroups->rescan();
+    pods->cgroups_changed();
+  }
+  NodePods::Changes present(kube::Pod pod) {
+    pods->present(std::move(pod), config);
+    return pods->settle(config);
+  }
+  NodePod& web() { return *pods->find(kUid); }
+  // The same pod in front of the plan; what the plan does is known to the node's pods.
+  void follow(const Scene& scene) {
+    if (pods->find(kUid) == nullptr) present(app_pod());
+    web().resize = scene.state;
+    present(scene.pod);
+  }
+  Result<bool> save() { return floors_file->update(pods->floors(), now += std::chrono::hours(1)); }
+  bool kept() { return pods->floors_kept(web(), floors_file->saved()); }
+
+  kube::ScratchDirectory scratch;
+  test::CgroupTree tree{{"kubepods.slice", {{"memory.max", text(mib(8192))}}}, {kTop, {}}};
+  cgroup::Root root = tree.root();
+  Config config = all_pods();
+  std::string boot = "a boot";
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<PodCgroups> cgroups;
+  std::unique_ptr<StateFile> state_file;
+  std::unique_ptr<StateFile> floors_file;
+  std::unique_ptr<NodePods> pods;
+  MonotonicTime now = kStart;
+};
+
+// ---- floors that outlive a boot
+
+// Grown to 512 MiB through the API.
+Scene raised(kube::Pod pod = app_pod()) {
+  Scene scene(std::move(pod));
+  scene.config.preflight = false;
+  scene.step();
+  scene.wish(mib(512));
+  scene.step();
+  return scene;
+}
+
+TEST_F(NodePodsTest, OfASpecThatIsAsDeclaredNothingIsKept) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(kept());
+  EXPECT_FALSE(save().value()) << "no disk is written to";
+}
+
+TEST_F(NodePodsTest, TheFloorIsOnDiskBeforeTheSpecIsRaised) {
+  add_cgroups(mib(128));
+  Scene scene = raised();
+  ASSERT_EQ(scene.sent.size(), 1U);
+  follow(scene);
+  EXPECT_FALSE(kept()) << "the PATCH has to wait";
+  EXPECT_TRUE(save().value());
+  EXPECT_TRUE(kept());
+  EXPECT_EQ(find_floor(read_state(scratch / "lib" / "floors", "").state, kUid, "app"),
+            limit_of(mib(128)));
+  // The rest of the way costs no save that somebody waits for.
+  scene.accept();
+  follow(scene);
+  EXPECT_TRUE(kept());
+  scene.wish(mib(640));
+  scene.step();
+  ASSERT_EQ(scene.sent.size(), 2U);
+  follow(scene);
+  EXPECT_TRUE(kept());
+}
+
+TEST_F(NodePodsTest, AFloorThatCannotBeSavedHoldsThePatchBack) {
+  add_cgroups(mib(128));
+  follow(raised());
+  const auto in_the_way = scratch / "lib" / "floors.new";
+  std::filesystem::create_directory(in_the_way);
+  EXPECT_FALSE(save());
+  EXPECT_FALSE(kept());
+  std::filesystem::remove(in_the_way);
+  EXPECT_TRUE(save().value());
+  EXPECT_TRUE(kept());
+}
+
+// Whether it was stored is not known, so that it may have been.
+TEST_F(NodePodsTest, APatchWithoutAnAnswerIsKeptToo) {
+  add_cgroups(mib(128));
+  Scene scene = raised();
+  scene.time_out();
+  ASSERT_FALSE(scene.state.in_flight);
+  follow(scene);
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+}
+
+TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
+  add_cgroups(mib(128));
+  Scene scene = raised();
+  scene.accept();
+  follow(scene);
+  ASSERT_TRUE(save().value());
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+
+  kube::Pod after = scene.pod;
+  after.containers[0].status->id = "containerd://" + id_of('b');
+  reboot(after, 'b');
+  EXPECT_TRUE(state_file->found().state.pods.empty()) << "records of cgroups are of the boot";
+  EXPECT_EQ(present(after).began.size(), 1U);
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(web().containers[0].policy.floor, mib(128));
+  EXPECT_EQ(web().containers[0].policy.ceiling, mib(1024)) << "of what was declared";
+  EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
+  EXPECT_EQ(web().slice->first_limit, limit_of(mib(128)));
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
+  EXPECT_EQ(web().slice->given->ceiling, mib(1024));
+  // And so it stays, for as long as the spec is raised.
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  after.containers[0].resources.limits.memory = mib(128);
+  present(after);
+  EXPECT_TRUE(pods->floors().pods.empty());
+}
+
+// It is not known yet that a pod has gone before all have been seen.
+TEST_F(NodePodsTest, ARecordStaysUntilThePodsOfTheNodeAreKnown) {
+  add_cgroups(mib(128));
+  follow(raised());
+  ASSERT_TRUE(save().value());
+  start();
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  EXPECT_FALSE(save().value()) << "it is there already";
+  pods->forget_unseen();
+  EXPECT_TRUE(pods->floors().pods.empty());
+}
+
+TEST_F(NodePodsTest, APodThatWasMadeAnewDeclaresItsOwnFloor) {
+  add_cgroups(mib(128));
+  follow(raised());
+  ASSERT_TRUE(save().value());
+  start();
+  kube::Pod anew = app_pod();
+  anew.id.uid = "ffffffff-4b5a-6978-8796-a5b4c3d2e1f0";
+  anew.containers[0].resources.limits.memory = mib(512);
+  present(anew);
+  pods->forget_unseen();
+  EXPECT_EQ(pods->find(anew.id.uid)->declared.at("app"), mib(512));
+  EXPECT_TRUE(pods->floors().pods.empty());
+}
+
+TEST_F(NodePodsTest, APodThatHasGoneIsForgotten) {
+  add_cgroups(mib(128));
+  follow(raised());
+  ASSERT_FALSE(pods->floors().pods.empty());
+  (void)pods->gone(kUid);
+  EXPECT_TRUE(pods->floors().pods.empty());
+}
+
+// In a crash loop, say: the file of the boot knows nothing of a pod without a cgroup.
+TEST_F(NodePodsTest, ARaisedPodWithoutACgroupIsKept) {
+  add_cgroups(mib(128));
+  Scene scene = raised();
+  scene.accept();
+  follow(scene);
+  ASSERT_TRUE(save().value());
+  tree.remove(kSlice);
+  start();
+  present(scene.pod);
+  pods->forget_unseen();
+  EXPECT_TRUE(pods->state().pods.empty());
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+}
+
+TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
+  add_cgroups(mib(128));
+  Scene scene = raised();
+  scene.accept();
+  follow(scene);
+  ASSERT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  scene.pod.containers[0].resources.limits.memory = mib(300);
+  scene.pod.resized_by = {{.manager = "kubectl", .at = kube::ApiTime(std::chrono::hours(2))}};
+  ++*scene.pod.generation;
+  scene.after(std::chrono::milliseconds(100));
+  follow(scene);
+  EXPECT_TRUE(pods->floors().pods.empty()) << "the spec says it";
+  EXPECT_EQ(scene.bounds().floor, mib(300));
+  // When they have been left alone for long enough, and it grows again.
+  scene.run_until(scene.now + std::chrono::minutes(31));
+  EXPECT_EQ(scene.bounds().floor, mib(300));
+  scene.wish(mib(400));
+  scene.step();
+  ASSERT_EQ(scene.sent.size(), 2U);
+  follow(scene);
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(300)));
+}
+
+}  // namespace
+}  // namespace plimsoll::agent
