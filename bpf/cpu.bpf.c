@@ -125,15 +125,19 @@ static __always_inline u32 count_runnable(u64 group) {
   return tally.runnable;
 }
 
-static __always_inline void send(struct pl_cpu_slot* slot, u32 index, u64 group, u32 throttled) {
-  u64 now = bpf_ktime_get_ns(), pending = slot->pending_ns, bandwidth = bandwidth_of(group);
+/* `throttled` periods of the window were. */
+static __always_inline int tell(struct pl_cpu_slot* slot, u32 index, u64 group, u32 throttled) {
+  u64 now, pending, bandwidth = bandwidth_of(group);
   struct pl_cpu_event* event;
 
-  if (pending && now - pending < RESEND_NS) return;
+  if (!slot || !slot->armed || throttled <= slot->tolerated) return 0;
+  now = bpf_ktime_get_ns();
+  pending = slot->pending_ns;
+  if (pending && now - pending < RESEND_NS) return 0;
   event = bpf_ringbuf_reserve(&throttling, sizeof(*event), 0);
   if (!event) {
     __sync_fetch_and_add(&counters.events_dropped, 1);
-    return;
+    return 0;
   }
   slot->pending_ns = now;
   event->time_ns = now;
@@ -150,6 +154,7 @@ static __always_inline void send(struct pl_cpu_slot* slot, u32 index, u64 group,
   event->runnable = count_runnable(group);
   bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
   __sync_fetch_and_add(&counters.events, 1);
+  return 0;
 }
 
 /* One CPU's queue of a cgroup was to be throttled, and true: it was. Rare: at most a few times per
@@ -158,7 +163,7 @@ SEC("fexit/throttle_cfs_rq")
 int on_throttle(u64* ctx) {
   u64 queue, group, was_throttled = 0;
   struct pl_cpu_slot* slot;
-  u32 index = 0, throttled;
+  u32 index = 0;
 
   if (!command.slots || bpf_get_func_arg(ctx, 0, &queue) || bpf_get_func_ret(ctx, &was_throttled) ||
       !(was_throttled & 1))
@@ -167,8 +172,8 @@ int on_throttle(u64* ctx) {
   slot = slot_of(group, &index);
   if (!slot) return 0;
   __sync_fetch_and_add(&slot->throttles, 1);
-  throttled = throttled_in(slot->history, slot->window) + 1;
-  if (slot->armed && throttled > slot->tolerated) send(slot, index, group, throttled);
+  /* This period is one of the window. */
+  tell(slot, index, group, throttled_in(slot->history, slot->window - 1) + 1);
   return 0;
 }
 
@@ -189,11 +194,13 @@ int on_period(u64* ctx) {
   used = used_since_refill(bandwidth);
   throttled = is_listed(bandwidth + offset_of(struct cfs_bandwidth, throttled_cfs_rq));
   slot->history = slot->history << 1 | throttled;
-  slot->refilled_ns = bpf_ktime_get_ns();
   slot->periods++;
   if (throttled) slot->periods_throttled++;
   slot->used_total_ns += used;
   if (used > slot->peak_used_ns) slot->peak_used_ns = used;
+  /* Still throttled: it owes more than the refill gives, or the event was lost. */
+  if (throttled) tell(slot, index, group, throttled_in(slot->history, slot->window));
+  slot->refilled_ns = bpf_ktime_get_ns();
   return 0;
 }
 
@@ -203,6 +210,7 @@ int on_cpu_track(struct bpf_iter__cgroup* ctx) {
   const u64 cpu = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
   struct cgroup* cgroup = ctx->cgroup;
   u32 index = command.slot & (PL_MAX_SLOTS - 1);
+  struct pl_cpu_slot* slot = &slots[index];
   u64 group = 0;
 
   if (!cgroup || command.result != PL_TRACK_NOT_RUN) return 0;
@@ -218,7 +226,7 @@ int on_cpu_track(struct bpf_iter__cgroup* ctx) {
     command.result = PL_TRACK_MAP_FULL;
     return 0;
   }
-  slots[index].group = group;
+  slot->group = group;
   command.result = PL_TRACK_OK;
   return 0;
 }
