@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/explain_server.h"
+#include "agent/floors.h"
 #include "agent/state_file.h"
 #include "agent/systemd_units.h"
 #include "base/units.h"
@@ -24,6 +25,7 @@ struct AgentOptions {
   std::string service_account = "/var/run/secrets/kubernetes.io/serviceaccount";
   std::string cgroup_root;  // empty: where cgroup v2 is mounted
   std::string state_file = kStatePath;
+  std::string floors_file = kFloorsPath;
   std::string socket = kExplainSocket;
   std::optional<SystemdBus> systemd = SystemdBus{};  // absent: systemd is told nothing
   bool log_json = false;

@@ -118,7 +118,9 @@ CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
       ->type_name("DIR");
   agent->add_option("--cgroup-root", options.cgroup_root, "Where the host's cgroup v2 is mounted")
       ->type_name("DIR");
-  agent->add_option("--state", options.state_file, "What must outlive the agent")
+  agent->add_option("--state", options.state_file, "What must outlive the agent, but not the boot")
+      ->type_name("FILE");
+  agent->add_option("--floors", options.floors_file, "What must outlive the boot as well")
       ->type_name("FILE");
   agent->add_option("--socket", options.socket, "Socket of plimsoll explain")->type_name("PATH");
   add_systemd(agent, options.systemd);

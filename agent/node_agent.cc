@@ -70,6 +70,7 @@ NodeAgent::~NodeAgent() {
   poster_.reset();
   systemd_.reset();
   if (state_file_ && pods_) (void)state_file_->flush(pods_->state(), now());
+  if (floors_file_ && pods_) (void)floors_file_->flush(pods_->floors(), now());
   pods_.reset();
   engine_.reset();
 }
@@ -150,6 +151,7 @@ void NodeAgent::take_pods() {
         forget(pods_->gone(change.pod.id.uid));
         break;
       case kube::PodChange::Kind::kSynced:
+        pods_->forget_unseen();
         if (!std::exchange(synced_, true)) {
           log_->write(LogLevel::kInfo, "all pods of the node are known",
                       {{"pods", std::uint64_t{pods_->pods().size()}}});
@@ -392,18 +394,25 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
   return planned;
 }
 
-// What may be written is on disk before it may be written.
-void NodeAgent::save(MonotonicTime now) {
-  const auto saved = state_file_->update(pods_->state(), now);
+void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
+                         MonotonicTime now) {
+  const auto saved = file.update(std::move(state), now);
   if (saved && *saved) ++sight_.state_writes;
   if (!saved) {
     ++sight_.state_write_failures;
-    if (state_trouble_.empty()) {
-      log_->write(LogLevel::kError, "the state cannot be saved, nothing new is written directly",
+    if (trouble.empty()) {
+      log_->write(LogLevel::kError,
+                  "the state cannot be saved, no limit is raised that is not in it",
                   {{"error", saved.error().message}});
     }
   }
-  state_trouble_ = saved ? std::string() : saved.error().message;
+  trouble = saved ? std::string() : saved.error().message;
+}
+
+// What may be written is on disk before it may be written, and a floor before the API forgets it.
+void NodeAgent::save(MonotonicTime now) {
+  save_one(*state_file_, pods_->state(), state_trouble_, now);
+  save_one(*floors_file_, pods_->floors(), floors_trouble_, now);
   const auto covers = [this](CgroupId id, Limit direct_ceiling) {
     return state_file_->covers(id, direct_ceiling);
   };
@@ -446,10 +455,10 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
       pod.readable_at = now + kRaiseShows;
     } else if (const auto* send = std::get_if<SendResize>(&action)) {
       if (api_health_.away) took_turn(api_health_, now);
-      if (!resizer_->submit(*send, api_sight(now).ability.path)) {
-        pod.outcomes.push_back(dropped(*send, now).outcome);
-        pod.due = true;
-      }
+      const bool kept = send->resize.dry_run || pods_->floors_kept(pod, floors_file_->saved());
+      if (kept && resizer_->submit(*send, api_sight(now).ability.path)) continue;
+      pod.outcomes.push_back(dropped(*send, now, kept ? kQueueFull : floors_trouble_).outcome);
+      pod.due = true;
     } else if (const auto* forget = std::get_if<ForgetWish>(&action)) {
       const NodeContainer* container = pod.find(forget->container);
       if (container != nullptr) engine_->forget_wish(container->slot);

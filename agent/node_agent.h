@@ -75,6 +75,7 @@ class NodeAgent {
   };
   std::vector<Planned> step_pods(MonotonicTime now);
   void save(MonotonicTime now);
+  void save_one(StateFile& file, NodeState state, std::string& trouble, MonotonicTime now);
   void act(const Planned& planned, MonotonicTime now);
   ApiSight api_sight(MonotonicTime now) const;
   void note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
@@ -94,6 +95,7 @@ class NodeAgent {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<PodCgroups> cgroups_;
   std::unique_ptr<StateFile> state_file_;
+  std::unique_ptr<StateFile> floors_file_;
   std::unique_ptr<NodePods> pods_;
   std::unique_ptr<DecisionLog> log_;
   Timelines timelines_;
@@ -101,6 +103,7 @@ class NodeAgent {
   AgentSight sight_;
   ApiTally tally_;
   std::string state_trouble_;
+  std::string floors_trouble_;
   bool synced_ = false;
   std::optional<ApiFacts> api_facts_;
   ApiHealth api_health_;

@@ -43,13 +43,14 @@ void NodeAgent::publish(MonotonicTime now) {
   sight_.events_dropped = events.dropped;
   sight_.events_failed = events.failed;
 
+  const std::string& trouble = state_trouble_.empty() ? floors_trouble_ : state_trouble_;
   Health health{.ticked = now, .beat = engine_->beat()};
   health.conditions = {
       {"programs", true, "tier " + std::string(bpf::to_string(engine_->tier()))},
       {"pods", watcher.synced,
        watcher.synced ? std::to_string(watcher.pods) + " known"
                       : "the API server has not listed the node's pods yet"},
-      {"state", state_trouble_.empty(), state_trouble_.empty() ? "saved" : state_trouble_},
+      {"state", trouble.empty(), trouble.empty() ? "saved" : trouble},
   };
   const bool config_good = !config_watch_ || !config_watch_->error();
   health.remarks = {

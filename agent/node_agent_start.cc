@@ -66,11 +66,16 @@ Result<void> NodeAgent::start_parts() {
   root_ = std::make_unique<cgroup::Root>(std::move(*root));
   auto boot_id = read_boot_id();
   if (!boot_id) return tl::unexpected(boot_id.error());
-  auto state = StateFile::open(options_.state_file, std::move(*boot_id));
+  auto state = StateFile::open(options_.state_file, *boot_id);
   if (!state) return tl::unexpected(state.error());
   state_file_ = std::make_unique<StateFile>(std::move(*state));
-  for (const std::string& complaint : state_file_->found().complaints) {
-    log_->write(LogLevel::kWarn, "a state file could not be read", {{"error", complaint}});
+  auto floors = StateFile::open(options_.floors_file, "", kFloorsCoalesce);
+  if (!floors) return tl::unexpected(floors.error());
+  floors_file_ = std::make_unique<StateFile>(std::move(*floors));
+  for (const StateFile* file : {state_file_.get(), floors_file_.get()}) {
+    for (const std::string& complaint : file->found().complaints) {
+      log_->write(LogLevel::kWarn, "a state file could not be read", {{"error", complaint}});
+    }
   }
 
   const auto config = client_config(options_);
@@ -95,7 +100,8 @@ Result<void> NodeAgent::start_parts() {
   auto cgroups = PodCgroups::open(*root_);
   if (!cgroups) return tl::unexpected(cgroups.error());
   cgroups_ = std::make_unique<PodCgroups>(std::move(*cgroups));
-  pods_ = std::make_unique<NodePods>(*root_, *engine_, *cgroups_, state_file_->found().state);
+  pods_ = std::make_unique<NodePods>(*root_, *engine_, *cgroups_, state_file_->found().state,
+                                     floors_file_->found().state);
   if (auto threads = start_threads(*config); !threads) return threads;
   log_->write(LogLevel::kInfo, "the agent has started",
               {{"version", PLIMSOLL_VERSION},

@@ -7,31 +7,14 @@
 namespace plimsoll::agent {
 namespace {
 
-// What the agent before this one has written down of the pod; nullptr: nothing.
-const PodState* find_left(const NodeState& left, const kube::Pod& pod) {
-  const auto uid = canonical_pod_uid(kube::cgroup_uid(pod));
-  const auto found = std::find_if(left.pods.begin(), left.pods.end(),
-                                  [&](const PodState& state) { return state.uid == uid; });
-  return found == left.pods.end() ? nullptr : &*found;
-}
-
-// The floor is what was declared, which the spec does not say any more once a raise of ours is in
-// it.
-DeclaredLimits declared_of(const kube::Pod& pod, const PodState* left) {
-  DeclaredLimits declared;
-  for (const kube::Container& container : pod.containers) {
-    if (container.resources.limits.memory) {
-      declared.emplace(container.name, *container.resources.limits.memory);
-    }
+// As the kubelet would compute it from what is declared.
+std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
+  kube::Pod as_declared = pod.pod;
+  for (kube::Container& container : as_declared.containers) {
+    const auto known = pod.declared.find(container.name);
+    if (known != pod.declared.end()) container.resources.limits.memory = known->second;
   }
-  if (left == nullptr) return declared;
-  for (const ContainerState& container : left->containers) {
-    const auto known = declared.find(container.name);
-    if (known != declared.end() && !container.limit.floor.is_max()) {
-      known->second = std::min(known->second, Bytes{container.limit.floor.bytes});
-    }
-  }
-  return declared;
+  return kube::pod_memory_limit(as_declared);
 }
 
 Bytes above(Bytes value, Bytes floor) { return value - floor; }
@@ -46,8 +29,12 @@ NodeContainer* NodePod::find(std::string_view container) {
 }
 
 NodePods::NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups,
-                   NodeState left)
-    : root_(root), engine_(engine), cgroups_(cgroups), left_(std::move(left)) {}
+                   NodeState left, NodeState floors)
+    : root_(root),
+      engine_(engine),
+      cgroups_(cgroups),
+      left_(std::move(left)),
+      unseen_floors_(std::move(floors)) {}
 
 NodePod* NodePods::find(std::string_view uid) {
   const auto found = pods_.find(std::string(uid));
@@ -63,7 +50,9 @@ void NodePods::present(kube::Pod pod, const Config& config) {
   const auto [at, is_new] = pods_.try_emplace(pod.id.uid);
   NodePod& entry = at->second;
   if (is_new) {
-    entry.declared = declared_of(pod, find_left(left_, pod));
+    const PodState* record = find_pod(unseen_floors_, pod);
+    entry.declared = declared_limits(pod, record);
+    std::erase_if(unseen_floors_.pods, [&](const PodState& each) { return &each == record; });
     entry.resize.id = pod.id;
   }
   entry.pod = std::move(pod);
@@ -199,9 +188,11 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
   const auto limit = group->read_memory_max();
   if (!limit) return tl::unexpected(limit.error());
   const LimitState* left = find_limit(left_, slice.id);
+  const auto wanted = declared_pod_limit(pod);
+  const Limit declared = wanted ? limit_of(*wanted) : *limit;
   pod.slice = NodePod::Slice{.cgroup = slice,
                              .group = std::move(*group),
-                             .first_limit = left != nullptr ? left->floor : *limit,
+                             .first_limit = left != nullptr ? left->floor : declared,
                              .written = left != nullptr ? left->written : std::nullopt};
   kubepods_slot(slice.path);
   if (limit->is_max()) return {};  // not every container declares a limit: nothing to raise
@@ -290,8 +281,10 @@ ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
                      .covers_children = true,
                      .rank = rank_of(pod.pod)};
   for (const NodeContainer& container : pod.containers) {
-    spec.ceiling += above(container.bounds.ceiling, container.bounds.floor);
-    *spec.direct_ceiling += above(container.bounds.direct_ceiling, container.bounds.floor);
+    // Of which the slice's first limit is the sum, whatever its floor is by now.
+    const Bytes first{container.first_limit.bytes};
+    spec.ceiling += above(container.bounds.ceiling, first);
+    *spec.direct_ceiling += above(container.bounds.direct_ceiling, first);
   }
   return spec;
 }

@@ -17,6 +17,7 @@
 #include "agent/config.h"
 #include "agent/engine.h"
 #include "agent/explain.h"
+#include "agent/floors.h"
 #include "agent/metrics.h"
 #include "agent/node_state.h"
 #include "agent/pod_cgroups.h"
@@ -84,12 +85,16 @@ struct SlotOwner {
 
 class NodePods {
  public:
-  // All outlive it. `left`: what the agent before this one has written down.
-  NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups, NodeState left);
+  // All outlive it. `left`, `floors`: what the agent before this one has written down of cgroups,
+  // and of specs (agent/floors).
+  NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups, NodeState left,
+           NodeState floors);
 
   // News of the API.
   void present(kube::Pod pod, const Config& config);
   std::vector<Subject> gone(const std::string& uid);  // what is not tracked any more
+  // All pods of the node have been presented: what was written down of others is not needed.
+  void forget_unseen() { unseen_floors_.pods.clear(); }
   // Policies anew, for all.
   void reconfigure(const Config& config);
 
@@ -114,8 +119,11 @@ class NodePods {
   std::map<std::string, NodePod>& pods() { return pods_; }  // by uid
   NodePod* find(std::string_view uid);
   const SlotOwner* owner(Slot slot) const;
-  // For the state file.
+  // For the state file, and for the one that outlives the boot.
   NodeState state() const;
+  NodeState floors() const;
+  // The write-ahead rule of the latter: no limit of the pod's spec is changed unless this is true.
+  bool floors_kept(const NodePod& pod, const NodeState& saved) const;
   PodReading read(const NodePod& pod, MonotonicTime now) const;
 
   std::size_t tracked() const { return owners_.size(); }
@@ -137,11 +145,13 @@ class NodePods {
   ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container,
                         Nanoseconds api_time) const;
   ContainerSpec slice_spec_of(const NodePod& pod) const;
+  PodState floors_of(const NodePod& pod) const;
 
   const cgroup::Root& root_;
   Engine& engine_;
   const PodCgroups& cgroups_;
   NodeState left_;
+  NodeState unseen_floors_;  // of pods that were not presented yet
   std::map<std::string, NodePod> pods_;
   std::map<Slot, SlotOwner> owners_;
   std::map<std::string, BudgetGroup, std::less<>> groups_;

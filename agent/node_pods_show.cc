@@ -15,6 +15,16 @@ const ContainerResize* resize_of(const NodePod& pod, std::string_view container)
   return found == pod.resize.containers.end() ? nullptr : &*found;
 }
 
+// What was asked for and may be stored by now, the newest last.
+std::vector<kube::ResizeChange> changes_under_way(const PodResize& resize) {
+  std::vector<kube::ResizeChange> changes = resize.unknown;
+  if (resize.in_flight) {
+    const auto& newest = resize.in_flight->resize.changes;
+    changes.insert(changes.end(), newest.begin(), newest.end());
+  }
+  return changes;
+}
+
 Backing backing_of(LeaseWhy why) {
   switch (why) {
     case LeaseWhy::kBridge:
@@ -70,6 +80,46 @@ NodeState NodePods::state() const {
     state.pods.push_back(std::move(entry));
   }
   return state;
+}
+
+PodState NodePods::floors_of(const NodePod& pod) const {
+  PodState entry{.uid = canonical_pod_uid(kube::cgroup_uid(pod.pod)).value_or(pod.pod.id.uid),
+                 .name_space = pod.pod.id.namespace_name,
+                 .name = pod.pod.id.name};
+  for (const kube::Container& container : pod.pod.containers) {
+    const auto declared = pod.declared.find(container.name);
+    if (declared == pod.declared.end()) continue;
+    const ContainerResize* resize = resize_of(pod, container.name);
+    const Bytes floor =
+        resize == nullptr ? declared->second : resize->floor.value_or(declared->second);
+    // The last one is what the API will say if everything goes well.
+    std::vector<std::optional<Bytes>> specs{container.resources.limits.memory};
+    if (resize != nullptr) specs.push_back(resize->spec);
+    for (const kube::ResizeChange& change : changes_under_way(pod.resize)) {
+      if (change.container == container.name) specs.push_back(change.limits.memory);
+    }
+    std::erase(specs, std::nullopt);
+    const bool hidden =
+        std::any_of(specs.begin(), specs.end(),
+                    [&](const std::optional<Bytes>& spec) { return spec != floor; });
+    if (hidden) entry.containers.push_back(floor_record(container.name, floor, *specs.back()));
+  }
+  return entry;
+}
+
+NodeState NodePods::floors() const {
+  NodeState floors = unseen_floors_;
+  for (const auto& [uid, pod] : pods_) {
+    PodState entry = floors_of(pod);
+    if (!entry.containers.empty()) floors.pods.push_back(std::move(entry));
+  }
+  std::sort(floors.pods.begin(), floors.pods.end(),
+            [](const PodState& a, const PodState& b) { return a.uid < b.uid; });
+  return floors;
+}
+
+bool NodePods::floors_kept(const NodePod& pod, const NodeState& saved) const {
+  return explains(saved, {.boot_id = saved.boot_id, .pods = {floors_of(pod)}});
 }
 
 std::vector<NamespaceBudget> NodePods::budgets(const Plan& plan) const {

@@ -43,6 +43,17 @@ const LimitState* find_limit(const NodeState& state, CgroupId id) {
   return found;
 }
 
+std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
+                                std::string_view container) {
+  for (const PodState& pod : state.pods) {
+    if (pod.uid != uid) continue;
+    for (const ContainerState& each : pod.containers) {
+      if (each.name == container && each.limit.id == CgroupId{}) return each.limit.floor;
+    }
+  }
+  return std::nullopt;
+}
+
 bool explains(const NodeState& saved, const NodeState& next) {
   std::unordered_map<CgroupId, const LimitState*> known;
   for_each_limit(saved, [&](const LimitState& limit) { known.emplace(limit.id, &limit); });
@@ -55,6 +66,12 @@ bool explains(const NodeState& saved, const NodeState& next) {
                 found->second->confirmed == limit.confirmed &&
                 found->second->direct_ceiling >= limit.direct_ceiling;
   });
+  for (const PodState& pod : next.pods) {
+    for (const ContainerState& container : pod.containers) {
+      if (container.limit.id != CgroupId{}) continue;
+      explained = explained && find_floor(saved, pod.uid, container.name) == container.limit.floor;
+    }
+  }
   return explained;
 }
 

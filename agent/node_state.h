@@ -28,7 +28,8 @@ std::string_view to_string(Backing backing);
 // memory.max of one cgroup. The record is on disk before the first direct write, so what is found
 // in the kernel later is explained by it: at most `direct_ceiling`, and back to restore_target().
 struct LimitState {
-  CgroupId id{};     // another id under the same path is another cgroup, with limits not ours
+  CgroupId id{};     // another id under the same path is another cgroup, with limits not ours; 0:
+                     // none, of a record that is about the spec (agent/floors)
   std::string path;  // below the root
   Limit floor;       // what it was when it was first seen
   std::optional<Limit> confirmed;  // what the API and the kernel last agreed on
@@ -76,8 +77,12 @@ const LimitState* find_limit(const NodeState& state, CgroupId id);
 // Of every cgroup in it, how far direct writes may go.
 std::unordered_map<CgroupId, Limit> direct_ceilings(const NodeState& state);
 
-// True: everything that may be written under `next` is explained by `saved` already, so there is no
-// hurry to save `next`.
+// The declared limit that a record about the spec keeps; nullopt: there is none.
+std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
+                                std::string_view container);
+
+// True: everything that may be written under `next`, and every floor that a spec may hide, is
+// explained by `saved` already, so there is no hurry to save `next`.
 bool explains(const NodeState& saved, const NodeState& next);
 
 // One line of header (format, version, length, checksum) and a JSON object.

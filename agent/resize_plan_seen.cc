@@ -57,8 +57,8 @@ void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to)
                 [&](const kube::ResizeChange& each) { return each.container == container.name; });
   container.preflight = {};
   container.refused.reset();
+  container.floor = to;  // theirs is the declaration now
   if (step.config.coexist == Coexist::kShare) {
-    container.floor = to;
     if (container.want && *container.want <= to) container.want.reset();
     return;
   }

@@ -24,8 +24,11 @@
 
 namespace plimsoll::agent {
 
+// Who we are in managedFields.
+inline constexpr const char* kFieldManager = "plimsoll";
+
 struct ResizeConfig {
-  std::string field_manager = "plimsoll";
+  std::string field_manager = kFieldManager;
   std::string node_name;
   FallbackConfig fallback;
   ApiConfig api;
@@ -171,7 +174,7 @@ struct ContainerResize {
   std::optional<RefusedValue> refused;
   PreflightState preflight;
   std::optional<EngineBounds> bounds;  // as sent last
-  std::optional<Bytes> floor;          // of another actor's resize that we share with
+  std::optional<Bytes> floor;          // of another actor's resize
   MonotonicTime shrink_retry_at;
   kube::Resizability resizable = kube::Resizability::kYes;
 

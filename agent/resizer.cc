@@ -258,11 +258,11 @@ std::uint64_t Resizer::dropped_total() const {
   return impl_->dropped;
 }
 
-ResizerOutcome dropped(const SendResize& request, MonotonicTime now) {
+ResizerOutcome dropped(const SendResize& request, MonotonicTime now, std::string why) {
   return {.uid = request.resize.pod.uid,
           .dry_run = request.resize.dry_run,
           .outcome = {.id = request.id,
-                      .refusal = transport_refusal("the queue of the resizer is full"),
+                      .refusal = transport_refusal(std::move(why)),
                       .sent = now,
                       .answered = now}};
 }

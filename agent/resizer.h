@@ -24,7 +24,7 @@ namespace plimsoll::agent {
 
 struct ResizerConfig {
   kube::ClientConfig client;
-  std::string field_manager = "plimsoll";
+  std::string field_manager = kFieldManager;
   std::size_t workers = 4;          // 2 or more
   std::size_t queue = 1024;         // requests that have no fetched outcome yet
   double requests_per_second = 10;  // of the node, whatever they are for
@@ -49,7 +49,7 @@ class Resizer {
   Resizer& operator=(const Resizer&) = delete;
 
   // The slow loop's side. Every request that is taken has exactly one outcome. False: the queue is
-  // full, and the caller answers with dropped().
+  // full, and the caller answers with dropped(…, kQueueFull).
   bool submit(const SendResize& request, kube::ResizePath path);
   std::vector<ResizerOutcome> collect();
   // Readable when an outcome waits; collect() clears it.
@@ -62,8 +62,9 @@ class Resizer {
   std::unique_ptr<Impl> impl_;
 };
 
-// The outcome of a request that was not taken.
-ResizerOutcome dropped(const SendResize& request, MonotonicTime now);
+// The outcome of a request that was not sent, in a sentence.
+inline constexpr const char* kQueueFull = "the queue of the resizer is full";
+ResizerOutcome dropped(const SendResize& request, MonotonicTime now, std::string why);
 
 // What a reply, or the lack of one, means for `request`.
 ResizeOutcome outcome_of(const SendResize& request, const kube::Reply& reply, MonotonicTime sent,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // StateFile: the node's state on disk, replaced as a whole, so that SIGKILL at any instruction
-// leaves the old or the new one. Belongs on a tmpfs of the host (/run): it is worth nothing after a
-// reboot, and a save then waits for no disk. See docs/decisions/0010-state-and-restore.md.
+// leaves the old or the new one. Records of cgroups belong on a tmpfs of the host (/run): they are
+// worth nothing after a reboot, and a save then waits for no disk. What outlives a boot
+// (agent/floors) is another file, with an empty boot id. docs/decisions/0010-state-and-restore.md.
 #pragma once
 
 #include <optional>
@@ -39,7 +40,7 @@ class StateFile {
   const FoundState& found() const { return found_; }
 
   // Brings `state` to disk (its boot id and generation are set here): at once if something in it is
-  // not explained by what is there (a new cgroup, a higher direct ceiling, another floor), else at
+  // not explained by what is there (a new cgroup, a higher direct ceiling, a floor), else at
   // most every `coalesce`. True: written. After an error the old state stays, and covers() with it.
   Result<bool> update(NodeState state, MonotonicTime now);
   // The same without coalescing: at a clean stop.

@@ -234,7 +234,7 @@ TEST_F(ResizerTest, AFullQueueIsSaidAndEveryRequestHasOneOutcome) {
       continue;
     }
     ++refused;
-    const ResizerOutcome outcome = dropped(one, {});
+    const ResizerOutcome outcome = dropped(one, {}, kQueueFull);
     EXPECT_EQ(outcome.outcome.id, one.id);
     EXPECT_EQ(outcome.outcome.refusal->code, Code::kUnavailable);
     EXPECT_FALSE(outcome.outcome.refusal->outcome_unknown);

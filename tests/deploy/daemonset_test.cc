@@ -12,6 +12,7 @@
 #include "agent/config.h"
 #include "agent/config_keys.h"
 #include "agent/explain_server.h"
+#include "agent/floors.h"
 #include "agent/state_file.h"
 #include "agent/systemd_units.h"
 #include "tests/deploy/manifest.h"
@@ -171,12 +172,16 @@ TEST(DaemonSet, WhatTheAgentOpensIsMounted) {
   EXPECT_EQ(text(host_path_at("/run/plimsoll")["path"]), "/run/plimsoll");
   EXPECT_THAT(agent::kStatePath, StartsWith("/run/plimsoll/"));
   EXPECT_THAT(agent::kExplainSocket, StartsWith("/run/plimsoll/"));
+  EXPECT_EQ(text(host_path_at("/var/lib/plimsoll")["path"]), "/var/lib/plimsoll");
+  EXPECT_THAT(agent::kFloorsPath, StartsWith("/var/lib/plimsoll/"));
   EXPECT_EQ(text(host_path_at("/run/systemd")["path"]), "/run/systemd");
   EXPECT_THAT(agent::SystemdBus{}.socket, StartsWith("/run/systemd/"));
   for (const YAML::Node& mount : agent_container()["volumeMounts"]) {
     const bool writable = !mount["readOnly"] || !mount["readOnly"].as<bool>();
     const std::string path = text(mount["mountPath"]);
-    EXPECT_EQ(writable, path == "/sys/fs/cgroup" || path == "/run/plimsoll") << path;
+    EXPECT_EQ(writable,
+              path == "/sys/fs/cgroup" || path == "/run/plimsoll" || path == "/var/lib/plimsoll")
+        << path;
   }
 }
 
