@@ -5,7 +5,8 @@
 
 namespace plimsoll::agent {
 
-void PeakWindow::add(MonotonicTime now, Bytes value, Nanoseconds window) {
+template <typename Value>
+void PeakWindowOf<Value>::add(MonotonicTime now, Value value, Nanoseconds window) {
   const Nanoseconds width = window / static_cast<std::int64_t>(kParts);
   if (count_ == 0 || now - buckets_[newest_].begin >= width) {
     newest_ = (newest_ + 1) % buckets_.size();
@@ -16,14 +17,16 @@ void PeakWindow::add(MonotonicTime now, Bytes value, Nanoseconds window) {
   buckets_[newest_].peak = std::max(buckets_[newest_].peak, value);
 }
 
-std::vector<PeakWindow::Bucket> PeakWindow::buckets() const {
+template <typename Value>
+std::vector<typename PeakWindowOf<Value>::Bucket> PeakWindowOf<Value>::buckets() const {
   std::vector<Bucket> result;
   for (std::size_t age = count_; age-- > 0;) result.push_back(bucket(age));
   return result;
 }
 
-PeakWindow PeakWindow::of(std::span<const Bucket> buckets) {
-  PeakWindow result;
+template <typename Value>
+PeakWindowOf<Value> PeakWindowOf<Value>::of(std::span<const Bucket> buckets) {
+  PeakWindowOf result;
   const std::size_t count = std::min(buckets.size(), result.buckets_.size());
   std::copy_n(buckets.end() - static_cast<std::ptrdiff_t>(count), count, result.buckets_.begin());
   result.count_ = count;
@@ -31,7 +34,8 @@ PeakWindow PeakWindow::of(std::span<const Bucket> buckets) {
   return result;
 }
 
-bool PeakWindow::operator==(const PeakWindow& other) const {
+template <typename Value>
+bool PeakWindowOf<Value>::operator==(const PeakWindowOf& other) const {
   if (count_ != other.count_) return false;
   for (std::size_t age = 0; age < count_; ++age) {
     if (bucket(age) != other.bucket(age)) return false;
@@ -39,29 +43,36 @@ bool PeakWindow::operator==(const PeakWindow& other) const {
   return true;
 }
 
-std::size_t PeakWindow::within(MonotonicTime now, Nanoseconds window) const {
+template <typename Value>
+std::size_t PeakWindowOf<Value>::within(MonotonicTime now, Nanoseconds window) const {
   std::size_t age = 0;
   while (age < count_ && (age == 0 || now - bucket(age).begin < window)) ++age;
   return age;
 }
 
-Bytes PeakWindow::peak(MonotonicTime now, Nanoseconds window) const {
-  Bytes peak;
+template <typename Value>
+Value PeakWindowOf<Value>::peak(MonotonicTime now, Nanoseconds window) const {
+  Value peak{};
   for (std::size_t age = within(now, window); age-- > 0;) peak = std::max(peak, bucket(age).peak);
   return peak;
 }
 
-Bytes PeakWindow::lowest(MonotonicTime now, Nanoseconds window) const {
-  Bytes lowest = earliest(now, window);
+template <typename Value>
+Value PeakWindowOf<Value>::lowest(MonotonicTime now, Nanoseconds window) const {
+  Value lowest = earliest(now, window);
   for (std::size_t age = within(now, window); age-- > 0;) {
     lowest = std::min(lowest, bucket(age).peak);
   }
   return lowest;
 }
 
-Bytes PeakWindow::earliest(MonotonicTime now, Nanoseconds window) const {
+template <typename Value>
+Value PeakWindowOf<Value>::earliest(MonotonicTime now, Nanoseconds window) const {
   const std::size_t count = within(now, window);
-  return count == 0 ? Bytes{} : bucket(count - 1).peak;
+  return count == 0 ? Value{} : bucket(count - 1).peak;
 }
+
+template class PeakWindowOf<Bytes>;
+template class PeakWindowOf<MilliCpu>;
 
 }  // namespace plimsoll::agent

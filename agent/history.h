@@ -19,28 +19,29 @@ namespace plimsoll::agent {
 // The highest value of a sliding window, in buckets of a sixteenth of the window each. A bucket
 // leaves as a whole when its begin leaves the window, so the window seen is 15/16 to 16/16 of the
 // one asked for: a limit is back within the time that was configured, not a bucket later.
-class PeakWindow {
+template <typename Value>
+class PeakWindowOf {
  public:
   // `now` never before that of an earlier call.
-  void add(MonotonicTime now, Bytes value, Nanoseconds window);
+  void add(MonotonicTime now, Value value, Nanoseconds window);
   // 0 when nothing was added since clear(); the newest bucket always counts.
-  Bytes peak(MonotonicTime now, Nanoseconds window) const;
+  Value peak(MonotonicTime now, Nanoseconds window) const;
   // The lowest and the earliest bucket's peak; 0 when nothing was added.
-  Bytes lowest(MonotonicTime now, Nanoseconds window) const;
-  Bytes earliest(MonotonicTime now, Nanoseconds window) const;
+  Value lowest(MonotonicTime now, Nanoseconds window) const;
+  Value earliest(MonotonicTime now, Nanoseconds window) const;
   void clear() { count_ = 0; }
 
   struct Bucket {
     MonotonicTime begin;
-    Bytes peak;
+    Value peak;
     bool operator==(const Bucket&) const = default;
   };
   // All that it has, the oldest first, and the window that has them; more than fit: the newest.
   std::vector<Bucket> buckets() const;
-  static PeakWindow of(std::span<const Bucket> buckets);
+  static PeakWindowOf of(std::span<const Bucket> buckets);
 
   // What was overwritten or cleared does not count.
-  bool operator==(const PeakWindow& other) const;
+  bool operator==(const PeakWindowOf& other) const;
 
  private:
   // How many buckets count, newest first.
@@ -55,6 +56,7 @@ class PeakWindow {
   std::size_t newest_ = 0;
   std::size_t count_ = 0;
 };
+using PeakWindow = PeakWindowOf<Bytes>;
 
 // A climb without a plateau, from its first grant on.
 struct Climb {
@@ -115,10 +117,19 @@ struct ContainerHistory {
   bool operator==(const ContainerHistory&) const = default;
 };
 
+struct CpuHistory {
+  MonotonicTime quiet_since;  // the last raise, or lowering that was wished
+  MilliCpu limit;             // at the last tick
+  PeakWindowOf<MilliCpu> peaks;
+
+  bool operator==(const CpuHistory&) const = default;
+};
+
 struct History {
   std::optional<MonotonicTime> now;      // of the last tick
   std::optional<MonotonicTime> lost_at;  // last tick that had lost events
   std::map<CgroupId, ContainerHistory> containers;
+  std::map<CgroupId, CpuHistory> cpus;
 
   bool operator==(const History&) const = default;
 };

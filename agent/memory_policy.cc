@@ -112,6 +112,12 @@ std::string_view to_string(Reason reason) {
       return "taken_back";
     case Reason::kWithdrawn:
       return "withdrawn";
+    case Reason::kThrottled:
+      return "throttled";
+    case Reason::kBurst:
+      return "burst";
+    case Reason::kNodeBusy:
+      return "node_busy";
   }
   return "unknown";
 }

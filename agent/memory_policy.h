@@ -48,11 +48,15 @@ enum class Reason : std::uint8_t {
   kLeaseEnded,  // the peak of a whole window stayed under its share of the limit
   kTakenBack,   // idle room, given to a container that comes first
   kWithdrawn,   // a grant that the API refused after all
+  // CPU
+  kThrottled,  // more periods were throttled than is tolerated
+  kBurst,      // throttled, but on average it uses less than its limit: a burst is enough
+  kNodeBusy,   // denied: the node's CPUs are busy, and tasks wait for them
 };
 std::string_view to_string(Layer layer);
 std::string_view to_string(Reason reason);
 constexpr bool is_denial(Reason reason) {
-  return reason >= Reason::kCeiling && reason <= Reason::kGone;
+  return (reason >= Reason::kCeiling && reason <= Reason::kGone) || reason == Reason::kNodeBusy;
 }
 
 // The thresholds, as configured; defaults are those of `plimsoll run`.

@@ -45,6 +45,12 @@ std::string_view sentence_of(Reason reason) {
       return "it was idle, and a pod that comes first needed the room";
     case Reason::kWithdrawn:
       return "the API refused the raise";
+    case Reason::kThrottled:
+      return "its quota kept it from the CPUs in more periods than is tolerated";
+    case Reason::kBurst:
+      return "it was throttled, but uses less than its limit on average";
+    case Reason::kNodeBusy:
+      return "the node's CPUs are busy, and tasks wait for them";
   }
   return "unknown";
 }

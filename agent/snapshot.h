@@ -4,6 +4,7 @@
 // are. Made by the observers, read by decide().
 #pragma once
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -27,6 +28,25 @@ struct Rank {
   QosRank qos = QosRank::kBestEffort;
 
   constexpr auto operator<=>(const Rank&) const = default;
+};
+
+// The CPU part of a tracked cgroup. "Since" is since the previous tick.
+struct CpuSnapshot {
+  MilliCpu floor;                          // what its author declared; never lowered below
+  MilliCpu ceiling;                        // the most we may grant
+  std::optional<MilliCpu> direct_ceiling;  // see CpuArmed
+  std::optional<MilliCpu> direct_floor;    // how far we may lower; absent: to the floor
+  MilliCpu promised;                       // its request: kept for it whether it uses it or not
+  std::optional<MilliCpu> limit;           // cpu.max; absent: none, so that there is nothing to do
+  std::chrono::microseconds burst{};       // cpu.max.burst that it may be given; 0: none
+  MilliCpu use;                            // since, on average
+  MilliCpu peak;                           // since, most in one CFS period
+  std::uint64_t throttled = 0;             // since: periods
+  std::uint32_t raises = 0;                // since, made by the CPU thread
+  MilliCpu starved;                        // since: the most that the budget kept from an event
+  MilliCpu wished;                         // asked of somebody else and not seen in the limit yet
+
+  bool operator==(const CpuSnapshot&) const = default;
 };
 
 // One tracked cgroup (a container, or a parent that may bind, such as a pod slice).
@@ -62,6 +82,7 @@ struct ContainerSnapshot {
   Rank rank;
   Bytes wished;   // asked of somebody else and not seen in the limit yet; counts as promised
   Bytes starved;  // the most that a budget kept from an event since the previous tick
+  std::optional<CpuSnapshot> cpu;  // absent: its CPU limit is left alone
 
   bool operator==(const ContainerSnapshot&) const = default;
 };
@@ -71,11 +92,20 @@ constexpr bool is_boundary(const ContainerSnapshot& container) {
   return container.ceiling == Bytes{};
 }
 
+struct NodeCpuSnapshot {
+  MilliCpu capacity;    // all CPUs, or the node's allocatable
+  MilliCpu use;         // since the previous tick, everything on the node
+  double pressure = 0;  // share of that time in which tasks waited for a CPU (PSI "some")
+
+  bool operator==(const NodeCpuSnapshot&) const = default;
+};
+
 struct NodeSnapshot {
   std::optional<Bytes> total;      // MemTotal
   std::optional<Bytes> available;  // MemAvailable; absent: nothing is granted (fail closed)
   // The most that all tracked cgroups together may need (the node's allocatable); absent: no bound.
   std::optional<Bytes> allocatable;
+  std::optional<NodeCpuSnapshot> cpu;  // absent: no CPU is granted (fail closed)
 
   bool operator==(const NodeSnapshot&) const = default;
 };
