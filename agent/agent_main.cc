@@ -6,6 +6,7 @@
 
 #include "agent/agent_options.h"
 #include "agent/node_agent.h"
+#include "agent/resident.h"
 #include "agent/restore.h"
 
 namespace plimsoll::agent {
@@ -34,6 +35,7 @@ int failed(const Error& error) {
 int agent_main(const AgentOptions& options) {
   const auto stop = take_stop_signals();
   if (!stop) return failed(stop.error());
+  keep_heap_small();
   {
     auto agent = NodeAgent::start(options, Config{});
     if (!agent) return failed(agent.error());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/engine.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -50,6 +52,8 @@ Result<void> Engine::load_programs() {
 Result<std::unique_ptr<Engine>> Engine::start(const Config& config) {
   std::unique_ptr<Engine> engine(new Engine(config));
   if (auto loaded = engine->load_programs(); !loaded) return tl::unexpected(loaded.error());
+  ::malloc_trim(
+      0);  // the reaction thread locks what is in memory: libbpf has read the kernel's BTF
   auto reaction = Reaction::start(config.policy.memory, engine->programs_.get());
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);

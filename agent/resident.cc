@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resident.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <charconv>
@@ -72,7 +74,17 @@ bool is_unchanged_file(const Mapping& mapping) {
 
 }  // namespace
 
+void keep_heap_small() {
+  constexpr int kHeaps = 2;
+  // Set by hand, or it follows the largest block that was ever freed.
+  constexpr int kLargeBlock = 128 * 1024;
+  ::mallopt(M_ARENA_MAX, kHeaps);
+  ::mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+  ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
 Result<Bytes> drop_startup_pages(std::span<const std::string_view> kept) {
+  ::malloc_trim(0);
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
   const auto all = mappings();
@@ -86,8 +98,9 @@ Result<Bytes> drop_startup_pages(std::span<const std::string_view> kept) {
     if (is_kept || !is_unchanged_file(mapping)) continue;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): an address is what the kernel wrote there
     void* const begin = reinterpret_cast<void*>(mapping.begin);
-    // Refused for locked memory, which is as well.
-    if (::madvise(begin, mapping.end - mapping.begin, MADV_DONTNEED) == 0) {
+    const std::size_t length = mapping.end - mapping.begin;
+    if (::madvise(begin, length, MADV_DONTNEED_LOCKED) == 0 ||
+        ::madvise(begin, length, MADV_DONTNEED) == 0) {
       dropped += mapping.resident;
     }
   }

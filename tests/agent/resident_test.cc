@@ -50,6 +50,7 @@ class MappedFile {
     EXPECT_EQ(::mprotect(text_, size(), PROT_READ), 0);
     read_all();
   }
+  int lock() const { return ::mlock2(text_, size(), MLOCK_ONFAULT); }
   char at(std::size_t index) const { return text_[index]; }
   static std::size_t size() { return kPages * kPage; }
 
@@ -88,6 +89,16 @@ TEST(Resident, UnchangedPagesOfFilesGoAndComeBack) {
   EXPECT_EQ(library.resident(), 0U);
   EXPECT_EQ(library.at(0), 'f');
   EXPECT_EQ(library.at(MappedFile::size() - 1), 'f');
+}
+
+TEST(Resident, LockedPagesGoAndAreLockedAgain) {
+  MappedFile library("liblocked.so.");
+  library.protect();
+  ASSERT_EQ(library.lock(), 0);
+  ASSERT_TRUE(drop_startup_pages());
+  EXPECT_EQ(library.resident(), 0U);
+  EXPECT_EQ(library.at(0), 'f');
+  EXPECT_GT(library.resident(), 0U);
 }
 
 TEST(Resident, WhatWasWrittenStays) {
