@@ -9,6 +9,8 @@
 #include <array>
 #include <utility>
 
+#include "agent/resident.h"
+
 namespace plimsoll::agent {
 namespace {
 
@@ -83,7 +85,7 @@ Result<void> NodeAgent::run(int stop_fd) {
   ticks_ = std::move(*ticks);
   set_timer(ticks_, config_.tick, config_.tick);
   tick(now());
-  turn(now());
+  turn(now(), true);
 
   enum Source : std::uint8_t {
     kStop,
@@ -133,7 +135,7 @@ Result<void> NodeAgent::run(int stop_fd) {
       clear(ticks_);
       tick(now());
     }
-    turn(now());
+    turn(now(), ticked);
     if (explain_server_ && (ready(kExplain) || ticked)) explain_server_->turn(now());
     if (ticked) publish(now());
   }
@@ -152,10 +154,7 @@ void NodeAgent::take_pods() {
         break;
       case kube::PodChange::Kind::kSynced:
         pods_->forget_unseen();
-        if (!std::exchange(synced_, true)) {
-          log_->write(LogLevel::kInfo, "all pods of the node are known",
-                      {{"pods", std::uint64_t{pods_->pods().size()}}});
-        }
+        synced_ = true;
         break;
       case kube::PodChange::Kind::kSkipped:
         log_->write(LogLevel::kWarn, "a pod could not be read",
@@ -331,15 +330,36 @@ void NodeAgent::tick(MonotonicTime now) {
 
 // ---- one turn --------------------------------------------------------------------------------
 
-void NodeAgent::turn(MonotonicTime now) {
-  settle();
+void NodeAgent::turn(MonotonicTime now, bool ticked) {
+  // To settle one pod costs as much as to settle all, and the first LIST brings them one by one:
+  // until its end, what is there at each tick is settled.
+  const bool began = (synced_ || ticked) && settle();
   std::vector<Planned> planned = step_pods(now);
   save(now);
   for (const Planned& each : planned) act(each, now);
+  // What the engine tracks from now on is armed by its next tick.
+  if (began) take_records(engine_->tick(agent::now()));
+  if (synced_ && !std::exchange(told_armed_, true)) {
+    tell_armed(agent::now());
+    (void)drop_startup_pages();  // of handshakes and of the programs' loading
+  }
   set_alarm(now);
 }
 
-void NodeAgent::settle() {
+void NodeAgent::tell_armed(MonotonicTime now) {
+  const auto& arming = engine_->plan().arming;
+  const auto armed = std::count_if(arming.begin(), arming.end(),
+                                   [](const Arming& each) { return !each.armed.denial; });
+  const auto since = watcher_->status().list_began.value_or(now);
+  log_->write(LogLevel::kInfo, "all pods of the node are known",
+              {{"pods", std::uint64_t{pods_->pods().size()}},
+               {"tracked", std::uint64_t{pods_->tracked()}},
+               {"armed", static_cast<std::uint64_t>(armed)},
+               {"since_list_seconds", std::chrono::duration<double>(now - since).count()}});
+}
+
+// Whether something is tracked that was not.
+bool NodeAgent::settle() {
   const NodePods::Changes changes = pods_->settle(config_);
   forget(changes.ended);
   for (const Subject& subject : changes.began) {
@@ -356,6 +376,7 @@ void NodeAgent::settle() {
     timelines_.note(subject, agent::now(), "annotation", problem.text);
     poster_->post(annotation_notice(subject, problem.text));
   }
+  return !changes.began.empty();
 }
 
 void NodeAgent::forget(const std::vector<Subject>& subjects) {

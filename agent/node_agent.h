@@ -66,9 +66,10 @@ class NodeAgent {
   void take_config();
   void take_systemd();
   void tick(MonotonicTime now);
-  void turn(MonotonicTime now);
+  void turn(MonotonicTime now, bool ticked);
 
-  void settle();
+  bool settle();
+  void tell_armed(MonotonicTime now);
   struct Planned {
     NodePod* pod = nullptr;
     std::vector<ResizeAction> actions;
@@ -105,6 +106,7 @@ class NodeAgent {
   std::string state_trouble_;
   std::string floors_trouble_;
   bool synced_ = false;
+  bool told_armed_ = false;
   std::optional<ApiFacts> api_facts_;
   ApiHealth api_health_;
   PatchLatency latency_;

@@ -122,6 +122,7 @@ void PodWatcher::publish(std::optional<MonotonicTime> contact) {
 // With the mutex held.
 void PodWatcher::update_status() {
   status_.synced = watch_.synced();
+  status_.list_began = watch_.list_began();
   status_.failing = watch_.failing();
   status_.pods = watch_.pods();
   status_.watch = watch_.counters();

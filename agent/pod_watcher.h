@@ -26,6 +26,7 @@ namespace plimsoll::agent {
 
 struct PodWatcherStatus {
   bool synced = false;   // a LIST has ended
+  std::optional<MonotonicTime> list_began;  // when its first byte came
   bool failing = false;  // the last request failed, and none has gone well since
   std::optional<MonotonicTime> last_contact;  // when the API server last sent something that fits
   std::size_t pods = 0;

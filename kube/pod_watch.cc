@@ -99,6 +99,7 @@ Request PodWatch::next_request(MonotonicTime now) {
   asking_ = Asking::kList;
   ++counters_.lists;
   if (continue_token_.empty()) known_.begin_list();
+  if (continue_token_.empty() && !synced_) list_began_.reset();
   list_.emplace(
       [this](Pod&& pod) { on_pod(std::move(pod)); },
       [this](const PodGlimpse& glimpse, const Error& error) { on_skipped(glimpse.id, error); });
@@ -109,12 +110,13 @@ Nanoseconds PodWatch::idle_deadline() const {
   return asking_ == Asking::kWatch ? kWatchSilence : kListSilence;
 }
 
-bool PodWatch::on_data(std::string_view piece, MonotonicTime /*now*/) {
+bool PodWatch::on_data(std::string_view piece, MonotonicTime now) {
   if (asking_ == Asking::kWatch) {
     on_success();
     return watch_->feed(piece);
   }
   if (asking_ != Asking::kList) return false;
+  if (!list_began_) list_began_ = now;
   if (auto fed = list_->feed(piece); !fed) {
     list_error_ = fed.error();
     return false;

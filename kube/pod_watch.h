@@ -88,6 +88,8 @@ class PodWatch {
 
   // Whether a LIST has ended yet.
   bool synced() const { return synced_; }
+  // When the first byte of that LIST came.
+  std::optional<MonotonicTime> list_began() const { return list_began_; }
   // Whether the last request failed and none has gone well since.
   bool failing() const { return failing_; }
   std::size_t pods() const { return known_.size(); }
@@ -133,6 +135,7 @@ class PodWatch {
   bool relist_ = true;  // LIST next; else WATCH
   From from_ = From::kCache;
   bool synced_ = false;
+  std::optional<MonotonicTime> list_began_;
   bool failing_ = false;          // kFailed was told, kResumed not yet
   int refusals_ = 0;              // of the same request, in a row
   std::string continue_token_;    // of the LIST under way

@@ -132,6 +132,25 @@ TEST(PodWatch, ListsThenWatchesFromThere) {
   EXPECT_GT(player.watch->idle_deadline(), seconds(60));
 }
 
+TEST(PodWatch, TheListThatWentWellBeganWithItsFirstByte) {
+  Player player;
+  (void)player.ask();
+  player.now += seconds(3);
+  (void)player.watch->on_data(R"({"kind":"PodList",)", player.now);
+  player.answer(cut());
+  (void)player.ask();
+  player.now += seconds(3);
+  const MonotonicTime began = player.now;
+  const std::string text = list_of({}, "7");
+  (void)player.watch->on_data(text.substr(0, 9), player.now);
+  player.answer(text.substr(9));
+  EXPECT_EQ(player.watch->list_began(), began);
+  // Later ones say nothing of the start.
+  player.answer(refused(410, "Expired"));
+  player.list({}, "9");
+  EXPECT_EQ(player.watch->list_began(), began);
+}
+
 TEST(PodWatch, NamesAreEncoded) {
   PodWatch watch("node/a&b=c%", 1, [](PodChange&&) {});
   EXPECT_EQ(watch.next_request(MonotonicTime(seconds(1))).path,
