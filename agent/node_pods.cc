@@ -49,6 +49,8 @@ const SlotOwner* NodePods::owner(Slot slot) const {
 void NodePods::present(kube::Pod pod, const Config& config) {
   const auto [at, is_new] = pods_.try_emplace(pod.id.uid);
   NodePod& entry = at->second;
+  // A relist tells all of them again.
+  if (!is_new && entry.pod == pod) return;
   if (is_new) {
     const PodState* record = find_pod(unseen_floors_, pod);
     entry.declared = declared_limits(pod, record);
@@ -65,6 +67,7 @@ std::vector<Subject> NodePods::gone(const std::string& uid) {
   std::vector<Subject> ended;
   NodePod* pod = find(uid);
   if (pod == nullptr) return ended;
+  leave(*pod);
   for (const NodeContainer& container : pod->containers) {
     detach(container);
     ended.push_back(container.subject);
@@ -101,6 +104,7 @@ NodePods::Changes NodePods::settle(const Config& config) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     settle_pod(*order[i], by_pod[i], config, changes);
   }
+  drop_left();
   return changes;
 }
 
@@ -119,13 +123,15 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
     return managed ? &*found : nullptr;
   };
   // First what is not there any more: a container that was restarted is another cgroup.
-  std::erase_if(pod.containers, [&](NodeContainer& container) {
-    const ContainerPolicy* policy = policy_of(container.policy.name);
+  const auto stays = [&](const NodeContainer& container) {
     const auto match = matches.find(container.policy.name);
-    const bool stays = policy != nullptr && match != matches.end() &&
-                       match->second->cgroup->id == container.cgroup.id;
-    if (stays) {
-      container.policy = *policy;
+    return policy_of(container.policy.name) != nullptr && match != matches.end() &&
+           match->second->cgroup->id == container.cgroup.id;
+  };
+  if (!std::all_of(pod.containers.begin(), pod.containers.end(), stays)) leave(pod);
+  std::erase_if(pod.containers, [&](NodeContainer& container) {
+    if (stays(container)) {
+      container.policy = *policy_of(container.policy.name);
       return false;
     }
     detach(container);

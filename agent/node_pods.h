@@ -145,11 +145,15 @@ class NodePods {
   ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container,
                         Nanoseconds api_time) const;
   ContainerSpec slice_spec_of(const NodePod& pod) const;
+  std::optional<PodState> state_of(const NodePod& pod) const;  // nullopt: nothing is tracked
   PodState floors_of(const NodePod& pod) const;
+  void leave(const NodePod& pod);
+  void drop_left();
 
   const cgroup::Root& root_;
   Engine& engine_;
   const PodCgroups& cgroups_;
+  // Of cgroups that are not tracked: not yet, or not any more.
   NodeState left_;
   NodeState unseen_floors_;  // of pods that were not presented yet
   std::map<std::string, NodePod> pods_;

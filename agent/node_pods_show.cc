@@ -36,7 +36,7 @@ Backing backing_of(LeaseWhy why) {
   }
 }
 
-ContainerState state_of(const NodePod& pod, const NodeContainer& container) {
+ContainerState container_state(const NodePod& pod, const NodeContainer& container) {
   ContainerState state{.container_id = container.container_id,
                        .name = container.policy.name,
                        .limit = {.id = container.cgroup.id,
@@ -55,31 +55,77 @@ ContainerState state_of(const NodePod& pod, const NodeContainer& container) {
   return state;
 }
 
+// Adds `added` to the records of its pod; what is said of the same cgroup gives way.
+void merge(NodeState& state, const PodState& added) {
+  const auto same = std::find_if(state.pods.begin(), state.pods.end(),
+                                 [&](const PodState& pod) { return pod.uid == added.uid; });
+  if (same == state.pods.end()) {
+    state.pods.push_back(added);
+    return;
+  }
+  if (added.slice) same->slice = added.slice;
+  for (const ContainerState& container : added.containers) {
+    std::erase_if(same->containers, [&](const ContainerState& known) {
+      return known.limit.id == container.limit.id;
+    });
+    same->containers.push_back(container);
+  }
+}
+
 }  // namespace
+
+std::optional<PodState> NodePods::state_of(const NodePod& pod) const {
+  if (pod.containers.empty()) return std::nullopt;
+  PodState entry{.uid = canonical_pod_uid(kube::cgroup_uid(pod.pod)).value_or(pod.pod.id.uid),
+                 .name_space = pod.pod.id.namespace_name,
+                 .name = pod.pod.id.name};
+  if (pod.slice && pod.slice->slot) {
+    const auto confirmed = kube::pod_memory_limit(pod.pod);
+    entry.slice =
+        LimitState{.id = pod.slice->cgroup.id,
+                   .path = pod.slice->cgroup.path,
+                   .floor = pod.slice->first_limit,
+                   .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
+                   .direct_ceiling = limit_of(*slice_spec_of(pod).direct_ceiling),
+                   .written = pod.slice->written};
+  }
+  for (const NodeContainer& container : pod.containers) {
+    entry.containers.push_back(container_state(pod, container));
+  }
+  return entry;
+}
 
 NodeState NodePods::state() const {
   NodeState state;
   for (const auto& [uid, pod] : pods_) {
-    if (pod.containers.empty()) continue;
-    PodState entry{.uid = canonical_pod_uid(kube::cgroup_uid(pod.pod)).value_or(uid),
-                   .name_space = pod.pod.id.namespace_name,
-                   .name = pod.pod.id.name};
-    if (pod.slice && pod.slice->slot) {
-      const auto confirmed = kube::pod_memory_limit(pod.pod);
-      entry.slice =
-          LimitState{.id = pod.slice->cgroup.id,
-                     .path = pod.slice->cgroup.path,
-                     .floor = pod.slice->first_limit,
-                     .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
-                     .direct_ceiling = limit_of(*slice_spec_of(pod).direct_ceiling),
-                     .written = pod.slice->written};
-    }
-    for (const NodeContainer& container : pod.containers) {
-      entry.containers.push_back(state_of(pod, container));
-    }
-    state.pods.push_back(std::move(entry));
+    if (auto entry = state_of(pod)) state.pods.push_back(std::move(*entry));
   }
+  for (const PodState& left : left_.pods) merge(state, left);
   return state;
+}
+
+// What is tracked of it is about not to be: a raised limit must stay known.
+void NodePods::leave(const NodePod& pod) {
+  if (const auto entry = state_of(pod)) merge(left_, *entry);
+}
+
+// What is tracked says itself what it is; a cgroup that is gone has no limit.
+void NodePods::drop_left() {
+  std::set<CgroupId> tracked;
+  for (const auto& [uid, pod] : pods_) {
+    if (pod.slice && pod.slice->slot) tracked.insert(pod.slice->cgroup.id);
+    for (const NodeContainer& container : pod.containers) tracked.insert(container.cgroup.id);
+  }
+  const auto is_over = [&](const LimitState& limit) {
+    return tracked.contains(limit.id) || cgroups_.find(limit.id) == nullptr;
+  };
+  for (PodState& pod : left_.pods) {
+    if (pod.slice && is_over(*pod.slice)) pod.slice.reset();
+    std::erase_if(pod.containers,
+                  [&](const ContainerState& container) { return is_over(container.limit); });
+  }
+  std::erase_if(left_.pods,
+                [](const PodState& pod) { return !pod.slice && pod.containers.empty(); });
 }
 
 PodState NodePods::floors_of(const NodePod& pod) const {

@@ -94,6 +94,7 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     pods->present(std::move(pod), config);
     return pods->settle(config);
   }
+  void bridge();
   NodePod& web() { return *pods->find(kUid); }
   // The same pod in front of the plan; what the plan does is known to the node's pods.
   void follow(const Scene& scene) {
@@ -116,6 +117,72 @@ class NodePodsTest : public test::InMemory, public testing::Test {
   std::unique_ptr<NodePods> pods;
   MonotonicTime now = kStart;
 };
+
+// ---- cgroups that are not tracked
+
+constexpr Bytes kBridged{300 * kMiB};
+
+// With 300 MiB written to both files beside the API.
+void NodePodsTest::bridge() {
+  add_cgroups(mib(128));
+  present(app_pod());
+  web().containers[0].bounds.direct_ceiling = mib(512);
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  tree.set(kSlice, "memory.max", text(kBridged));
+  tree.set(scope_of('a'), "memory.max", text(kBridged));
+}
+
+// Killed again before the API has told of any pod.
+TEST_F(NodePodsTest, WhatWasRaisedIsKnownBeforeThePodsAre) {
+  bridge();
+  const NodeState before = pods->state();
+  start();
+  EXPECT_EQ(pods->state().pods, before.pods);
+  EXPECT_FALSE(state_file->update(pods->state(), now).value());
+  (void)pods->settle(config);
+  EXPECT_EQ(pods->state().pods, before.pods) << "with the pods not listed yet";
+  present(app_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
+  EXPECT_EQ(pods->state().pods.size(), 1U);
+}
+
+TEST_F(NodePodsTest, ARaisedContainerThatIsNotManagedAnyMoreStaysKnown) {
+  bridge();
+  const NodeState before = pods->state();
+  Config opted_in = config;
+  opted_in.node.pods.opt_in = true;
+  pods->reconfigure(opted_in);
+  EXPECT_EQ(pods->settle(opted_in).ended.size(), 1U);
+  EXPECT_EQ(pods->state().pods, before.pods);
+  // As it was when it comes back.
+  pods->reconfigure(config);
+  EXPECT_EQ(pods->settle(config).began.size(), 1U);
+  EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
+  EXPECT_EQ(pods->state().pods.size(), 1U);
+}
+
+TEST_F(NodePodsTest, AnUnchangedPodOfARelistIsNoNews) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  web().due = false;
+  present(app_pod());
+  EXPECT_FALSE(web().due);
+  kube::Pod changed = app_pod();
+  changed.resource_version += "1";
+  present(changed);
+  EXPECT_TRUE(web().due);
+}
+
+TEST_F(NodePodsTest, ARecordGoesWithItsCgroup) {
+  bridge();
+  start();
+  tree.remove(kSlice);
+  (void)cgroups->rescan();
+  pods->cgroups_changed();
+  (void)pods->settle(config);
+  EXPECT_TRUE(pods->state().pods.empty());
+}
 
 // ---- floors that outlive a boot
 
