@@ -24,6 +24,10 @@ typedef _Bool bool;
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
+  int counter;
+} atomic_t;
+
+typedef struct {
   long counter;
 } atomic_long_t;
 
@@ -35,29 +39,47 @@ struct kernfs_node {
   u64 id;
 };
 
-struct cgroup_subsys_state;
-
-/* Indices into cgroup.subsys: which controllers are built in decides the number. */
-enum cgroup_subsys_id { cpu_cgrp_id, memory_cgrp_id };
-
-struct cgroup {
-  struct kernfs_node* kn;
-  struct cgroup_subsys_state* subsys[1];
-};
-
-struct css_set {
-  struct cgroup_subsys_state* subsys[1];
-};
-
-struct task_struct {
-  struct css_set* cgroups;
-};
-
 struct cgroup_subsys_state {
   struct cgroup* cgroup;
   struct cgroup_subsys_state* parent;
   struct list_head sibling;
   struct list_head children;
+};
+
+/* Indices into cgroup.subsys: which controllers are built in decides the number. */
+enum cgroup_subsys_id { cpu_cgrp_id, memory_cgrp_id };
+
+struct cgroup {
+  struct cgroup_subsys_state self; /* of no controller */
+  struct kernfs_node* kn;
+  struct cgroup_subsys_state* subsys[1];
+  struct list_head cset_links; /* the sets whose tasks are in it, by cset_link */
+};
+
+struct css_set {
+  struct cgroup_subsys_state* subsys[1];
+  struct cgroup* dfl_cgrp; /* in the v2 hierarchy */
+  struct list_head tasks;  /* threads, by cg_list */
+};
+
+struct cgrp_cset_link {
+  struct css_set* cset;
+  struct list_head cset_link;
+};
+
+/* What the threads of a process share. */
+struct signal_struct {
+  atomic_t live; /* threads that have not begun to exit */
+};
+
+struct task_struct {
+  int pid;        /* of the thread, and ... */
+  int tgid;       /* ... of its process, both as the first PID namespace has them */
+  u64 start_time; /* CLOCK_MONOTONIC */
+  char comm[16];
+  struct css_set* cgroups;
+  struct list_head cg_list;
+  struct signal_struct* signal; /* none any more: it was released */
 };
 
 /* In pages. */
