@@ -192,11 +192,13 @@ int on_period(u64* ctx) {
   slot = slot_of(group, &index);
   if (!slot) return 0;
   used = used_since_refill(bandwidth);
+  slot->used_total_ns += used;
+  /* The last one after the limit was taken off is none that the kernel counts. */
+  if (read_u64(bandwidth + offset_of(struct cfs_bandwidth, quota)) == ~0ULL) return 0;
   throttled = is_listed(bandwidth + offset_of(struct cfs_bandwidth, throttled_cfs_rq));
   slot->history = slot->history << 1 | throttled;
   slot->periods++;
   if (throttled) slot->periods_throttled++;
-  slot->used_total_ns += used;
   if (used > slot->peak_used_ns) slot->peak_used_ns = used;
   /* Still throttled: it owes more than the refill gives, or the event was lost. */
   if (throttled) tell(slot, index, group, throttled_in(slot->history, slot->window));

@@ -59,6 +59,7 @@ TEST(Config, EmptyFilesAreAllDefaults) {
 TEST(Config, EveryKeyReachesItsMember) {
   const Result<Config> config = parse_config(R"(
 memory:
+  predict: false
   watermark: 0.8
   horizon: 150ms
   look_ahead: 2s
@@ -84,7 +85,8 @@ tier: B
 )",
                                              "plimsoll.yaml");
   ASSERT_TRUE(config) << config.error().message;
-  const MemoryPolicy expected{.watermark = 0.8,
+  const MemoryPolicy expected{.predict = false,
+                              .watermark = 0.8,
                               .horizon = milliseconds(150),
                               .look_ahead = seconds(2),
                               .step = {32 * kMiB},
@@ -179,7 +181,7 @@ log.level: debug
 }
 
 // The two tests above set every key that there is, each to something else than its default.
-TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 54U); }
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 55U); }
 
 TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
   EXPECT_EQ(error_of("pods:\n"
