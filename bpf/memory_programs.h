@@ -49,8 +49,8 @@ struct MemoryEvent {
 
 // When a cgroup is near its limit.
 struct Thresholds {
-  bool predict = true;  // false: not told before reclaim at the limit
-  double watermark = 0.85;                               // share of the limit, (0, 1)
+  bool predict = true;      // false: not told before reclaim at the limit
+  double watermark = 0.85;  // share of the limit, (0, 1)
   Nanoseconds horizon = std::chrono::milliseconds(200);  // time to the limit
 };
 
