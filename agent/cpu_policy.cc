@@ -47,6 +47,7 @@ Result<void> validate(const CpuPolicy& policy) {
           [&] { return require(policy.lower_below > 0 && policy.lower_below <= 1, "lower_below"); })
       .and_then([&] { return require(policy.hold_backoff_max >= 1, "hold_backoff_max"); })
       .and_then([&] { return require(policy.lower_after > Nanoseconds{}, "lower_after is 0"); })
+      .and_then([&] { return require(share(policy.reserve), "reserve is not in [0, 1)"); })
       .and_then([&] { return require(policy.node_pressure > 0, "node_pressure is not above 0"); });
 }
 
@@ -58,6 +59,10 @@ std::uint32_t tolerated_periods(const CpuPolicy& policy, bool at_once) noexcept 
 MilliCpu use_of(Nanoseconds used, Nanoseconds elapsed) noexcept {
   const double time = static_cast<double>(std::max(elapsed, kBandwidthSlice).count());
   return scaled(MilliCpu{1000}, static_cast<double>(used.count()) / time);
+}
+
+bool is_burst_next(const CpuArmed& armed, MilliCpu limit, microseconds burst) noexcept {
+  return armed.burst > burst && armed.average < scaled(limit, kBurstBelow);
 }
 
 MilliCpu wanted_cpu(const CpuPolicy& policy, const CpuFacts& facts) noexcept {
@@ -77,7 +82,7 @@ MilliCpu wanted_cpu(const CpuPolicy& policy, const CpuFacts& facts) noexcept {
 CpuVerdict grow_on_throttle(const CpuPolicy& policy, const CpuArmed& armed, const CpuFacts& facts,
                             MilliCpu budget) noexcept {
   if (armed.denial) return {.reason = *armed.denial};
-  if (armed.burst > facts.burst && facts.average < scaled(facts.limit, kBurstBelow)) {
+  if (is_burst_next(armed, facts.limit, facts.burst)) {
     return {.burst = armed.burst, .reason = Reason::kBurst};
   }
   if (facts.limit >= armed.ceiling) return {.reason = Reason::kCeiling};
@@ -103,6 +108,11 @@ Nanoseconds time_of(const CpuPolicy& policy, const CpuHold& hold) noexcept {
 
 }  // namespace
 
+MilliCpu remembered_of(const CpuPolicy& policy, const CpuHold& hold, MonotonicTime now) noexcept {
+  if (now - hold.remembered_at >= policy.remember) return {};
+  return hold.remembered.peak(now, policy.remember);
+}
+
 void note_raise(const CpuPolicy& policy, MonotonicTime now, CpuHold& hold) noexcept {
   if (hold.lowered) {
     // Taken away too early, or seldom enough.
@@ -119,7 +129,11 @@ std::optional<MilliCpu> give_back_cpu(const CpuPolicy& policy, MilliCpu floor, M
                                       MilliCpu use, MonotonicTime now, CpuHold& hold) noexcept {
   const Nanoseconds time = time_of(policy, hold);
   hold.peaks.add(now, use, time);
-  if (use > floor) hold.remembered.add(now, use, policy.remember);
+  if (use > floor) {
+    if (remembered_of(policy, hold, now) == MilliCpu{}) hold.remembered.clear();
+    hold.remembered.add(now, use, policy.remember);
+    hold.remembered_at = now;
+  }
   if (limit <= floor || now - hold.since < time) return std::nullopt;
   const MilliCpu needed =
       round_up(scaled(hold.peaks.peak(now, time), 1 + policy.margin), policy.round_to);

@@ -46,8 +46,8 @@ struct CpuPolicy {
   // Lowerings that somebody else has to apply (the API) are asked for after this long.
   Nanoseconds lower_after = std::chrono::seconds(30);
 
-  // CPUs that are never given away; absent: 5 % of the node's.
-  std::optional<MilliCpu> reserve;
+  // Share of the node's CPUs that is never given away.
+  double reserve = 0.05;
   // Share of time in which tasks of the node wait (PSI cpu "some") that, on busy CPUs, stops
   // grants.
   double node_pressure = 0.5;
@@ -66,7 +66,6 @@ std::uint32_t tolerated_periods(const CpuPolicy& policy, bool at_once) noexcept;
 struct CpuFacts {
   MilliCpu limit;        // cpu.max
   MilliCpu use;          // what its CPUs took since the quota was refilled, over the time since
-  MilliCpu average;      // use of the time before: as of the last tick
   MilliCpu remembered;   // most that it used lately, when its limit was higher; 0: not known
   microseconds burst{};  // cpu.max.burst
   std::uint32_t throttled = 0;  // periods of the window
@@ -83,7 +82,7 @@ MilliCpu use_of(Nanoseconds used, Nanoseconds elapsed) noexcept;
 
 // What the slow loop decided beforehand for one container.
 struct CpuArmed {
-  MilliCpu floor;
+  MilliCpu floor;                          // we never lower below
   MilliCpu ceiling;                        // 0: may not grow
   std::optional<Reason> denial;            // set: every event is refused with this reason
   std::optional<MilliCpu> direct_ceiling;  // as Armed::direct_ceiling
@@ -104,6 +103,9 @@ struct CpuVerdict {
   bool operator==(const CpuVerdict&) const = default;
 };
 
+// A burst can be given, and helps: on average it uses less than its limit.
+bool is_burst_next(const CpuArmed& armed, MilliCpu limit, microseconds burst) noexcept;
+
 // The limit that a throttled container needs, whatever ceiling and budget say.
 MilliCpu wanted_cpu(const CpuPolicy& policy, const CpuFacts& facts) noexcept;
 
@@ -115,12 +117,15 @@ struct CpuHold {
   MonotonicTime since;  // of the last raise or lowering
   double backoff = 1;
   bool lowered = false;  // the last one was a lowering
-  PeakWindowOf<MilliCpu> peaks;
-  PeakWindowOf<MilliCpu> remembered;
+  CpuPeaks peaks;
+  CpuPeaks remembered;  // above the floor
+  MonotonicTime remembered_at;
 
   bool operator==(const CpuHold&) const = default;
 };
 
+// The most that it has used above its floor lately; 0: nothing.
+MilliCpu remembered_of(const CpuPolicy& policy, const CpuHold& hold, MonotonicTime now) noexcept;
 // The limit was raised.
 void note_raise(const CpuPolicy& policy, MonotonicTime now, CpuHold& hold) noexcept;
 // `use` since the previous call, about a CFS period ago. Returns the limit to write, when it goes

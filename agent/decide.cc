@@ -291,6 +291,9 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
   for (auto& [index, action] : actions) result.plan.actions.push_back(action);
   result.plan.budget = purse.node;
   result.plan.groups = std::move(purse.groups);
+  CpuDecision cpu = decide_cpu(snapshot, policy.cpu, std::move(history.cpus));
+  result.plan.cpu = std::move(cpu.plan);
+  result.history.cpus = std::move(cpu.history);
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/decide_cpu.h"
 #include "agent/history.h"
 #include "agent/memory_policy.h"
 #include "agent/snapshot.h"
@@ -31,6 +32,7 @@ struct BudgetPolicy {
 
 struct Policy {
   MemoryPolicy memory;
+  CpuPolicy cpu;
   BudgetPolicy budget;
 
   bool operator==(const Policy&) const = default;
@@ -79,6 +81,7 @@ struct Plan {
   std::vector<Arming> arming;                 // one per container of the snapshot
   Bytes budget;                               // what events may give away until the next tick
   std::map<BudgetGroup, GroupBudget> groups;  // all but kNoGroup that a container is in
+  CpuPlan cpu;                                // of the containers that have a CPU part
 
   bool operator==(const Plan&) const = default;
 };

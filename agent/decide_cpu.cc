@@ -124,7 +124,7 @@ MilliCpu cpu_budget_of(const Snapshot& snapshot, const CpuPolicy& policy) {
     tracked += cpu->use;
     taken += std::max(cpu->use, cpu->promised);
   }
-  const MilliCpu reserve = policy.reserve.value_or(scaled(node.capacity, 0.05));
+  const MilliCpu reserve = scaled(node.capacity, policy.reserve);
   return node.capacity - reserve - taken - (node.use - tracked);
 }
 
@@ -140,6 +140,7 @@ CpuDecision decide_cpu(const Snapshot& snapshot, const CpuPolicy& policy,
                      .past = observe(policy, snapshot.now, *container.cpu,
                                      before == history.end() ? nullptr : &before->second)});
   }
+  if (cases.empty()) return result;
   result.plan.budget = cpu_budget_of(snapshot, policy);
   for (Case& each : cases) {
     if (each.cpu->limit) give_back(policy, snapshot.now, each);
@@ -154,11 +155,11 @@ CpuDecision decide_cpu(const Snapshot& snapshot, const CpuPolicy& policy,
   const bool busy =
       node && node->pressure >= policy.node_pressure && node->use >= scaled(node->capacity, kBusy);
   for (Case& each : cases) {
-    CpuArmed armed{.floor = each.cpu->floor,
+    CpuArmed armed{.floor = std::max(each.cpu->floor, each.cpu->direct_floor.value_or(MilliCpu{})),
                    .ceiling = each.cpu->ceiling,
                    .direct_ceiling = each.cpu->direct_ceiling,
                    .burst = each.cpu->burst,
-                   .average = each.cpu->use,
+                   .average = round_up(each.cpu->use, policy.round_to),
                    .kept = kept_for_higher(hot, each.container->rank)};
     if (!each.cpu->limit) armed.denial = Reason::kEnoughHeadroom;
     if (busy) armed.denial = Reason::kNodeBusy;

@@ -61,13 +61,15 @@ Result<std::unique_ptr<Engine>> Engine::start(const Config& config) {
 }
 
 Engine::~Engine() {
-  // The thread first: it uses the files and the programs.
+  // The threads first: they use the files and the programs.
+  cpu_.reset();
   reaction_.reset();
   programs_.reset();
 }
 
 Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
-  const auto free = std::find(tracked_.begin(), tracked_.end(), nullptr);
+  auto free = tracked_.begin();
+  while (free != tracked_.end() && !is_free(static_cast<Slot>(free - tracked_.begin()))) ++free;
   if (free == tracked_.end()) {
     ++refused_;
     return fail(Code::kDenied, "all " + std::to_string(tracked_.size()) +
@@ -114,12 +116,32 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
     return fail(Code::kUnavailable, "the reaction thread's queue is full");
   }
   *free = std::move(tracked);
+  if (auto cpu = track_cpu(slot); !cpu) {
+    untrack(slot);
+    return tl::unexpected(cpu.error());
+  }
   return slot;
+}
+
+bool Engine::is_free(Slot slot) const {
+  return tracked_[slot] == nullptr && (!cpu_ || cpu_->is_free(slot));
+}
+
+Result<void> Engine::track_cpu(Slot slot) {
+  const Tracked& tracked = *tracked_[slot];
+  if (!tracked.spec.cpu) return {};
+  if (!cpu_) {
+    auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_fd());
+    if (!cpu) return tl::unexpected(cpu.error());
+    cpu_ = std::move(*cpu);
+  }
+  return cpu_->track(slot, tracked.epoch, tracked.group, *tracked.spec.cpu, tracked.spec.parent);
 }
 
 void Engine::untrack(Slot slot) {
   Tracked* tracked = slot < tracked_.size() ? tracked_[slot].get() : nullptr;
   if (tracked == nullptr || tracked->leaving) return;
+  if (cpu_) cpu_->untrack(slot);
   tracked->leaving =
       reaction_->send({.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked->epoch});
 }
@@ -145,6 +167,9 @@ Result<void> Engine::update(Slot slot, const ContainerSpec& spec) {
   if (tracked == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
   if (spec.group >= kMaxGroups) return fail(Code::kMalformed, "no such budget group");
   const ContainerSpec before = std::exchange(tracked->spec, spec);
+  if (cpu_ && spec.cpu && (before.cpu != spec.cpu || before.parent != spec.parent)) {
+    if (auto updated = cpu_->update(slot, *spec.cpu, spec.parent); !updated) return updated;
+  }
   if (before.parent != spec.parent) {
     const bool sent = reaction_->send({.kind = Command::Kind::kParent,
                                        .slot = slot,
@@ -190,6 +215,7 @@ std::vector<std::string_view> Engine::reconfigure(const Config& config) {
   compare(config.hold.slice == config_.hold.slice, "hold.slice");
   compare(config.hold.budget_per_second == config_.hold.budget_per_second, "hold.budget");
   compare(config.tier == config_.tier, "tier");
+  if (cpu_ && config.policy.cpu != config_.policy.cpu) cpu_->reconfigure(config.policy.cpu);
   const bool same_memory = config.policy.memory == config_.policy.memory;
   config_.policy = config.policy;
   if (same_memory) return at_the_next_start;

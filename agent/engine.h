@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "agent/config.h"
+#include "agent/cpu_engine.h"
 #include "agent/decide.h"
 #include "agent/reaction.h"
 #include "agent/snapshot.h"
@@ -54,6 +55,7 @@ struct ContainerSpec {
   bool covers_children = false;
   BudgetGroup group = kNoGroup;  // see Engine::set_group_limit()
   Rank rank;
+  std::optional<CpuSpec> cpu;  // absent: its CPU limit is left alone; is set when it is tracked
 
   bool operator==(const ContainerSpec&) const = default;
 };
@@ -74,6 +76,8 @@ struct Record {
   Bytes to;
   Nanoseconds reaction{};  // event to written limit
   std::string error;       // kFailure only
+  // Set: this is about the CPU limit, and facts, from and to mean nothing.
+  std::optional<CpuChange> cpu;
 };
 std::string_view to_string(Record::Kind kind);
 
@@ -106,6 +110,8 @@ class Engine {
   Result<void> raise(Slot slot, Bytes to, Reason reason);
   // What was wished for it will not come: it is not counted as promised any more.
   void forget_wish(Slot slot);
+  // Null until something with a CPU part is tracked.
+  CpuEngine* cpu() { return cpu_.get(); }
 
   // The most that the grants of all containers of a group may stand above their floors; kNoLimit:
   // only the node bounds it; absent, as at the start: nothing may grow. Holds from the next tick.
@@ -130,7 +136,7 @@ class Engine {
   // configured.
   const std::string& tier_refusals() const { return tier_refusals_; }
   // Whether the reaction thread has taken in all that it was told: what is armed is armed.
-  bool settled() const { return reaction_->idle(); }
+  bool settled() const { return reaction_->idle() && (!cpu_ || cpu_->settled()); }
   MonotonicTime beat() const { return reaction_->beat(); }  // its last sign of life
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;
@@ -162,6 +168,8 @@ class Engine {
   void take_reports(std::vector<Record>& records);
   void take_report(const Report& report, Tracked& tracked, std::vector<Record>& records);
   void finish_untrack(Slot slot);
+  Result<void> track_cpu(Slot slot);
+  bool is_free(Slot slot) const;
   void send_policy();
   bpf::Thresholds thresholds() const;
   Tracked* find(Slot slot) const;  // null: free, or on its way to be
@@ -171,6 +179,7 @@ class Engine {
   std::string tier_refusals_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C
   std::unique_ptr<Reaction> reaction_;
+  std::unique_ptr<CpuEngine> cpu_;  // null: nothing that is tracked has a CPU part
   cgroup::Writer writer_;
   std::vector<std::unique_ptr<Tracked>> tracked_;  // by slot; null: free
   std::uint32_t next_epoch_ = 1;

@@ -27,6 +27,7 @@ bool is_budget(Reason reason) {
 }  // namespace
 
 void Engine::apply(MonotonicTime now, std::vector<Record>& records) {
+  if (cpu_) cpu_->apply(plan_.cpu, now, records);
   send_budgets();
   // What events may do comes before what may block.
   for (const Arming& arming : plan_.arming) arm(arming, now, records);
@@ -333,6 +334,7 @@ void Engine::take_reports(std::vector<Record>& records) {
       take_report(*report, *tracked, records);
     }
   }
+  if (cpu_) cpu_->take_reports(records);
   if (programs_) {
     programs_->drain_telemetry(
         [](void* context, const bpf::MemoryEvent& event) {

@@ -32,6 +32,7 @@ Snapshot Engine::observe(MonotonicTime now) {
       untrack(slot);
     }
   }
+  if (cpu_) cpu_->observe(snapshot);
   return snapshot;
 }
 

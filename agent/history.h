@@ -57,6 +57,7 @@ class PeakWindowOf {
   std::size_t count_ = 0;
 };
 using PeakWindow = PeakWindowOf<Bytes>;
+using CpuPeaks = PeakWindowOf<MilliCpu>;
 
 // A climb without a plateau, from its first grant on.
 struct Climb {
@@ -120,7 +121,7 @@ struct ContainerHistory {
 struct CpuHistory {
   MonotonicTime quiet_since;  // the last raise, or lowering that was wished
   MilliCpu limit;             // at the last tick
-  PeakWindowOf<MilliCpu> peaks;
+  CpuPeaks peaks;
 
   bool operator==(const CpuHistory&) const = default;
 };

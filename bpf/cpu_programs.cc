@@ -208,6 +208,14 @@ CpuSight CpuPrograms::read_sight(u32 slot) {
   return sight;
 }
 
+CpuUse CpuPrograms::use(u32 slot) const noexcept {
+  pl_cpu_slot& entry = impl_->slot(slot);
+  // Together they are of one period, or the use is of one later.
+  const u64 at = shared(entry.refilled_ns).load(std::memory_order_acquire);
+  return {.used = time_of(shared(entry.used_total_ns).load(std::memory_order_acquire)),
+          .at = MonotonicTime(time_of(at))};
+}
+
 void CpuPrograms::arm(u32 slot, bool armed) noexcept {
   shared(impl_->slot(slot).armed).store(armed ? 1 : 0);
 }

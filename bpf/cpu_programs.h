@@ -61,6 +61,12 @@ struct CpuSight {
   Nanoseconds throttled_for{};
 };
 
+// How much a tracked cgroup has used until its last period ended.
+struct CpuUse {
+  Nanoseconds used{};  // since it is tracked
+  MonotonicTime at;
+};
+
 struct CpuCounters {
   std::uint64_t events = 0;
   std::uint64_t events_dropped = 0;
@@ -89,6 +95,8 @@ class CpuPrograms {
   // Reads all tracked cgroups at once, in the kernel.
   Result<void> sweep();
   CpuSight read_sight(std::uint32_t slot);
+  // Any thread, without a system call.
+  CpuUse use(std::uint32_t slot) const noexcept;
 
   // Armed: events are sent. Takes effect at once, without a system call.
   void arm(std::uint32_t slot, bool armed) noexcept;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,8 @@
 namespace plimsoll::cgroup {
 namespace {
 
-std::string_view read_text(const Fd& fd, ValueBuffer& buffer) noexcept {
+template <std::size_t kSize>
+std::string_view read_text(const Fd& fd, std::array<char, kSize>& buffer) noexcept {
   const ssize_t got = ::pread(fd.get(), buffer.data(), buffer.size(), 0);
   return {buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
 }
@@ -26,7 +28,8 @@ int write_text(const Fd& fd, std::string_view text) noexcept {
 
 }  // namespace
 
-CpuFiles::CpuFiles(Fd max, Fd burst) : max_(std::move(max)), burst_(std::move(burst)) {}
+CpuFiles::CpuFiles(Fd max, Fd burst, Fd stat)
+    : max_(std::move(max)), burst_(std::move(burst)), stat_(std::move(stat)) {}
 
 Result<CpuFiles> CpuFiles::open(const Group& group) {
   auto max = group.open_file("cpu.max", O_RDWR);
@@ -35,7 +38,9 @@ Result<CpuFiles> CpuFiles::open(const Group& group) {
   if (!burst && burst.error().code != Code::kUnsupported) {
     return tl::unexpected(std::move(burst).error());
   }
-  return CpuFiles(std::move(*max), burst ? std::move(*burst) : Fd());
+  auto stat = group.open_file("cpu.stat", O_RDONLY);
+  if (!stat) return tl::unexpected(std::move(stat).error());
+  return CpuFiles(std::move(*max), burst ? std::move(*burst) : Fd(), std::move(*stat));
 }
 
 int CpuFiles::write_max(const CpuMax& max) const noexcept {
@@ -60,6 +65,13 @@ std::optional<std::chrono::microseconds> CpuFiles::read_burst() const noexcept {
   if (!burst_) return std::nullopt;
   ValueBuffer buffer;
   return parse_cpu_burst_value(read_text(burst_, buffer));
+}
+
+std::optional<CpuStat> CpuFiles::read_stat() const noexcept {
+  std::array<char, 1024> buffer;  // 7.2 writes a quarter of it
+  auto stat = parse_cpu_stat(read_text(stat_, buffer));
+  if (!stat) return std::nullopt;
+  return *stat;
 }
 
 }  // namespace plimsoll::cgroup

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CpuFiles: cpu.max and cpu.max.burst of one cgroup, kept open, so that the CPU thread reads and
-// writes them with one system call each, nothing allocated, nothing logged.
+// CpuFiles: cpu.max, cpu.max.burst and cpu.stat of one cgroup, kept open, so that the CPU thread
+// reads and writes them with one system call each, nothing logged; nothing allocated but by
+// read_stat() for a file that makes no sense.
 #pragma once
 
 #include <chrono>
@@ -11,6 +12,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "cgroup/cpu_max.h"
+#include "cgroup/cpu_stat.h"
 #include "cgroup/group.h"
 
 namespace plimsoll::cgroup {
@@ -32,12 +34,15 @@ class CpuFiles {
   std::optional<CpuMax> read_max() const noexcept;
   // Also nullopt where the kernel has no such file.
   std::optional<std::chrono::microseconds> read_burst() const noexcept;
+  // The kernel sums up the times of all CPUs for it.
+  std::optional<CpuStat> read_stat() const noexcept;
 
  private:
-  CpuFiles(Fd max, Fd burst);
+  CpuFiles(Fd max, Fd burst, Fd stat);
 
   Fd max_;
   Fd burst_;  // may be empty
+  Fd stat_;
 };
 
 }  // namespace plimsoll::cgroup

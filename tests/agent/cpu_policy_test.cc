@@ -15,8 +15,8 @@ using std::chrono::seconds;
 
 constexpr MilliCpu kNode{64'000};
 
-CpuArmed armed() { return {.floor = {500}, .ceiling = {4000}}; }
-CpuFacts facts() { return {.limit = {500}, .use = {1000}, .average = {480}, .runnable = 8}; }
+CpuArmed armed() { return {.floor = {500}, .ceiling = {4000}, .average = {480}}; }
+CpuFacts facts() { return {.limit = {500}, .use = {1000}, .runnable = 8}; }
 
 MonotonicTime at(milliseconds time) { return MonotonicTime(seconds(100) + time); }
 
@@ -128,15 +128,15 @@ TEST(Throttle, ADenialIsTheAnswer) {
 TEST(Throttle, ABurstComesBeforeALimitWhereThereIsSomethingToCarryOver) {
   CpuArmed with = armed();
   with.burst = milliseconds(50);
+  with.average = {100};
   CpuFacts idle = facts();
-  idle.average = {100};
   EXPECT_EQ(grow_on_throttle({}, with, idle, {}),
             (CpuVerdict{.burst = milliseconds(50), .reason = Reason::kBurst}))
       << "it takes nothing from the budget";
   idle.burst = milliseconds(50);  // has it
   EXPECT_EQ(grow_on_throttle({}, with, idle, kNode).limit, MilliCpu{1100});
   idle.burst = {};
-  idle.average = {460};  // uses its limit up
+  with.average = {460};  // uses its limit up
   EXPECT_EQ(grow_on_throttle({}, with, idle, kNode).limit, MilliCpu{1100});
 }
 
@@ -228,9 +228,11 @@ TEST_F(GiveBack, ANeedThatComesBackSoonIsHeldTwiceAsLong) {
 TEST_F(GiveBack, WhatWasUsedAboveTheFloorIsRemembered) {
   look(milliseconds(100), {1800});
   idle_from(milliseconds(200));
-  EXPECT_EQ(hold_.remembered.peak(at(seconds(30)), policy_.remember), MilliCpu{1800});
-  EXPECT_EQ(hold_.remembered.peak(at(seconds(30)), seconds(30)), MilliCpu{1800})
-      << "the newest counts";
+  EXPECT_EQ(remembered_of(policy_, hold_, at(seconds(30))), MilliCpu{1800});
+  EXPECT_EQ(remembered_of(policy_, hold_, at(seconds(61))), MilliCpu{});
+  look(seconds(70), {600});
+  EXPECT_EQ(remembered_of(policy_, hold_, at(seconds(71))), MilliCpu{600})
+      << "the old is forgotten";
 }
 
 }  // namespace

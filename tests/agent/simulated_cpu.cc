@@ -58,15 +58,15 @@ class Ours {
     const std::uint32_t window = policy_.window - 1;
     const std::uint64_t mask = (std::uint64_t{1} << window) - 1;
     const auto throttled = static_cast<std::uint32_t>(std::popcount(cgroup.history & mask)) + 1;
-    const MilliCpu remembered = hold_.remembered.peak(time_of(now_ms), policy_.remember);
+    const MilliCpu remembered = agent::remembered_of(policy_, hold_, time_of(now_ms));
     const microseconds burst(std::lround(cgroup.burst * 1000));
-    const bool at_once = remembered > MilliCpu{} || armed_.burst > burst;
+    const bool at_once =
+        remembered > MilliCpu{} || agent::is_burst_next(armed_, cpus_of(cgroup.quota), burst);
     if (throttled <= agent::tolerated_periods(policy_, at_once)) return false;
     const CpuFacts facts{
         .limit = cpus_of(cgroup.quota),
         .use = agent::use_of(microseconds(std::lround((cgroup.snap - cgroup.runtime) * 1000)),
                              milliseconds(now_ms - cgroup.refilled_ms)),
-        .average = armed_.average,
         .remembered = remembered,
         .burst = burst,
         .throttled = throttled,

@@ -38,13 +38,26 @@ ContainerSnapshot full() {
   c.rank = {-7, QosRank::kGuaranteed};
   c.wished = mib(12);
   c.starved = mib(13);
+  c.cpu = {.floor = {1},
+           .ceiling = {2},
+           .direct_ceiling = {{3}},
+           .direct_floor = {{4}},
+           .promised = {5},
+           .limit = {{6}},
+           .burst = std::chrono::microseconds(7),
+           .use = {8},
+           .peak = {9},
+           .throttled = 10,
+           .raises = 11,
+           .starved = {12},
+           .wished = {13}};
   return c;
 }
 
 TEST(SnapshotJson, ComesBackAsItWas) {
   Snapshot snapshot;
   snapshot.now = MonotonicTime{std::chrono::hours(5)};
-  snapshot.node = {mib(100), Bytes{}, mib(90)};
+  snapshot.node = {mib(100), Bytes{}, mib(90), NodeCpuSnapshot{{4000}, {10}, 0.5}};
   snapshot.lost_events = 4;
   snapshot.containers = {full(), {}};
   snapshot.groups = {{1, kNoLimit}, {2, limit_of(mib(5))}};
@@ -95,6 +108,18 @@ TEST(PlanJson, ReasonsAndKindsAreWords) {
   plan.wishes = {{ActionKind::kShrink, 1, CgroupId{2}, mib(4), mib(3), Reason::kTakenBack}};
   plan.arming = {{1, CgroupId{2}, {.ceiling = mib(9), .denial = Reason::kPriority}}};
   plan.groups = {{3, {mib(1), mib(2)}}};
+  plan.cpu = {.lowers = {{1, CgroupId{2}, {30}, {20}, Reason::kTakenBack}},
+              .wishes = {{3, CgroupId{4}, {50}, {40}, Reason::kLeaseEnded}},
+              .arming = {{5,
+                          CgroupId{6},
+                          {.floor = {1},
+                           .ceiling = {2},
+                           .denial = Reason::kNodeBusy,
+                           .direct_ceiling = {{3}},
+                           .burst = std::chrono::microseconds(4),
+                           .average = {5},
+                           .kept = {6}}}},
+              .budget = {7}};
   const std::string json = to_json(plan);
   EXPECT_NE(json.find(R"("reason":"taken_back")"), std::string::npos) << json;
   EXPECT_NE(json.find(R"("kind":"shrink")"), std::string::npos) << json;
@@ -133,6 +158,9 @@ TEST(HistoryJson, EveryMemberComesBack) {
   history.now = MonotonicTime{Nanoseconds(25)};
   history.lost_at = MonotonicTime{Nanoseconds(26)};
   history.containers = {{CgroupId{27}, past}, {CgroupId{28}, {}}};
+  CpuHistory cpu{.quiet_since = MonotonicTime{Nanoseconds(29)}, .limit = {30}};
+  cpu.peaks.add(MonotonicTime{Nanoseconds(31)}, {32}, std::chrono::seconds(1));
+  history.cpus = {{CgroupId{33}, cpu}, {CgroupId{34}, {}}};
   const std::string json = to_json(history);
   const auto back = parse_history(json);
   ASSERT_TRUE(back) << back.error().message;

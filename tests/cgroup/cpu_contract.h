@@ -123,6 +123,7 @@ TYPED_TEST_P(CpuContract, OpenFilesWriteWhatAnybodyReads) {
   EXPECT_EQ(files->read_burst(), microseconds(30'000));
   EXPECT_EQ(files->write_burst(microseconds(0)), 0);
   EXPECT_EQ(files->write_max(CpuMax{}), 0);
+  EXPECT_EQ(files->read_stat(), *group.read_cpu_stat());
   EXPECT_EQ(group.read_cpu_max(), CpuMax{});
 }
 

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cpu_reaction.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "bpf/memory_programs.h"
+
+namespace plimsoll::agent {
+namespace {
+
+// Below the reaction thread, which has 10: memory comes first.
+constexpr int kPriority = 9;
+
+MonotonicTime now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return MonotonicTime(std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec));
+}
+
+Result<void> add_to(const Fd& epoll, int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return errno_error(errno, "add to the CPU thread's epoll");
+  }
+  return {};
+}
+
+void clear(const Fd& fd) {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(fd.get(), &count, sizeof(count));
+}
+
+void ring(int fd) {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto put = ::write(fd, &one, sizeof(one));
+}
+
+}  // namespace
+
+CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, int report_fd)
+    : policy_(policy), programs_(programs), report_fd_(report_fd), by_slot_(bpf::kMaxSlots) {}
+
+Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
+                                                        bpf::CpuPrograms* programs, int report_fd) {
+  std::unique_ptr<CpuReaction> reaction(new CpuReaction(policy, programs, report_fd));
+  reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  reaction->timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!reaction->epoll_ || !reaction->command_event_ || !reaction->timer_) {
+    return errno_error(errno, "make the CPU thread's descriptors");
+  }
+  auto added = add_to(reaction->epoll_, reaction->command_event_.get());
+  if (added) added = add_to(reaction->epoll_, reaction->timer_.get());
+  if (added && programs != nullptr) added = add_to(reaction->epoll_, programs->event_fd());
+  if (!added) return tl::unexpected(added.error());
+  reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
+  // Where that is not allowed, the reaction thread's warning says so.
+  const sched_param parameters{.sched_priority = kPriority};
+  (void)::pthread_setschedparam(reaction->thread_.native_handle(), SCHED_FIFO, &parameters);
+  return reaction;
+}
+
+CpuReaction::~CpuReaction() {
+  stopping_.store(true);
+  if (!thread_.joinable()) return;
+  ring(command_event_.get());
+  thread_.join();
+}
+
+bool CpuReaction::send(const CpuCommand& command) {
+  const bool sent = commands_.push(command);
+  if (sent) ++sent_;
+  ring(command_event_.get());
+  return sent;
+}
+
+void CpuReaction::run() {
+  ::pthread_setname_np(::pthread_self(), "cpu");
+  std::array<epoll_event, 4> ready{};
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), -1);
+    // Before the commands are looked at: one that is sent from now on wakes again.
+    clear(command_event_);
+    while (const std::optional<CpuCommand> command = commands_.pop()) {
+      obey(*command);
+      obeyed_.fetch_add(1, std::memory_order_release);
+    }
+    if (programs_ != nullptr) {
+      programs_->drain(
+          [](void* self, const bpf::CpuEvent& event) {
+            static_cast<CpuReaction*>(self)->on_event(event);
+          },
+          this);
+    }
+    for (int i = 0; i < count; ++i) {
+      if (ready[static_cast<std::size_t>(i)].data.fd != timer_.get()) continue;
+      clear(timer_);
+      look_at_all();
+    }
+  }
+}
+
+void CpuReaction::obey(const CpuCommand& command) noexcept {
+  if (command.kind == CpuCommand::Kind::kBudget) {
+    // What was given away since the slow loop looked comes off, what came back is there again.
+    const std::int64_t left = static_cast<std::int64_t>(command.budget.value) -
+                              (granted_.load() - command.granted_before);
+    budget_ = {static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0))};
+    refresh();
+    return;
+  }
+  if (command.kind == CpuCommand::Kind::kConfigure) {
+    policy_ = *command.policy;
+    refresh();
+    return;
+  }
+  CpuTracked& tracked = *command.tracked;
+  const MonotonicTime time = now();
+  switch (command.kind) {
+    case CpuCommand::Kind::kTrack:
+      by_slot_[tracked.slot % by_slot_.size()] = &tracked;
+      if (tracked.parent != nullptr) ++tracked.parent->children;
+      return;
+    case CpuCommand::Kind::kUntrack:
+      disarm(tracked);
+      if (tracked.parent != nullptr) --tracked.parent->children;
+      for (CpuTracked* other : by_slot_) {
+        if (other != nullptr && other->parent == &tracked) other->parent = nullptr;
+      }
+      if (tracked.is_watched) --watched_;
+      by_slot_[tracked.slot % by_slot_.size()] = nullptr;
+      report({.kind = CpuReport::Kind::kUntracked, .tracked = &tracked});
+      return;
+    case CpuCommand::Kind::kArm:
+      tracked.armed = command.armed;
+      arm(tracked);
+      return;
+    case CpuCommand::Kind::kParent:
+      if (tracked.parent != nullptr) --tracked.parent->children;
+      tracked.parent = command.parent;
+      if (tracked.parent != nullptr) ++tracked.parent->children;
+      return;
+    case CpuCommand::Kind::kObserve:
+      tracked.max = tracked.files.read_max().value_or(tracked.max);
+      tracked.burst = tracked.files.read_burst().value_or(tracked.burst);
+      if (tracked.limit() > tracked.armed.floor) watch(tracked, time);
+      arm(tracked);
+      return;
+    case CpuCommand::Kind::kRaise: {
+      const MilliCpu from = tracked.limit();
+      if (!tracked.has_limit() || command.limit <= from) return;
+      const int error = raise(tracked, command.limit, time);
+      report({.kind = error == 0 ? CpuReport::Kind::kGrant : CpuReport::Kind::kFailure,
+              .tracked = &tracked,
+              .layer = Layer::kSlowLoop,
+              .reason = command.reason,
+              .facts = {.limit = from, .burst = tracked.burst},
+              .from = from,
+              .to = command.limit,
+              .error = error,
+              .event_time = time});
+      return;
+    }
+    case CpuCommand::Kind::kLower:
+      if (tracked.has_limit() && command.limit < tracked.limit()) {
+        lower(tracked, std::max(command.limit, floor_of(tracked)), command.reason, time);
+      }
+      return;
+    case CpuCommand::Kind::kWatch:
+      watch(tracked, time);
+      return;
+    case CpuCommand::Kind::kForget:
+      tracked.wished = {};
+      return;
+    case CpuCommand::Kind::kBudget:
+    case CpuCommand::Kind::kConfigure:
+      return;
+  }
+}
+
+void CpuReaction::on_event(const bpf::CpuEvent& event) noexcept {
+  CpuTracked* tracked = by_slot_[event.slot % by_slot_.size()];
+  // Of a cgroup that was here before, or answered already.
+  if (tracked == nullptr || tracked->epoch != event.epoch) return;
+  if (event.time < tracked->written_at) {
+    programs_->answer(event.slot);
+    return;
+  }
+  using std::chrono::duration_cast;
+  // Somebody else may have written it.
+  tracked->max = {.quota = duration_cast<microseconds>(event.quota),
+                  .period = duration_cast<microseconds>(event.period)};
+  tracked->burst = duration_cast<microseconds>(event.burst);
+  const MonotonicTime refilled = std::max(event.refilled, tracked->written_at);
+  react(*tracked,
+        {.limit = tracked->limit(),
+         .use = use_of(event.used, event.time - refilled),
+         .remembered = remembered_of(policy_, tracked->hold, event.time),
+         .burst = tracked->burst,
+         .throttled = event.throttled,
+         .runnable = event.runnable},
+        event.time);
+  programs_->answer(event.slot);
+}
+
+void CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept {
+  const MilliCpu own = tracked.promised(time) - tracked.limit();
+  const CpuVerdict verdict = grow_on_throttle(policy_, tracked.armed, facts, budget_ + own);
+  CpuReport answer{.tracked = &tracked,
+                   .reason = verdict.reason,
+                   .facts = facts,
+                   .from = facts.limit,
+                   .to = verdict.limit.value_or(facts.limit),
+                   .event_time = time};
+  if (verdict.burst) {
+    answer.burst = *verdict.burst;
+    answer.error = tracked.files.write_burst(*verdict.burst);
+    if (answer.error == 0) {
+      tracked.burst = *verdict.burst;
+      tracked.written_at = now();
+    } else {
+      tracked.armed.burst = {};  // not again, until the next tick
+    }
+  } else if (verdict.limit) {
+    answer.error = raise(tracked, *verdict.limit, time);
+  }
+  if (verdict.burst || verdict.limit) {
+    answer.kind = answer.error == 0 ? CpuReport::Kind::kGrant : CpuReport::Kind::kFailure;
+    report(answer);
+    arm(tracked);
+    if (answer.error != 0 && verdict.limit) disarm(tracked);
+  }
+  if (verdict.wish) {
+    answer.from = tracked.limit();
+    answer.to = *verdict.wish;
+    wish(tracked, answer);
+  }
+  if (is_denial(verdict.reason)) {
+    answer.kind = CpuReport::Kind::kDenial;
+    report(answer);
+  }
+  // What only somebody else may write, or nobody: not told of again before the next tick.
+  if (!verdict.burst && !verdict.limit) disarm(tracked);
+}
+
+void CpuReaction::wish(CpuTracked& tracked, CpuReport told) noexcept {
+  const MilliCpu promised = tracked.promised(told.event_time);
+  if (told.to <= promised && told.event_time - tracked.wished_at < kWishAgain) return;
+  told.kind = CpuReport::Kind::kWish;
+  told.error = 0;
+  report(told);
+  charge(promised, std::max(told.to, promised));
+  tracked.wished = std::max(told.to, promised);
+  tracked.wished_at = told.event_time;
+}
+
+void CpuReaction::charge(MilliCpu from, MilliCpu to) noexcept {
+  budget_ = budget_ + from - to;
+  granted_.fetch_add(static_cast<std::int64_t>(to.value) - static_cast<std::int64_t>(from.value),
+                     std::memory_order_release);
+}
+
+int CpuReaction::raise(CpuTracked& tracked, MilliCpu to, MonotonicTime time) noexcept {
+  const MilliCpu from = tracked.limit();
+  raise_parents(tracked, to - from, to, time);
+  const MilliCpu paid = std::max(tracked.promised(time), from);
+  const int error = write(tracked, to);
+  if (error != 0) return error;
+  charge(paid, std::max(paid, to));
+  note_raise(policy_, tracked.written_at, tracked.hold);
+  watch(tracked, tracked.written_at);
+  return 0;
+}
+
+// The topmost first, each by as much as the cgroup gets, and to no less.
+void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, MilliCpu to,
+                                MonotonicTime time) noexcept {
+  if (tracked.parent == nullptr) return;
+  CpuTracked& parent = *tracked.parent;
+  if (!parent.has_limit()) return raise_parents(parent, increase, to, time);
+  const MilliCpu limit = parent.limit();
+  const MilliCpu most = std::max(limit, direct_ceiling(parent.armed));
+  const MilliCpu own = std::min(std::max(limit + increase, to), most);
+  raise_parents(parent, increase, own, time);
+  // One that cannot be raised binds, and its own event will say so.
+  if (own <= limit || write(parent, own) != 0) return;
+  note_raise(policy_, parent.written_at, parent.hold);
+  watch(parent, parent.written_at);
+}
+
+// A parent is not lowered below what its children have.
+MilliCpu CpuReaction::floor_of(const CpuTracked& tracked) const noexcept {
+  MilliCpu floor = tracked.armed.floor;
+  if (tracked.children == 0) return floor;
+  for (const CpuTracked* child : by_slot_) {
+    if (child != nullptr && child->parent == &tracked && child->has_limit()) {
+      floor += child->limit() - child->armed.floor;
+    }
+  }
+  return floor;
+}
+
+void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
+                        MonotonicTime time) noexcept {
+  const MilliCpu from = tracked.limit();
+  if (to >= from) return;
+  const int error = write(tracked, to);
+  if (error == 0) charge(from, to);
+  report({.kind = error == 0 ? CpuReport::Kind::kLowered : CpuReport::Kind::kFailure,
+          .tracked = &tracked,
+          .layer = Layer::kSlowLoop,
+          .reason = reason,
+          .facts = {.limit = from, .burst = tracked.burst},
+          .from = from,
+          .to = to,
+          .error = error,
+          .event_time = time});
+  arm(tracked);
+}
+
+int CpuReaction::write(CpuTracked& tracked, MilliCpu to) noexcept {
+  // What was found is put back to the microsecond.
+  const bool back = cgroup::cpus_of(tracked.original) == to;
+  const cgroup::CpuMax max = back ? tracked.original : cgroup::cpu_max_of(to, tracked.max.period);
+  if (tracked.burst > max.quota.value_or(tracked.burst)) {
+    if (tracked.files.write_burst(*max.quota) == 0) tracked.burst = *max.quota;
+  }
+  const int error = tracked.files.write_max(max);
+  if (error != 0) return error;
+  tracked.max = max;
+  tracked.written_at = now();
+  return 0;
+}
+
+// What may still grow is told of; how soon, too.
+void CpuReaction::arm(CpuTracked& tracked) noexcept {
+  if (programs_ == nullptr) return;
+  const MilliCpu limit = tracked.limit();
+  const bool burst = is_burst_next(tracked.armed, limit, tracked.burst);
+  const bool at_once = burst || remembered_of(policy_, tracked.hold, now()) > MilliCpu{};
+  programs_->set_tolerance(
+      tracked.slot, {.window = policy_.window, .periods = tolerated_periods(policy_, at_once)});
+  programs_->arm(tracked.slot, tracked.has_limit() && !tracked.armed.denial &&
+                                   (limit < tracked.armed.ceiling || burst));
+}
+
+void CpuReaction::disarm(CpuTracked& tracked) noexcept {
+  if (programs_ != nullptr) programs_->arm(tracked.slot, false);
+}
+
+// Once per tick: denials are tried again, and what is remembered may have grown old.
+void CpuReaction::refresh() noexcept {
+  for (CpuTracked* tracked : by_slot_) {
+    if (tracked != nullptr) arm(*tracked);
+  }
+}
+
+void CpuReaction::report(CpuReport report) noexcept {
+  report.written_time = now();
+  if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
+  ring(report_fd_);
+}
+
+}  // namespace plimsoll::agent
