@@ -70,6 +70,42 @@ const std::array kKeys{
               "",
               "Share of time stalled on memory that, with pages coming back, means that the "
               "working set does not fit."},
+    ConfigKey{
+        "cpu.throttle_target", field<&Config::policy, &Policy::cpu, &CpuPolicy::throttle_target>,
+        "0", "0.9", "",
+        "Share of the CFS periods of `cpu.window` that may be throttled before a CPU limit is "
+        "raised."},
+    ConfigKey{"cpu.window", field<&Config::policy, &Policy::cpu, &CpuPolicy::window>, "1", "64", "",
+              "CFS periods, of mostly 100 ms, over which that share is taken."},
+    ConfigKey{"cpu.burst", field<&Config::policy, &Policy::cpu, &CpuPolicy::burst>, "0", "1", "",
+              "What may be carried over from unused periods (`cpu.max.burst`), as a share of the "
+              "declared limit; given before the limit is raised."},
+    ConfigKey{"cpu.margin", field<&Config::policy, &Policy::cpu, &CpuPolicy::margin>, "0", "1", "",
+              "A CPU limit is raised to the measured use and this share more."},
+    ConfigKey{"cpu.step_ratio", field<&Config::policy, &Policy::cpu, &CpuPolicy::step_ratio>,
+              "0.01", "4", "", "A raise is at least this share of the limit."},
+    ConfigKey{"cpu.hold", field<&Config::policy, &Policy::cpu, &CpuPolicy::hold>, "50ms", "1h", "",
+              "How long the use must have stayed under `cpu.lower_below` of a raised limit before "
+              "it goes down."},
+    ConfigKey{"cpu.lower_below", field<&Config::policy, &Policy::cpu, &CpuPolicy::lower_below>,
+              "0.1", "1", "", "A raised limit goes down when less than this share of it is used."},
+    ConfigKey{"cpu.hold_backoff_max",
+              field<&Config::policy, &Policy::cpu, &CpuPolicy::hold_backoff_max>, "1", "1000", "",
+              "A limit that is needed again at once is held twice as long, up to this factor."},
+    ConfigKey{"cpu.remember", field<&Config::policy, &Policy::cpu, &CpuPolicy::remember>, "0s",
+              "24h", "",
+              "For this long a use above the declared limit is remembered, and given again at the "
+              "first throttle."},
+    ConfigKey{"cpu.lower_after", field<&Config::policy, &Policy::cpu, &CpuPolicy::lower_after>,
+              "1s", "24h", "",
+              "A raise that was made through the API is asked back when it was not needed for this "
+              "long."},
+    ConfigKey{"cpu.reserve", field<&Config::policy, &Policy::cpu, &CpuPolicy::reserve>, "0", "0.9",
+              "", "Share of the node's CPUs that is never given away."},
+    ConfigKey{"cpu.node_pressure", field<&Config::policy, &Policy::cpu, &CpuPolicy::node_pressure>,
+              "0.01", "1", "",
+              "Share of time in which tasks of the node wait for a CPU that, where nine tenths of "
+              "the CPUs are busy, stops raises."},
     ConfigKey{"hold.door", field<&Config::hold, &bpf::HoldBounds::door>, "0s", "1s", "",
               "How long the OOM killer waits for a grant; 0s: it does not.", kAtStart},
     ConfigKey{

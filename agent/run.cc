@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "cgroup/meminfo.h"
 #include "cgroup/mounts.h"
+#include "cgroup/node_cpu.h"
 #include "cgroup/root.h"
 
 namespace plimsoll::agent {
@@ -118,6 +119,7 @@ class Session {
   Result<void> attend(const Child& child);
   void wait_until_armed() const;
   void warn() const;
+  Result<CpuSpec> limit_cpu();
   void tick();
   void put_parent_back();
   void finish();
@@ -130,6 +132,7 @@ class Session {
   std::optional<RunCgroup> cgroup_;
   std::unique_ptr<Engine> engine_;
   std::optional<Limit> parent_limit_;  // before us, where it is ours to raise
+  bool cpu_handed_on_ = false;         // by us, so that it is taken back
   Fd signals_;
 };
 
@@ -146,6 +149,12 @@ Result<void> Session::prepare() {
   report_.start_limit = limited->after;
   report_.final_limit = limited->after;
 
+  ContainerSpec spec{.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling};
+  if (options_.cpu) {
+    const auto cpu = limit_cpu();
+    if (!cpu) return tl::unexpected(cpu.error());
+    spec.cpu = *cpu;
+  }
   auto engine = Engine::start(options_.config);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
@@ -165,13 +174,39 @@ Result<void> Session::prepare() {
   }
   auto group = place_->root.open_group(cgroup_->group().path());
   if (!group) return tl::unexpected(group.error());
-  const auto slot = engine_->track(
-      std::move(*group),
-      {.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling, .parent = parent_slot});
+  spec.parent = parent_slot;
+  const auto slot = engine_->track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
+  if (report_.cpu) report_.cpu->refusal = engine_->cpu()->refusal();
   tick();
   wait_until_armed();
   return {};
+}
+
+Result<CpuSpec> Session::limit_cpu() {
+  constexpr std::array<std::string_view, 1> kController{"cpu"};
+  const cgroup::Group& parent = place_->parent;
+  const auto handed = parent.read_subtree_control();
+  if (handed && !handed->contains("cpu")) {
+    if (auto enabled = writer_.enable_controllers(parent, kController); !enabled) {
+      return fail(enabled.error().code,
+                  "--cpu needs the cpu controller: " + enabled.error().message);
+    }
+    cpu_handed_on_ = true;
+  }
+  const auto node = cgroup::read_node_cpu();
+  if (!node) return tl::unexpected(node.error());
+  const CpuSpec spec{
+      .floor = *options_.cpu,
+      .ceiling = std::max(
+          *options_.cpu, options_.cpu_ceiling.value_or(MilliCpu{std::uint64_t{node->cpus} * 1000})),
+      .promised = *options_.cpu};
+  const auto limited = writer_.set_cpu_max(cgroup_->group(),
+                                           cgroup::cpu_max_of(spec.floor, cgroup::CpuMax{}.period));
+  if (!limited) return tl::unexpected(limited.error());
+  report_.cpu = RunReport::Cpu{.floor = cgroup::cpus_of(limited->after).value_or(spec.floor),
+                               .ceiling = spec.ceiling};
+  return spec;
 }
 
 // A command may be at its limit a few milliseconds after its start.
@@ -258,11 +293,21 @@ void Session::finish() {
   if (const auto limit = group.read_memory_max()) report_.final_limit = *limit;
   if (const auto peak = group.read_memory_peak()) report_.peak = *peak;
   if (const auto events = group.read_memory_events()) report_.oom_kills = events->oom_kill;
+  if (report_.cpu) {
+    if (const auto max = group.read_cpu_max()) {
+      report_.cpu->final_limit = cgroup::cpus_of(*max).value_or(MilliCpu{});
+    }
+    if (const auto stat = group.read_cpu_stat()) report_.cpu->stat = *stat;
+  }
   report_.counters = engine_->counters();
   report_.lost = engine_->lost();
   engine_.reset();
   if (auto removed = cgroup_->remove(); !removed) {
     report_.failures.push_back(removed.error().message);
+  }
+  if (cpu_handed_on_) {
+    constexpr std::array<std::string_view, 1> kController{"cpu"};
+    (void)writer_.disable_controllers(place_->parent, kController);  // another run may use it
   }
   // Others may live in the parent: it gets its limit back, at the cost of their cache only.
   if (parent_limit_) put_parent_back();
@@ -291,9 +336,14 @@ Result<std::string> foresee(const RunOptions& options, Bytes ceiling) {
     if (!decision) return tl::unexpected(decision.error());
     where = decision->through.empty() ? "/" + decision->parent : "a scope made by systemd-run";
   }
+  std::string cpu;
+  if (options.cpu) {
+    cpu = "\n  cpu      " + to_string(*options.cpu) + ", growing to at most " +
+          (options.cpu_ceiling ? to_string(*options.cpu_ceiling) : "all CPUs");
+  }
   return "would run " + options.command.front() + " in a fresh cgroup below " + where +
          "\n  limit    " + to_string(options.memory) + ", growing to at most " +
-         to_string(ceiling) + "\n  shrinks  after " +
+         to_string(ceiling) + cpu + "\n  shrinks  after " +
          plimsoll::to_string(options.config.policy.memory.shrink_after) + " without need\n";
 }
 

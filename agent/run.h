@@ -15,6 +15,8 @@ namespace plimsoll::agent {
 struct RunOptions {
   Limit memory{256 * kMiB};             // where the limit starts, and its floor
   std::optional<Bytes> memory_ceiling;  // default: what the node has, less its reserve
+  std::optional<MilliCpu> cpu;          // CPU limit to start with, and its floor; absent: none
+  std::optional<MilliCpu> cpu_ceiling;  // default: all CPUs
   std::string parent;                   // cgroup to work in; empty: agent/scope.h finds it
   std::optional<Bytes> parent_ceiling;  // raise the parent's own limit too, up to this
   std::string name;

@@ -57,9 +57,82 @@ std::string grants_line(const RunReport& report) {
   return line.str();
 }
 
+std::string cpus(MilliCpu cpu) { return cpu == MilliCpu{} ? "none" : plimsoll::to_string(cpu); }
+
+// Of what was answered, not of what the slow loop decided.
+std::vector<Nanoseconds> reactions_of(const RunReport::Cpu& cpu) {
+  std::vector<Nanoseconds> reactions;
+  for (const Record& change : cpu.changes) {
+    if (change.layer != Layer::kSlowLoop) reactions.push_back(change.reaction);
+  }
+  std::sort(reactions.begin(), reactions.end());
+  return reactions;
+}
+
+nlohmann::json cpu_json(const RunReport::Cpu& cpu, MonotonicTime started) {
+  nlohmann::json changes = nlohmann::json::array();
+  for (const Record& change : cpu.changes) {
+    nlohmann::json object{{"at_seconds", seconds(change.at - started)},
+                          {"reason", to_string(change.reason)},
+                          {"from_millicpu", change.cpu->from.value},
+                          {"to_millicpu", change.cpu->to.value},
+                          {"use_millicpu", change.cpu->facts.use.value},
+                          {"runnable", change.cpu->facts.runnable},
+                          {"throttled_periods", change.cpu->facts.throttled},
+                          {"reaction_us", seconds(change.reaction) * 1e6}};
+    if (change.cpu->burst) object["burst_us"] = change.cpu->burst->count();
+    changes.push_back(std::move(object));
+  }
+  nlohmann::json denials = nlohmann::json::object();
+  for (const auto& [reason, count] : cpu.denials) denials[std::string(to_string(reason))] = count;
+  nlohmann::json object{{"start_limit_millicpu", cpu.floor.value},
+                        {"final_limit_millicpu", cpu.final_limit.value},
+                        {"ceiling_millicpu", cpu.ceiling.value},
+                        {"raises_total", cpu.raises},
+                        {"bursts_total", cpu.bursts},
+                        {"lowerings_total", cpu.lowerings},
+                        {"denials", denials},
+                        {"changes", changes}};
+  if (cpu.stat) {
+    object["used_seconds"] = seconds(cpu.stat->usage);
+    object["periods"] = cpu.stat->periods.value_or(0);
+    object["throttled_periods"] = cpu.stat->throttled.value_or(0);
+    object["throttled_seconds"] = seconds(cpu.stat->throttled_for.value_or(Nanoseconds{}));
+  }
+  return object;
+}
+
+std::string cpu_text(const RunReport::Cpu& cpu) {
+  MilliCpu highest = cpu.floor;
+  for (const Record& change : cpu.changes) highest = std::max(highest, change.cpu->to);
+  std::ostringstream text;
+  text << "  cpu      " << cpus(cpu.floor) << ", at most " << cpus(highest) << ", "
+       << cpus(cpu.final_limit) << " at the end; ceiling " << cpus(cpu.ceiling);
+  if (cpu.stat) {
+    text << "; used " << plimsoll::to_string(cpu.stat->usage) << ", throttled in "
+         << cpu.stat->throttled.value_or(0) << " of " << cpu.stat->periods.value_or(0)
+         << " periods";
+  }
+  text << "\n           " << cpu.raises << " raises, " << cpu.bursts << " bursts, " << cpu.lowerings
+       << " lowerings";
+  if (const auto reactions = reactions_of(cpu); !reactions.empty()) {
+    text << "; throttle to written limit " << plimsoll::to_string(reactions[reactions.size() / 2])
+         << " median, " << plimsoll::to_string(reactions.back()) << " at most";
+  }
+  text << '\n';
+  for (const auto& [reason, count] : cpu.denials) {
+    text << "  denied   cpu: " << count << ' ' << to_string(reason) << '\n';
+  }
+  if (!cpu.refusal.empty()) {
+    text << "  cpu      is looked at in each second only: " << cpu.refusal << '\n';
+  }
+  return text.str();
+}
+
 }  // namespace
 
 void RunReport::add(const Record& record) {
+  if (record.cpu && record.kind != Record::Kind::kFailure) return add_cpu(record);
   switch (record.kind) {
     case Record::Kind::kGrant:
       ++grants_by_layer[static_cast<std::size_t>(record.layer)];
@@ -79,6 +152,24 @@ void RunReport::add(const Record& record) {
     case Record::Kind::kWish:  // nobody else applies limits here
       break;
   }
+}
+
+void RunReport::add_cpu(const Record& record) {
+  if (!cpu) cpu.emplace();
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      ++(record.cpu->burst ? cpu->bursts : cpu->raises);
+      break;
+    case Record::Kind::kShrink:
+      ++cpu->lowerings;
+      break;
+    case Record::Kind::kDenial:
+      ++cpu->denials[record.reason];
+      return;
+    default:  // nobody else applies limits here
+      return;
+  }
+  if (cpu->changes.size() < kMostRecords) cpu->changes.push_back(record);
 }
 
 std::string to_json(const RunReport& report) {
@@ -127,6 +218,7 @@ std::string to_json(const RunReport& report) {
         {"dropped", counters.events_dropped},
         {"lost", report.lost}}},
       {"reason", verdict(report)}};
+  if (report.cpu) object["cpu"] = cpu_json(*report.cpu, report.started);
   // A command line may hold any bytes; what is no UTF-8 is replaced.
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -158,6 +250,7 @@ std::string to_text(const RunReport& report) {
          << counters.expired << " expired; " << plimsoll::to_string(counters.held_for)
          << " in all\n";
   }
+  if (report.cpu) text << cpu_text(*report.cpu);
   if (report.lost > 0) text << "  lost     " << report.lost << " events\n";
   for (const std::string& failure : report.failures) text << "  failed   " << failure << '\n';
   if (report.tier != bpf::Tier::kA) {

@@ -12,6 +12,7 @@
 #include "agent/child.h"
 #include "agent/engine.h"
 #include "base/units.h"
+#include "cgroup/cpu_stat.h"
 
 namespace plimsoll::agent {
 
@@ -26,6 +27,20 @@ struct RunReport {
   Bytes ceiling;
   Bytes peak;  // memory.peak, or the highest usage that was seen
   std::uint64_t oom_kills = 0;
+  // With a CPU limit only.
+  struct Cpu {
+    MilliCpu floor;
+    MilliCpu ceiling;
+    MilliCpu final_limit;
+    std::optional<cgroup::CpuStat> stat;  // at the end
+    std::string refusal;                  // why cpu.stat is read instead of BPF; else empty
+    std::uint64_t raises = 0;
+    std::uint64_t bursts = 0;  // cpu.max.burst given
+    std::uint64_t lowerings = 0;
+    std::map<Reason, std::uint64_t> denials;
+    std::vector<Record> changes;  // raises, bursts and lowerings, the oldest kMostRecords
+  };
+  std::optional<Cpu> cpu;
   std::optional<bpf::Counters> counters;
   std::uint64_t lost = 0;
 
@@ -38,6 +53,9 @@ struct RunReport {
   std::vector<std::string> failures;
 
   void add(const Record& record);
+
+ private:
+  void add_cpu(const Record& record);
 };
 
 // One line, a JSON object.

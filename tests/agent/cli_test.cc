@@ -113,6 +113,13 @@ TEST(Cli, WithoutDashesTheCommandKeepsItsOptions) {
   EXPECT_FALSE(parsed.run().json);
 }
 
+TEST(Cli, RunTakesCpus) {
+  const Parsed parsed = parse({"run", "--cpu", "500m", "--cpu-ceiling", "2.5", "--", "make"});
+  EXPECT_EQ(parsed.run().cpu, MilliCpu{500});
+  EXPECT_EQ(parsed.run().cpu_ceiling, MilliCpu{2500});
+  EXPECT_FALSE(parse({"run", "--", "make"}).run().cpu);
+}
+
 TEST(Cli, MemoryMayBeMax) {
   EXPECT_TRUE(parse({"run", "--memory", "max", "--", "true"}).run().memory.is_max());
 }
@@ -124,6 +131,11 @@ TEST(Cli, BadValuesEndWith125AndNameTheOption) {
                                                   {"--memory", "64Zi"},
                                                   {"--memory-ceiling", "max"},
                                                   {"--memory-ceiling", "1.5x"},
+                                                  {"--cpu", "max"},
+                                                  {"--cpu", "0"},
+                                                  {"--cpu", "-1"},
+                                                  {"--cpu-ceiling", "2x"},
+                                                  {"--cpu-ceiling", "2"},
                                                   {"--shrink-after", "5"},
                                                   {"--shrink-after", "-5s"},
                                                   {"--parent-ceiling", "lots"},

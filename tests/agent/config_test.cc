@@ -73,6 +73,19 @@ memory:
   shrink_backoff_max: 8
   leak: {grants: 9, window: 5m, dip: 0.02}
   thrash_stall: 0.3
+cpu:
+  throttle_target: 0.2
+  window: 40
+  burst: 0.5
+  margin: 0.2
+  step_ratio: 0.3
+  hold: 1s
+  lower_below: 0.7
+  hold_backoff_max: 4
+  remember: 10s
+  lower_after: 1m
+  reserve: 0.1
+  node_pressure: 0.6
 hold:
   door: 100ms
   slice: 1.5ms
@@ -102,6 +115,19 @@ tier: B
                               .leak_dip = 0.02,
                               .thrash_stall = 0.3};
   EXPECT_EQ(config->policy.memory, expected);
+  const CpuPolicy cpu{.throttle_target = 0.2,
+                      .window = 40,
+                      .burst = 0.5,
+                      .margin = 0.2,
+                      .step_ratio = 0.3,
+                      .hold = seconds(1),
+                      .lower_below = 0.7,
+                      .hold_backoff_max = 4,
+                      .remember = seconds(10),
+                      .lower_after = minutes(1),
+                      .reserve = 0.1,
+                      .node_pressure = 0.6};
+  EXPECT_EQ(config->policy.cpu, cpu);
   EXPECT_EQ(config->hold.door, milliseconds(100));
   EXPECT_EQ(config->hold.slice, std::chrono::microseconds(1500));
   EXPECT_EQ(config->hold.budget_per_second, milliseconds(300));
@@ -181,7 +207,7 @@ log.level: debug
 }
 
 // The two tests above set every key that there is, each to something else than its default.
-TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 55U); }
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 67U); }
 
 TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
   EXPECT_EQ(error_of("pods:\n"

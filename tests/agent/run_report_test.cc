@@ -229,5 +229,68 @@ TEST(RunReport, ReactionTimesAreThoseOfEvents) {
   EXPECT_THAT(to_text(report), HasSubstr("  grants   1: 1 slow_loop\n"));
 }
 
+Record cpu_change(Record::Kind kind, MilliCpu from, MilliCpu to, int reaction_us = 70) {
+  return {.kind = kind,
+          .at = at(11),
+          .layer = kind == Record::Kind::kGrant ? Layer::kAtTheLimit : Layer::kSlowLoop,
+          .reason = Reason::kThrottled,
+          .reaction = std::chrono::microseconds(reaction_us),
+          .cpu = CpuChange{
+              .facts = {.use = {1900}, .throttled = 2, .runnable = 3}, .from = from, .to = to}};
+}
+
+// A run whose CPU limit was raised and given back; its memory never was.
+RunReport busy() {
+  RunReport report;
+  report.command = {"make"};
+  report.started = at(10);
+  report.cpu = RunReport::Cpu{.floor = {500}, .ceiling = {4000}, .final_limit = {500}};
+  report.cpu->stat =
+      cgroup::CpuStat{.usage = std::chrono::seconds(7), .periods = 40, .throttled = 1};
+  Record burst = cpu_change(Record::Kind::kGrant, {500}, {500}, 50);
+  burst.cpu->burst = std::chrono::milliseconds(50);
+  report.add(burst);
+  report.add(cpu_change(Record::Kind::kGrant, {500}, {2090}));
+  report.add(cpu_change(Record::Kind::kShrink, {2090}, {500}));
+  Record refused = cpu_change(Record::Kind::kDenial, {500}, {500});
+  refused.reason = Reason::kNodeBusy;
+  report.add(refused);
+  return report;
+}
+
+TEST(RunReport, CpuIsCountedApartFromMemory) {
+  const RunReport report = busy();
+  EXPECT_TRUE(report.grants.empty());
+  EXPECT_EQ(report.shrinks, 0u);
+  EXPECT_TRUE(report.denials.empty());
+  EXPECT_EQ(report.cpu->bursts, 1u);
+  EXPECT_EQ(report.cpu->raises, 1u);
+  EXPECT_EQ(report.cpu->lowerings, 1u);
+  EXPECT_EQ(report.cpu->changes.size(), 3u);
+  Record failure = cpu_change(Record::Kind::kFailure, {500}, {600});
+  failure.error = "No such device";
+  RunReport failed = report;
+  failed.add(failure);
+  EXPECT_EQ(failed.failures.size(), 1u);
+}
+
+TEST(RunReport, CpuIsInTheSummaryAndInTheJson) {
+  const std::string text = to_text(busy());
+  EXPECT_THAT(text, HasSubstr("cpu      500m, at most 2090m, 500m at the end; ceiling 4; used 7 s, "
+                              "throttled in 1 of 40 periods"));
+  EXPECT_THAT(text, HasSubstr("1 raises, 1 bursts, 1 lowerings; throttle to written limit 70 us "
+                              "median, 70 us at most"));
+  EXPECT_THAT(text, HasSubstr("denied   cpu: 1 node_busy"));
+  const json cpu = json::parse(to_json(busy())).at("cpu");
+  EXPECT_EQ(cpu.at("changes").size(), 3u);
+  EXPECT_EQ(cpu.at("changes")[0].at("burst_us"), 50'000);
+  EXPECT_EQ(cpu.at("changes")[1].at("to_millicpu"), 2090);
+  EXPECT_EQ(cpu.at("changes")[1].at("runnable"), 3);
+  EXPECT_EQ(cpu.at("denials").at("node_busy"), 1);
+  EXPECT_EQ(cpu.at("throttled_periods"), 1);
+  EXPECT_FALSE(json::parse(to_json(survivor())).contains("cpu"));
+  EXPECT_THAT(to_text(survivor()), Not(HasSubstr("cpu ")));
+}
+
 }  // namespace
 }  // namespace plimsoll::agent
