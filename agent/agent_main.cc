@@ -43,6 +43,9 @@ int agent_main(const AgentOptions& options) {
   }
   if (!options.restore) return 0;
   return run_restore({.state = options.state_file,
+                      .floors = options.floors_file,
+                      .node_name = options.node_name,
+                      .api = options.api,
                       .cgroup_root = options.cgroup_root.empty() ? RestoreOptions{}.cgroup_root
                                                                  : options.cgroup_root,
                       .systemd = options.systemd},

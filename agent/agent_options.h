@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/api_access.h"
 #include "agent/explain_server.h"
 #include "agent/floors.h"
 #include "agent/state_file.h"
@@ -18,11 +19,7 @@ namespace plimsoll::agent {
 struct AgentOptions {
   std::string node_name;
   std::string config_file;  // empty: defaults, and nothing to reload
-  // Outside of a cluster; empty: the pod's own service account.
-  std::string kubeconfig;
-  std::string service_host;  // KUBERNETES_SERVICE_HOST
-  std::string service_port;  // KUBERNETES_SERVICE_PORT
-  std::string service_account = "/var/run/secrets/kubernetes.io/serviceaccount";
+  ApiAccess api;
   std::string cgroup_root;  // empty: where cgroup v2 is mounted
   std::string state_file = kStatePath;
   std::string floors_file = kFloorsPath;

@@ -39,12 +39,6 @@ void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
   add_parsed<Bytes>(
       run, "--memory-ceiling", parse_bytes, [&](Bytes value) { options.memory_ceiling = value; },
       "The most to grow to (default: what the machine has, less its reserve)", "SIZE");
-  add_parsed<MilliCpu>(
-      run, "--cpu", parse_cpus, [&](MilliCpu value) { options.cpu = value; },
-      "CPU limit to start with, and never to go below, as 500m or 2 (default: none)", "CPUS");
-  add_parsed<MilliCpu>(
-      run, "--cpu-ceiling", parse_cpus, [&](MilliCpu value) { options.cpu_ceiling = value; },
-      "The most CPUs to grow to (default: all)", "CPUS");
   add_parsed<Nanoseconds>(
       run, "--shrink-after", parse_duration, [&](Nanoseconds value) { words.shrink_after = value; },
       "Give back what was not needed for this long (default 30s)", "DURATION");
@@ -109,6 +103,19 @@ void add_systemd(CLI::App* app, std::optional<SystemdBus>& systemd) {
       ->type_name("PATH");
 }
 
+void add_access(CLI::App* app, ApiAccess& access) {
+  app->add_option("--kubeconfig", access.kubeconfig, "For use outside of a pod")->type_name("FILE");
+  app->add_option("--service-account", access.service_account,
+                  "Where the pod's token and CA are mounted")
+      ->type_name("DIR");
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  access.service_host = variable("KUBERNETES_SERVICE_HOST");
+  access.service_port = variable("KUBERNETES_SERVICE_PORT");
+}
+
 CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
   CLI::App* agent = app.add_subcommand("agent", "Keep the limits of this node's pods (DaemonSet)");
   agent->add_option("--node-name", options.node_name, "The node's name in the API")
@@ -116,12 +123,7 @@ CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
       ->required();
   agent->add_option("--config", options.config_file, "Thresholds; read again when it changes")
       ->type_name("FILE");
-  agent->add_option("--kubeconfig", options.kubeconfig, "For an agent outside of a pod")
-      ->type_name("FILE");
-  agent
-      ->add_option("--service-account", options.service_account,
-                   "Where the pod's token and CA are mounted")
-      ->type_name("DIR");
+  add_access(agent, options.api);
   agent->add_option("--cgroup-root", options.cgroup_root, "Where the host's cgroup v2 is mounted")
       ->type_name("DIR");
   agent->add_option("--state", options.state_file, "What must outlive the agent, but not the boot")
@@ -140,6 +142,11 @@ CLI::App* add_restore(CLI::App& app, RestoreOptions& options) {
       app.add_subcommand("restore", "Put back every limit that an agent has left raised");
   restore->add_option("--state", options.state, "What the agent has written down")
       ->type_name("FILE");
+  restore->add_option("--floors", options.floors, "What pods declared before their spec was raised")
+      ->type_name("FILE");
+  restore->add_option("--node-name", options.node_name, "The node's name in the API")
+      ->envname("NODE_NAME");
+  add_access(restore, options.api);
   restore->add_option("--cgroup-root", options.cgroup_root, "Where cgroup v2 is mounted")
       ->type_name("DIR");
   add_systemd(restore, options.systemd);
@@ -161,10 +168,6 @@ CLI::App* add_explain(CLI::App& app, ExplainOptions& options) {
 }
 
 Result<void> finish_run(RunOptions& options, const RunWords& words) {
-  if (options.cpu == MilliCpu{}) return fail(Code::kMalformed, "--cpu 0 is no limit to run with");
-  if (options.cpu_ceiling && !options.cpu) {
-    return fail(Code::kMalformed, "--cpu-ceiling needs --cpu, the limit to start with");
-  }
   if (!words.config_file.empty()) {
     auto config = load_config(words.config_file);
     if (!config) return tl::unexpected(config.error());
@@ -215,15 +218,7 @@ CommandLine parse_command_line(int count, char** words) {
   if (config->parsed()) return config_options;
   if (restore->parsed()) return restore_options;
   if (explain->parsed()) return explain_options;
-  if (agent->parsed()) {
-    const auto variable = [](const char* name) {
-      const char* value = std::getenv(name);
-      return std::string(value == nullptr ? "" : value);
-    };
-    agent_options.service_host = variable("KUBERNETES_SERVICE_HOST");
-    agent_options.service_port = variable("KUBERNETES_SERVICE_PORT");
-    return agent_options;
-  }
+  if (agent->parsed()) return agent_options;
   run_options.arguments.assign(words + 1, words + count);
   if (auto finished = finish_run(run_options, run_words); !finished) {
     std::cerr << "plimsoll: " << finished.error().message << '\n';

@@ -9,19 +9,9 @@
 #include "agent/resident.h"
 #include "cgroup/mounts.h"
 #include "kube/client.h"
-#include "kube/kubeconfig.h"
 
 namespace plimsoll::agent {
 namespace {
-
-Result<kube::ClientConfig> client_config(const AgentOptions& options) {
-  auto config =
-      options.kubeconfig.empty()
-          ? kube::in_cluster(options.service_host, options.service_port, options.service_account)
-          : kube::load_kubeconfig(options.kubeconfig);
-  if (config) config->user_agent = "plimsoll/" PLIMSOLL_VERSION;
-  return config;
-}
 
 Result<std::string> find_cgroup_root(const AgentOptions& options) {
   if (!options.cgroup_root.empty()) return options.cgroup_root;
@@ -78,7 +68,7 @@ Result<void> NodeAgent::start_parts() {
     }
   }
 
-  const auto config = client_config(options_);
+  const auto config = client_config(options_.api);
   if (!config) return tl::unexpected(config.error());
   // The first one initialises libcurl, of which little is used afterwards; the engine locks what is
   // in memory.

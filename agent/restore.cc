@@ -73,7 +73,7 @@ class Attempt {
                  to_string(limit.direct_ceiling) + " can be from here: somebody else set it";
       return {};
     }
-    const auto room = make_room(*group, item);
+    const auto room = make_room(*group, writer_, Bytes{item.target.bytes}, policy_, item.why);
     if (!room) return tl::unexpected(room.error());
     if (!*room) {
       item.outcome = Outcome::kInUse;
@@ -88,32 +88,6 @@ class Attempt {
     item.after = change->after;
     item.outcome = Outcome::kRestored;
     return {};
-  }
-
-  // Whether the target leaves the margin free, after a reclaim where that may help.
-  Result<bool> make_room(const cgroup::Group& group, RestoreItem& item) const {
-    const Bytes target{item.target.bytes};
-    const Bytes margin{std::min(policy_.margin.value, target.value / 4)};
-    auto use = read_use(group);
-    if (!use) return tl::unexpected(use.error());
-    Bytes counted = use->current;
-    if (use->current + margin > target && writer_ != nullptr) {
-      const auto reclaimed = writer_->reclaim(group, use->current + margin - target);
-      if (!reclaimed && reclaimed.error().code == Code::kGone) {
-        return tl::unexpected(reclaimed.error());
-      }
-      use = read_use(group);
-      if (!use) return tl::unexpected(use.error());
-      // Before 5.19 there is no reclaim on request; the write itself then reclaims file pages
-      // first, as it does where a reclaim could not keep up with a reader.
-      counted = reclaimed ? use->current : use->working;
-    } else if (writer_ == nullptr) {
-      counted = use->working;
-    }
-    if (counted + margin <= target) return true;
-    item.why = to_string(counted) + " are in use, and " + to_string(margin) +
-               " must stay free below the limit of " + to_string(target);
-    return false;
   }
 
   const cgroup::Root& root_;
@@ -214,10 +188,39 @@ std::string_view to_string(RestoreItem::Outcome outcome) {
       return "foreign";
     case Outcome::kHeldUp:
       return "held-up";
+    case Outcome::kRefused:
+      return "refused";
+    case Outcome::kStored:
+      return "stored";
     case Outcome::kFailed:
       return "failed";
   }
   return "unknown";
+}
+
+Result<bool> make_room(const cgroup::Group& group, const cgroup::Writer* writer, Bytes target,
+                       const RestorePolicy& policy, std::string& why) {
+  const Bytes margin{std::min(policy.margin.value, target.value / 4)};
+  auto use = read_use(group);
+  if (!use) return tl::unexpected(use.error());
+  Bytes counted = use->current;
+  if (use->current + margin > target && writer != nullptr) {
+    const auto reclaimed = writer->reclaim(group, use->current + margin - target);
+    if (!reclaimed && reclaimed.error().code == Code::kGone) {
+      return tl::unexpected(reclaimed.error());
+    }
+    use = read_use(group);
+    if (!use) return tl::unexpected(use.error());
+    // Before 5.19 there is no reclaim on request; the write itself then reclaims file pages first,
+    // as it does where a reclaim could not keep up with a reader.
+    counted = reclaimed ? use->current : use->working;
+  } else if (writer == nullptr) {
+    counted = use->working;
+  }
+  if (counted + margin <= target) return true;
+  why = to_string(counted) + " are in use, and " + to_string(margin) +
+        " must stay free below the limit of " + to_string(target);
+  return false;
 }
 
 RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,

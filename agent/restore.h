@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Restore: puts the limits back that an agent left raised, without the API: for the end of an agent
-// and for `plimsoll restore` (uninstall). Lowers only, and only what is safe.
+// Restore: puts the limits back that an agent left raised, for the end of an agent and for
+// `plimsoll restore` (uninstall). Those of cgroups here, without the API; those of specs in
+// restore_specs.h. Lowers only what is safe.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "agent/api_access.h"
+#include "agent/floors.h"
 #include "agent/node_state.h"
 #include "agent/state_file.h"
 #include "agent/systemd_units.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "cgroup/group.h"
 #include "cgroup/root.h"
 #include "cgroup/writer.h"
 
@@ -37,11 +41,13 @@ struct RestoreItem {
     kInUse,         // uses more than the target and its margin: left as it is
     kForeign,       // above what we were allowed to write: somebody else's number, left as it is
     kHeldUp,        // a pod, of which a container is still raised
+    kRefused,       // a spec: by the API server, or because a resize would restart the container
+    kStored,        // a spec: the API server has it, but the kubelet has not put it in force
     kFailed,
   };
   std::string pod;        // "namespace/name", or the uid where the name is not known
   std::string container;  // empty: the pod's own cgroup
-  std::string path;
+  std::string path;       // empty: it is about the limit in the pod's spec
   Limit target;
   std::optional<Limit> before;
   std::optional<Limit> after;
@@ -63,12 +69,20 @@ struct RestoreReport {
 RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
                              const cgroup::Writer* writer, const RestorePolicy& policy);
 
+// Whether `target` leaves the margin free, after a reclaim where that may help; `writer` null: none
+// is tried. False: `why` says what is in use.
+Result<bool> make_room(const cgroup::Group& group, const cgroup::Writer* writer, Bytes target,
+                       const RestorePolicy& policy, std::string& why);
+
 // Tells systemd the limits of the restored, where it has them as units. How many it did not take.
 std::size_t tell_restored(const RestoreReport& report, const cgroup::Root& root,
                           const SystemdUnitsConfig& systemd);
 
 struct RestoreOptions {
   std::string state = kStatePath;
+  std::string floors = kFloorsPath;
+  std::string node_name;  // empty: specs cannot be put back
+  ApiAccess api;
   std::string cgroup_root = "/sys/fs/cgroup";
   cgroup::Filesystem filesystem = cgroup::Filesystem::kCgroup2;
   std::optional<SystemdBus> systemd = SystemdBus{};  // absent: not told
@@ -78,7 +92,7 @@ struct RestoreOptions {
 };
 
 // `plimsoll restore`: exit status 0: everything is back; 1: something is not, or it could not be
-// tried. Writes what is left back into the state file.
+// tried. Writes what is left back into both files.
 int run_restore(const RestoreOptions& options, std::ostream& out, std::ostream& err);
 
 }  // namespace plimsoll::agent

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `plimsoll restore`: the state file in, a report out.
+// `plimsoll restore`: both state files in, a report out.
 #include <sys/stat.h>
 
 #include <chrono>
@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "agent/restore.h"
+#include "agent/restore_specs.h"
+#include "kube/client.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -15,8 +17,16 @@ namespace {
 using nlohmann::json;
 
 struct Restored {
-  RestoreReport report;
+  SpecReport specs;
+  RestoreReport limits;
   std::vector<std::string> complaints;  // beside the items: what makes the whole less than whole
+
+  bool whole() const { return specs.complete() && limits.complete() && complaints.empty(); }
+  template <typename Visit>
+  void for_each_item(const Visit& visit) const {
+    for (const RestoreItem& item : specs.items) visit(item);
+    for (const RestoreItem& item : limits.items) visit(item);
+  }
 };
 
 json json_of(Limit limit) { return limit.is_max() ? json("max") : json(limit.bytes); }
@@ -24,6 +34,7 @@ json json_of(Limit limit) { return limit.is_max() ? json("max") : json(limit.byt
 json json_of(const RestoreItem& item) {
   json object{{"pod", item.pod},
               {"container", item.container},
+              {"what", item.path.empty() ? "spec" : "cgroup"},
               {"path", item.path},
               {"outcome", to_string(item.outcome)},
               {"target_bytes", json_of(item.target)}};
@@ -33,24 +44,25 @@ json json_of(const RestoreItem& item) {
   return object;
 }
 
-void print_json(const Restored& restored, bool whole, std::ostream& out) {
-  json object{{"complete", whole}, {"complaints", restored.complaints}};
+void print_json(const Restored& restored, std::ostream& out) {
+  json object{{"complete", restored.whole()}, {"complaints", restored.complaints}};
   json& items = object["items"] = json::array();
-  for (const RestoreItem& item : restored.report.items) items.push_back(json_of(item));
+  restored.for_each_item([&](const RestoreItem& item) { items.push_back(json_of(item)); });
   out << object.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
 }
 
-void print_text(const Restored& restored, bool whole, std::ostream& out) {
-  for (const RestoreItem& item : restored.report.items) {
+void print_text(const Restored& restored, std::ostream& out) {
+  restored.for_each_item([&](const RestoreItem& item) {
     out << to_string(item.outcome) << "  " << item.pod;
     if (!item.container.empty()) out << "/" << item.container;
+    if (item.path.empty()) out << " (spec)";
     if (item.before) out << "  " << to_string(*item.before);
     if (item.after && item.after != item.before) out << " -> " << to_string(*item.after);
     if (!item.why.empty()) out << "  (" << item.why << ")";
     out << "\n";
-  }
+  });
   for (const std::string& complaint : restored.complaints) out << "problem  " << complaint << "\n";
-  out << (whole ? "everything is back\n" : "not everything is back\n");
+  out << (restored.whole() ? "everything is back\n" : "not everything is back\n");
 }
 
 bool exists(const std::string& path) {
@@ -63,11 +75,29 @@ void tell_systemd(const RestoreOptions& options, const cgroup::Root& root, Resto
   if (!options.systemd || !exists(options.systemd->socket)) return;
   SystemdUnitsConfig config;
   config.bus = *options.systemd;
-  const std::size_t not_told = tell_restored(restored.report, root, config);
+  const std::size_t not_told = tell_restored(restored.limits, root, config);
   if (not_told == 0) return;
   restored.complaints.push_back(
       "systemd did not take " + std::to_string(not_told) +
       " of the limits; after a daemon-reload it may write the raised ones again");
+}
+
+// Specs first: the cgroups then go to what the API server has, not back to what it had.
+SpecReport specs_back(const RestoreOptions& options, const NodeState& floors,
+                      const cgroup::Root& root, const cgroup::Writer* writer, NodeState& state) {
+  if (floors.pods.empty()) return {};
+  if (options.node_name.empty()) {
+    return specs_out_of_reach(floors, "--node-name (or NODE_NAME) is needed to find the pod");
+  }
+  const auto client = client_config(options.api).and_then(kube::Client::make);
+  if (!client) {
+    return specs_out_of_reach(floors, "no way to the API server: " + client.error().message);
+  }
+  return restore_specs(floors, **client, options.node_name, root, writer, options.policy, state);
+}
+
+void add_all(std::vector<std::string>& all, const std::vector<std::string>& more) {
+  all.insert(all.end(), more.begin(), more.end());
 }
 
 Result<Restored> restore(const RestoreOptions& options) {
@@ -78,19 +108,29 @@ Result<Restored> restore(const RestoreOptions& options) {
   Restored restored;
   if (options.dry_run) {
     FoundState found = read_state(options.state, *boot_id);
-    restored.complaints = std::move(found.complaints);
-    restored.report = restore_limits(found.state, *root, nullptr, options.policy);
+    const FoundState floors = read_state(options.floors, "");
+    restored.complaints = found.complaints;
+    add_all(restored.complaints, floors.complaints);
+    restored.specs = specs_back(options, floors.state, *root, nullptr, found.state);
+    restored.limits = restore_limits(found.state, *root, nullptr, options.policy);
     return restored;
   }
   auto file = StateFile::open(options.state, *boot_id);
   if (!file) return tl::unexpected(file.error());
+  auto floors = StateFile::open(options.floors, "");
+  if (!floors) return tl::unexpected(floors.error());
   restored.complaints = file->found().complaints;
+  add_all(restored.complaints, floors->found().complaints);
   const cgroup::Writer writer;
-  restored.report = restore_limits(file->found().state, *root, &writer, options.policy);
+  NodeState state = file->found().state;
+  restored.specs = specs_back(options, floors->found().state, *root, &writer, state);
+  restored.limits = restore_limits(state, *root, &writer, options.policy);
   tell_systemd(options, *root, restored);
   const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-  const auto saved = file->flush(restored.report.left, now);
+  const auto saved = file->flush(restored.limits.left, now);
   if (!saved) restored.complaints.push_back(saved.error().message);
+  const auto kept = floors->flush(restored.specs.left, now);
+  if (!kept) restored.complaints.push_back(kept.error().message);
   return restored;
 }
 
@@ -102,13 +142,12 @@ int run_restore(const RestoreOptions& options, std::ostream& out, std::ostream& 
     err << "plimsoll: restore: " << restored.error().message << "\n";
     return 1;
   }
-  const bool whole = restored->report.complete() && restored->complaints.empty();
   if (options.json) {
-    print_json(*restored, whole, out);
+    print_json(*restored, out);
   } else {
-    print_text(*restored, whole, out);
+    print_text(*restored, out);
   }
-  return whole ? 0 : 1;
+  return restored->whole() ? 0 : 1;
 }
 
 }  // namespace plimsoll::agent

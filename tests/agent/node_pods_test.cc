@@ -346,5 +346,141 @@ TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
   EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(300)));
 }
 
+// ---- who is tracked
+
+TEST_F(NodePodsTest, AContainerIsTrackedBelowItsPod) {
+  add_cgroups(mib(128));
+  const NodePods::Changes changes = present(app_pod());
+  ASSERT_EQ(changes.began.size(), 1U);
+  EXPECT_EQ(changes.began[0].container, "app");
+  EXPECT_EQ(pods->tracked(), 2U);
+  const NodeContainer& app = web().containers.at(0);
+  ASSERT_NE(pods->owner(app.slot), nullptr);
+  EXPECT_EQ(pods->owner(app.slot)->container, "app");
+  EXPECT_EQ(app.given->parent, web().slice->slot);
+  EXPECT_EQ(pods->owner(*web().slice->slot)->container, "");
+  EXPECT_TRUE(web().slice->given->parent) << "the limit of all pods together";
+  EXPECT_TRUE(web().slice->given->covers_children);
+  EXPECT_TRUE(present(app_pod()).began.empty()) << "once";
+}
+
+TEST_F(NodePodsTest, APodWhoseCgroupVanishesIsNotTrackedAnyMore) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  const Slot slot = web().containers.at(0).slot;
+  tree.remove(kSlice);
+  (void)cgroups->rescan();
+  pods->cgroups_changed();
+  const NodePods::Changes changes = pods->settle(config);
+  EXPECT_EQ(changes.ended.size(), 1U);
+  EXPECT_TRUE(changes.failed.empty());
+  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->owner(slot), nullptr);
+  EXPECT_FALSE(web().slice);
+  add_cgroups(mib(128));
+  EXPECT_EQ(pods->settle(config).began.size(), 1U);
+}
+
+// Between the walk and the look: no failure to tell of, and nothing half tracked.
+TEST_F(NodePodsTest, ACgroupThatVanishesMeanwhileIsNoFailure) {
+  add_cgroups(mib(128));
+  tree.remove(scope_of('a'));
+  const NodePods::Changes changes = present(app_pod());
+  EXPECT_TRUE(changes.began.empty());
+  EXPECT_TRUE(changes.failed.empty());
+  EXPECT_EQ(pods->tracked(), 0U);
+}
+
+TEST_F(NodePodsTest, ARestartedContainerIsAnotherCgroup) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  tree.remove(scope_of('a'));
+  tree.add(scope_of('b'), {{"memory.max", text(mib(128))}});
+  (void)cgroups->rescan();
+  const NodePods::Changes changes = present(app_pod('b'));
+  EXPECT_EQ(changes.ended.size(), 1U);
+  EXPECT_EQ(changes.began.size(), 1U);
+  EXPECT_EQ(pods->tracked(), 2U);
+  EXPECT_EQ(web().containers.at(0).cgroup.path, scope_of('b'));
+}
+
+TEST_F(NodePodsTest, APodThatTheApiHasForgottenIsNotTracked) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  EXPECT_EQ(pods->gone(kUid).size(), 1U);
+  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->find(kUid), nullptr);
+  EXPECT_TRUE(pods->gone(kUid).empty()) << "twice does no harm";
+  EXPECT_EQ(pods->state().pods.size(), 1U) << "for as long as its cgroup is there";
+  tree.remove(kSlice);
+  (void)cgroups->rescan();
+  pods->cgroups_changed();
+  (void)pods->settle(config);
+  EXPECT_TRUE(pods->state().pods.empty());
+}
+
+TEST_F(NodePodsTest, WhoOptsOutIsLeftAlone) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  config.node.pods.opt_in = true;
+  pods->reconfigure(config);
+  EXPECT_EQ(pods->settle(config).ended.size(), 1U);
+  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->managed(), 0U);
+}
+
+// ---- within which bounds
+
+TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  web().containers[0].bounds.direct_ceiling = mib(512);
+  const auto covers = [this](CgroupId id, Limit direct_ceiling) {
+    return state_file->covers(id, direct_ceiling);
+  };
+  EXPECT_FALSE(pods->give_bounds(covers, {}));
+  EXPECT_EQ(web().containers[0].given->direct_ceiling, Bytes{});
+  EXPECT_EQ(web().slice->given->direct_ceiling, Bytes{});
+  ASSERT_TRUE(state_file->update(pods->state(), kStart).value());
+  EXPECT_TRUE(pods->give_bounds(covers, {}));
+  EXPECT_EQ(web().containers[0].given->direct_ceiling, mib(512));
+  EXPECT_EQ(web().slice->given->direct_ceiling, mib(512));
+  web().containers[0].bounds.direct_ceiling = mib(600);
+  EXPECT_FALSE(pods->give_bounds(covers, {})) << "higher than what is written down";
+  EXPECT_EQ(web().containers[0].given->direct_ceiling, Bytes{});
+}
+
+TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
+  kube::Pod pod = app_pod();
+  pod.containers.push_back(container_of("side", mib(32), mib(64)));
+  pod.containers[1].status->id = "containerd://" + id_of('c');
+  tree.add(kSlice, {{"memory.max", text(mib(192))}});
+  tree.add(scope_of('a'), {{"memory.max", text(mib(128))}});
+  tree.add(scope_of('c'), {{"memory.max", text(mib(64))}});
+  (void)cgroups->rescan();
+  EXPECT_EQ(present(pod).began.size(), 2U);
+  web().find("app")->bounds.direct_ceiling = mib(256);
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
+  EXPECT_EQ(web().slice->given->floor, mib(192));
+  EXPECT_EQ(web().slice->given->ceiling, mib(192 * 8));
+  EXPECT_EQ(web().slice->given->direct_ceiling, mib(256 + 64));
+  EXPECT_EQ(web().slice->given->direct_floor, mib(192)) << "what the kubelet would write";
+  // A floor that somebody else has moved changes nothing in how far the slice may go.
+  web().find("app")->bounds.floor = mib(512);
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
+  EXPECT_EQ(web().slice->given->ceiling, mib(192 * 8));
+}
+
+TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  const auto all = [](CgroupId, Limit) { return true; };
+  const Nanoseconds usual = web().containers[0].policy.look_ahead;
+  EXPECT_TRUE(pods->give_bounds(all, usual / 2));
+  EXPECT_EQ(web().containers[0].given->look_ahead, usual);
+  EXPECT_TRUE(pods->give_bounds(all, usual * 3));
+  EXPECT_EQ(web().containers[0].given->look_ahead, usual * 3);
+}
+
 }  // namespace
 }  // namespace plimsoll::agent
