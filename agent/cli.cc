@@ -39,6 +39,12 @@ void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
   add_parsed<Bytes>(
       run, "--memory-ceiling", parse_bytes, [&](Bytes value) { options.memory_ceiling = value; },
       "The most to grow to (default: what the machine has, less its reserve)", "SIZE");
+  add_parsed<MilliCpu>(
+      run, "--cpu", parse_cpus, [&](MilliCpu value) { options.cpu = value; },
+      "CPU limit to start with, and never to go below, as 500m or 2 (default: none)", "CPUS");
+  add_parsed<MilliCpu>(
+      run, "--cpu-ceiling", parse_cpus, [&](MilliCpu value) { options.cpu_ceiling = value; },
+      "The most CPUs to grow to (default: all)", "CPUS");
   add_parsed<Nanoseconds>(
       run, "--shrink-after", parse_duration, [&](Nanoseconds value) { words.shrink_after = value; },
       "Give back what was not needed for this long (default 30s)", "DURATION");
@@ -168,6 +174,10 @@ CLI::App* add_explain(CLI::App& app, ExplainOptions& options) {
 }
 
 Result<void> finish_run(RunOptions& options, const RunWords& words) {
+  if (options.cpu == MilliCpu{}) return fail(Code::kMalformed, "--cpu 0 is no limit to run with");
+  if (options.cpu_ceiling && !options.cpu) {
+    return fail(Code::kMalformed, "--cpu-ceiling needs --cpu, the limit to start with");
+  }
   if (!words.config_file.empty()) {
     auto config = load_config(words.config_file);
     if (!config) return tl::unexpected(config.error());
