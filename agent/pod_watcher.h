@@ -25,9 +25,9 @@
 namespace plimsoll::agent {
 
 struct PodWatcherStatus {
-  bool synced = false;   // a LIST has ended
+  bool synced = false;                      // a LIST has ended
   std::optional<MonotonicTime> list_began;  // when its first byte came
-  bool failing = false;  // the last request failed, and none has gone well since
+  bool failing = false;                     // the last request failed, and none has gone well since
   std::optional<MonotonicTime> last_contact;  // when the API server last sent something that fits
   std::size_t pods = 0;
   std::size_t waiting = 0;  // changes in the queue

@@ -13,20 +13,22 @@
 
 namespace plimsoll::agent {
 
-// To be called before the first thread is started; holds for the process. Two heaps for all threads:
-// one for each thread is mostly empty. Large blocks go back to the kernel when they are freed. No
-// huge pages: a heap of them is as large as its address range, however little of it is in use.
+// To be called before the first thread is started; holds for the process. Two heaps for all
+// threads: one for each thread is mostly empty. Large blocks go back to the kernel when they are
+// freed. No huge pages: a heap of them is as large as its address range, however little of it is in
+// use.
 void keep_heap_small();
 
 // What the reaction path runs in stays mapped: the program itself, and these.
 inline constexpr std::string_view kReactionLibraries[] = {"libc.so", "libstdc++.so", "libgcc_s.so",
                                                           "libbpf.so", "ld-linux"};
 
-// Gives the heap's free pages back, and unmaps the pages of files that cannot have been changed: they come back from the page cache, or
-// from the file, when they are used. Mappings of the program itself and of files whose names begin
-// with one of `kept` are left alone, as is what was ever written to. Returns what was resident of
-// it. To be called when much was used for the last time: before memory is locked and when the start
-// is over. What is locked is dropped as well (Linux 5.18), and locked again when it is used.
+// Gives the heap's free pages back, and unmaps the pages of files that cannot have been changed:
+// they come back from the page cache, or from the file, when they are used. Mappings of the program
+// itself and of files whose names begin with one of `kept` are left alone, as is what was ever
+// written to. Returns what was resident of it. To be called when much was used for the last time:
+// before memory is locked and when the start is over. What is locked is dropped as well
+// (Linux 5.18), and locked again when it is used.
 Result<Bytes> drop_startup_pages(std::span<const std::string_view> kept = kReactionLibraries);
 
 }  // namespace plimsoll::agent
