@@ -45,6 +45,12 @@ void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
   add_parsed<MilliCpu>(
       run, "--cpu-ceiling", parse_cpus, [&](MilliCpu value) { options.cpu_ceiling = value; },
       "The most CPUs to grow to (default: all)", "CPUS");
+  add_parsed<std::vector<AnnouncedCommand>>(
+      run, "--announce", parse_announced,
+      [&](std::vector<AnnouncedCommand> value) { options.announce = std::move(value); },
+      "Commands that need room as soon as they begin, as make=2Gi,ninja: each with how much, or "
+      "what it needed before",
+      "LIST");
   add_parsed<Nanoseconds>(
       run, "--shrink-after", parse_duration, [&](Nanoseconds value) { words.shrink_after = value; },
       "Give back what was not needed for this long (default 30s)", "DURATION");

@@ -53,11 +53,15 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
     // A wish that was granted is a grant.
     if (raised && container.grants == 0 && past.asked > Bytes{}) grants = 1;
     note_shrink(tick.now, container.facts.limit, past);
+    // What grew because it was announced had not been shrunk too far.
+    if (container.announced) past.shrunk_at.reset();
     if (raised || grants > 0 || killed) restart_after_growth(policy, tick.now, past);
   } else {
     past.quiet_since = tick.now;
     past.calm_since = tick.now;
   }
+  if (past.announced && !container.announced) restart_after_work(policy, tick.now, past);
+  past.announced = container.announced.has_value();
   past.peaks.add(tick.now, std::max(working, container.peak.value_or(Bytes{})),
                  shrink_wait(policy, past));
   calm_down(policy, tick.now, container.facts.limit, past);
@@ -84,6 +88,8 @@ std::optional<Reason> need_at_tick(const Tick& tick, const Case& each) {
   // watermark the event did come and could not be answered then, or was never sent.
   if ((tick.lost || high) && at_limit_within(facts, 2 * tick.elapsed)) return Reason::kTimeToLimit;
   if (high && each.container.starved > Bytes{}) return Reason::kWatermark;
+  // What an event could not be granted, or somebody else has taken back.
+  if (each.container.announced.value_or(Bytes{}) > facts.limit) return Reason::kAnnounced;
   return std::nullopt;
 }
 
@@ -100,10 +106,12 @@ void grow(const Tick& tick, Case& each, Purse& purse) {
   const std::optional<Reason> need = need_at_tick(tick, each);
   if (!need) return;
   const Budgets budgets = purse.of(container);
-  const Verdict verdict = grant(policy, armed, container.facts, Layer::kSlowLoop, budgets, *need);
+  Bytes target = wanted(policy, armed, container.facts, Layer::kSlowLoop);
+  if (*need == Reason::kAnnounced) target = std::min(*container.announced, armed.ceiling);
+  const Verdict verdict = grant_up_to(policy, armed, container.facts, target, budgets, *need);
   const Bytes given = std::max(verdict.limit.value_or(container.facts.limit),
                                verdict.wish.value_or(container.facts.limit));
-  each.missing = wanted(policy, armed, container.facts, Layer::kSlowLoop) - given;
+  each.missing = target - given;
   purse.pay(container, given);
   if (verdict.limit) {
     each.action = make_grow(container, *verdict.limit, verdict.reason);

@@ -108,6 +108,11 @@ class Engine {
   // Raises the limit through the reaction thread, parents first, whatever somebody else has written
   // meanwhile; a record follows. kDenied: `to` is above the direct ceiling.
   Result<void> raise(Slot slot, Bytes to, Reason reason);
+  // Announced work needs a limit of `to`; the policy's ceiling and budgets say how much of it is
+  // granted or wished, at once, through the reaction thread. Until this is called with nothing, the
+  // limit is not lowered below that, and raised to it again at ticks. kGone: nothing is tracked as
+  // `slot`.
+  Result<void> announce(Slot slot, std::optional<Bytes> to);
   // What was wished for it will not come: it is not counted as promised any more.
   void forget_wish(Slot slot);
   // Null until something with a CPU part is tracked.

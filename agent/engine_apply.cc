@@ -270,6 +270,20 @@ Result<void> Engine::raise(Slot slot, Bytes to, Reason reason) {
   return {};
 }
 
+Result<void> Engine::announce(Slot slot, std::optional<Bytes> to) {
+  Tracked* tracked = find(slot);
+  if (tracked == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  const std::optional<Bytes> before = std::exchange(tracked->announced, to);
+  if (!to || to <= before) return {};
+  // What is lost here, the next tick makes up for.
+  reaction_->send({.kind = Command::Kind::kAnnounce,
+                   .slot = slot,
+                   .epoch = tracked->epoch,
+                   .limit = *to,
+                   .at = clock_now()});
+  return {};
+}
+
 void Engine::forget_wish(Slot slot) {
   Tracked* tracked = find(slot);
   if (tracked == nullptr || tracked->wished == Bytes{}) return;
@@ -291,6 +305,7 @@ void Engine::take_report(const Report& report, Tracked& tracked, std::vector<Rec
   switch (report.kind) {
     case Report::Kind::kGrant:
       ++tracked.grants;
+      tracked.observed.reset();  // what the file says from now on is news, also what it said before
       break;
     case Report::Kind::kWish:
       record.kind = Record::Kind::kWish;

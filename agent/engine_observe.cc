@@ -61,7 +61,8 @@ std::optional<ContainerSnapshot> Engine::observe_one(Slot slot, Tracked& tracked
                          .group = spec.group,
                          .rank = spec.rank,
                          .wished = tracked.wished,
-                         .starved = std::exchange(tracked.starved, {})};
+                         .starved = std::exchange(tracked.starved, {}),
+                         .announced = tracked.announced};
   bool busy = seen.facts.limit > spec.floor || !programs_;
   if (programs_) {
     const bpf::Sight sight = programs_->read_sight(slot);

@@ -29,9 +29,10 @@ struct Engine::Tracked {
   std::optional<Reason> told;     // the denial that a record has told of
   Bytes wished;                   // of somebody else, and not seen in the limit yet
   MonotonicTime wished_at;
-  Bytes starved;               // by a budget, since the last tick
-  std::uint32_t grants = 0;    // since the last tick
-  std::uint64_t reclaims = 0;  // as of the last tick
+  std::optional<Bytes> announced;  // the limit for the work that runs
+  Bytes starved;                   // by a budget, since the last tick
+  std::uint32_t grants = 0;        // since the last tick
+  std::uint64_t reclaims = 0;      // as of the last tick
   std::uint64_t oom_kills = 0;
   bool gone = false;
   bool leaving = false;  // untracked; waits for the reaction thread to let go

@@ -114,6 +114,7 @@ struct ContainerHistory {
 
   std::optional<Climb> climb;
   bool leaking = false;
+  bool announced = false;  // work ran at the last tick
 
   bool operator==(const ContainerHistory&) const = default;
 };

@@ -38,7 +38,7 @@ bool only_cache(const MemoryFacts& facts) {
 // Nobody is at the limit yet: there may be time for whoever applies a wish.
 bool is_early(Reason reason) {
   return reason == Reason::kTimeToLimit || reason == Reason::kWatermark ||
-         reason == Reason::kThrashing;
+         reason == Reason::kThrashing || reason == Reason::kAnnounced;
 }
 
 // Which part of a grant is written and which is wished.
@@ -86,6 +86,8 @@ std::string_view to_string(Reason reason) {
       return "below_children";
     case Reason::kReasserted:
       return "reasserted";
+    case Reason::kAnnounced:
+      return "announced";
     case Reason::kEnoughHeadroom:
       return "enough_headroom";
     case Reason::kOnlyCache:
@@ -201,14 +203,20 @@ std::optional<Reason> shortage(const MemoryPolicy& policy, const Armed& armed,
 
 Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts, Layer layer,
               const Budgets& budgets, Reason reason) noexcept {
+  return grant_up_to(policy, armed, facts, wanted(policy, armed, facts, layer), budgets, reason);
+}
+
+Verdict grant_up_to(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
+                    Bytes limit, const Budgets& budgets, Reason reason) noexcept {
   const auto no = [](Reason why) { return Verdict{std::nullopt, why, std::nullopt}; };
   if (armed.denial) return no(*armed.denial);
   if (is_unlimited(facts.limit)) return no(Reason::kEnoughHeadroom);
   if (facts.limit >= armed.ceiling) return no(Reason::kCeiling);
+  Bytes target = std::min(limit, armed.ceiling);
+  if (target <= facts.limit) return no(Reason::kEnoughHeadroom);
   if (const auto short_of = shortage(policy, armed, budgets)) return no(*short_of);
   const Bytes budget = std::min(budgets.node - armed.kept, budgets.group - armed.kept_in_group);
 
-  Bytes target = wanted(policy, armed, facts, layer);
   if (target - facts.limit > budget) target = round_down(facts.limit + budget, policy.round_to);
   return divide(policy, armed, facts, target, reason);
 }

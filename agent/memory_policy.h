@@ -32,6 +32,7 @@ enum class Reason : std::uint8_t {
   kThrashing,       // stalls with refaults: the working set does not fit
   kBelowChildren,   // a parent's limit is less than what its children were given
   kReasserted,      // somebody else had undone an earlier grant
+  kAnnounced,       // a command that was announced has begun
   // no grant
   kEnoughHeadroom,  // nothing to do
   kOnlyCache,       // the limit is filled by page cache, which reclaim can free
@@ -203,6 +204,11 @@ std::optional<Reason> shortage(const MemoryPolicy& policy, const Armed& armed,
 // allow it. Used by grow_on_event() and by the slow loop.
 Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts, Layer layer,
               const Budgets& budgets, Reason reason) noexcept;
+
+// The same for a limit that is known: announced work. A limit that is there already is
+// kEnoughHeadroom.
+Verdict grant_up_to(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
+                    Bytes limit, const Budgets& budgets, Reason reason) noexcept;
 
 // The most that may be written without asking anybody.
 constexpr Bytes direct_ceiling(const Armed& armed) {

@@ -38,7 +38,7 @@ void add_reasons(Samples& samples, const std::map<Reason, std::uint64_t>& counts
   }
 }
 
-constexpr std::pair kGrantReasons{Reason::kTimeToLimit, Reason::kReasserted};
+constexpr std::pair kGrantReasons{Reason::kTimeToLimit, Reason::kAnnounced};
 constexpr std::pair kDenialReasons{Reason::kCeiling, Reason::kGone};
 constexpr std::pair kShrinkReasons{Reason::kLeaseEnded, Reason::kWithdrawn};
 

@@ -366,6 +366,9 @@ void Reaction::obey(const Command& command) noexcept {
               .written_time = now()});
       return;
     }
+    case Command::Kind::kAnnounce:
+      announce(command);
+      return;
     case Command::Kind::kRewrite:
       (void)entry.limit_file->write(entry.limit.value);
       return;
@@ -399,6 +402,35 @@ void Reaction::on_sign(Slot slot) noexcept {
   const MonotonicTime seen = now();
   const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.limit);
   if (sign) react(slot, sign->facts, sign->layer, seen);
+}
+
+// A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.
+void Reaction::announce(const Command& command) noexcept {
+  Entry& entry = entries_[command.slot];
+  const Verdict verdict = grant_up_to(policy_, entry.armed, {.limit = entry.limit}, command.limit,
+                                      budgets_of(entry, command.at), Reason::kAnnounced);
+  Report answer{.slot = command.slot,
+                .epoch = entry.epoch,
+                .layer = Layer::kPredicted,
+                .reason = verdict.reason,
+                .facts = {.limit = entry.limit},
+                .from = entry.limit,
+                .event_time = command.at};
+  if (verdict.limit) {
+    answer.error = raise(entry, *verdict.limit, entry.promised(command.at));
+    answer.kind = answer.error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure;
+    answer.to = *verdict.limit;
+  } else if (is_denial(verdict.reason)) {
+    answer.kind = Report::Kind::kDenial;
+  }
+  answer.written_time = now();
+  if (verdict.limit || is_denial(verdict.reason)) report(answer);
+  if (verdict.wish) {
+    answer.from = entry.limit;
+    answer.to = *verdict.wish;
+    (void)wish(command.slot, answer);
+  }
+  rearm(command.slot);
 }
 
 void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,

@@ -37,13 +37,14 @@ namespace plimsoll::agent {
 // What the slow loop tells the reaction thread.
 struct Command {
   enum class Kind : std::uint8_t {
-    kTrack,    // from now on `limit_file` is the way to the limit of `slot`
-    kUntrack,  // forget it; answered by Report::kUntracked, after which the file may be closed
-    kArm,      // how far events may go
-    kObserve,  // `limit` is what the kernel's file says at `at`
-    kRaise,    // write `limit` now, a decision of the slow loop
-    kRewrite,  // write the last raise again: a lowering of the slow loop ran over it
-    kBudget,   // `budget` is what may be given away, all grants up to `granted_before` counted in
+    kTrack,     // from now on `limit_file` is the way to the limit of `slot`
+    kUntrack,   // forget it; answered by Report::kUntracked, after which the file may be closed
+    kArm,       // how far events may go
+    kObserve,   // `limit` is what the kernel's file says at `at`
+    kRaise,     // write `limit` now, a decision of the slow loop
+    kAnnounce,  // `limit` is needed for announced work: as far as ceiling and budgets go
+    kRewrite,   // write the last raise again: a lowering of the slow loop ran over it
+    kBudget,    // `budget` is what may be given away, all grants up to `granted_before` counted in
     kGroupBudget,  // the same for `armed.group`
     kParent,       // `parent` is the parent from now on
     kWish,         // `limit` was wished at `at`; 0: what was wished will not come
@@ -155,6 +156,7 @@ class Reaction {
   void on_event(const bpf::MemoryEvent& event) noexcept;
   void on_sign(Slot slot) noexcept;
   void react(Slot slot, const MemoryFacts& facts, Layer layer, MonotonicTime event_time) noexcept;
+  void announce(const Command& command) noexcept;
   bool wish(Slot slot, const Report& wished) noexcept;
   int raise(Entry& entry, Bytes to, Bytes promised) noexcept;
   void raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept;

@@ -19,6 +19,8 @@ std::string_view sentence_of(Reason reason) {
       return "the pod's limit was less than what its containers were given";
     case Reason::kReasserted:
       return "somebody else had undone an earlier grant";
+    case Reason::kAnnounced:
+      return "a command that it announced has begun";
     case Reason::kEnoughHeadroom:
       return "enough headroom";
     case Reason::kOnlyCache:

@@ -13,6 +13,7 @@
 #include <iostream>
 #include <thread>
 
+#include "agent/announcer.h"
 #include "agent/child.h"
 #include "agent/engine.h"
 #include "agent/run_cgroup.h"
@@ -121,6 +122,7 @@ class Session {
   void warn() const;
   Result<CpuSpec> limit_cpu();
   void tick();
+  void announce();
   void put_parent_back();
   void finish();
   void take(const std::vector<Record>& records);
@@ -131,6 +133,8 @@ class Session {
   cgroup::Writer writer_;
   std::optional<RunCgroup> cgroup_;
   std::unique_ptr<Engine> engine_;
+  Slot slot_ = 0;
+  Announcer announcer_;
   std::optional<Limit> parent_limit_;  // before us, where it is ours to raise
   bool cpu_handed_on_ = false;         // by us, so that it is taken back
   Fd signals_;
@@ -178,8 +182,10 @@ Result<void> Session::prepare() {
   const auto slot = engine_->track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
   if (report_.cpu) report_.cpu->refusal = engine_->cpu()->refusal();
+  slot_ = *slot;
   tick();
   wait_until_armed();
+  announce();
   return {};
 }
 
@@ -207,6 +213,17 @@ Result<CpuSpec> Session::limit_cpu() {
   report_.cpu = RunReport::Cpu{.floor = cgroup::cpus_of(limited->after).value_or(spec.floor),
                                .ceiling = spec.ceiling};
   return spec;
+}
+
+// Without it the limit still follows the need.
+void Session::announce() {
+  if (options_.announce.empty()) return;
+  const auto watched =
+      announcer_.watch(slot_, cgroup_->group(), options_.announce, options_.command.front());
+  if (watched) return;
+  const std::string what = "commands cannot be announced: " + watched.error().message;
+  report_.failures.push_back(what);
+  if (!options_.quiet) std::cerr << "plimsoll: " << what << '\n';
 }
 
 // A command may be at its limit a few milliseconds after its start.
@@ -246,13 +263,17 @@ Result<ExitStatus> Session::run() {
 Result<void> Session::attend(const Child& child) {
   auto timer = make_timer(options_.config.tick);
   if (!timer) return tl::unexpected(timer.error());
-  std::array<pollfd, 4> waits{{{.fd = child.exit_fd(), .events = POLLIN, .revents = 0},
+  std::array<pollfd, 5> waits{{{.fd = child.exit_fd(), .events = POLLIN, .revents = 0},
                                {.fd = signals_.get(), .events = POLLIN, .revents = 0},
                                {.fd = timer->get(), .events = POLLIN, .revents = 0},
-                               {.fd = engine_->report_fd(), .events = POLLIN, .revents = 0}}};
+                               {.fd = engine_->report_fd(), .events = POLLIN, .revents = 0},
+                               {.fd = announcer_.fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
     if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) {
       return errno_error(errno, "wait for the command");
+    }
+    if (waits[4].revents != 0) {
+      announcer_.react(*engine_, options_.config.policy.memory, now());
     }
     if (waits[1].revents != 0) forward_signals(signals_, child);
     if (waits[2].revents != 0) {
@@ -265,7 +286,10 @@ Result<void> Session::attend(const Child& child) {
   }
 }
 
-void Session::tick() { take(engine_->tick(now())); }
+void Session::tick() {
+  take(engine_->tick(now()));
+  announcer_.tick(*engine_, options_.config.policy.memory, now());
+}
 
 void Session::take(const std::vector<Record>& records) {
   for (const Record& record : records) report_.add(record);
@@ -288,6 +312,8 @@ void Session::put_parent_back() {
 }
 
 void Session::finish() {
+  announcer_.stop(*engine_, options_.config.policy.memory, now());
+  report_.announced = announcer_.use(slot_);
   take(engine_->collect());
   const cgroup::Group& group = cgroup_->group();
   if (const auto limit = group.read_memory_max()) report_.final_limit = *limit;
@@ -341,9 +367,14 @@ Result<std::string> foresee(const RunOptions& options, Bytes ceiling) {
     cpu = "\n  cpu      " + to_string(*options.cpu) + ", growing to at most " +
           (options.cpu_ceiling ? to_string(*options.cpu_ceiling) : "all CPUs");
   }
+  std::string announced;
+  for (const AnnouncedCommand& command : options.announce) {
+    announced += (announced.empty() ? "\n  announced " : ", ") + command.name;
+    if (command.size) announced += " " + to_string(*command.size);
+  }
   return "would run " + options.command.front() + " in a fresh cgroup below " + where +
          "\n  limit    " + to_string(options.memory) + ", growing to at most " +
-         to_string(ceiling) + cpu + "\n  shrinks  after " +
+         to_string(ceiling) + cpu + announced + "\n  shrinks  after " +
          plimsoll::to_string(options.config.policy.memory.shrink_after) + " without need\n";
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/announce.h"
 #include "agent/config.h"
 #include "base/units.h"
 
@@ -17,6 +18,7 @@ struct RunOptions {
   std::optional<Bytes> memory_ceiling;  // default: what the node has, less its reserve
   std::optional<MilliCpu> cpu;          // CPU limit to start with, and its floor; absent: none
   std::optional<MilliCpu> cpu_ceiling;  // default: all CPUs
+  std::vector<AnnouncedCommand> announce;
   std::string parent;                   // cgroup to work in; empty: agent/scope.h finds it
   std::optional<Bytes> parent_ceiling;  // raise the parent's own limit too, up to this
   std::string name;

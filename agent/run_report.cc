@@ -129,6 +129,26 @@ std::string cpu_text(const RunReport::Cpu& cpu) {
   return text.str();
 }
 
+nlohmann::json announced_json(const RunReport& report) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const AnnouncedUse& use : report.announced) {
+    nlohmann::json object{{"command", use.command.name},
+                          {"begun_total", use.begun},
+                          {"provided_bytes", use.provided.value},
+                          {"grown_bytes", use.grown.value}};
+    if (use.command.size) object["size_bytes"] = use.command.size->value;
+    all.push_back(std::move(object));
+  }
+  return all;
+}
+
+std::string announced_text(const AnnouncedUse& use) {
+  std::string text = "  announced " + use.command.name;
+  if (use.begun == 0) return text + ": did not begin\n";
+  return text + ": begun " + std::to_string(use.begun) + ", " + to_string(use.provided) +
+         " provided for, grew by " + to_string(use.grown) + "\n";
+}
+
 }  // namespace
 
 void RunReport::add(const Record& record) {
@@ -204,6 +224,7 @@ std::string to_json(const RunReport& report) {
       {"grants_total", grants_total(report)},
       {"shrinks_total", report.shrinks},
       {"denials", denials},
+      {"announced", announced_json(report)},
       {"failures", report.failures},
       {"holds",
        {{"held", counters.held},
@@ -241,6 +262,7 @@ std::string to_text(const RunReport& report) {
        << to_string(report.peak) << "; ceiling " << to_string(report.ceiling) << '\n';
   text << "  grants   " << grants_line(report) << '\n';
   if (report.shrinks > 0) text << "  shrinks  " << report.shrinks << '\n';
+  for (const AnnouncedUse& use : report.announced) text << announced_text(use);
   for (const auto& [reason, count] : report.denials) {
     text << "  denied   " << count << ' ' << to_string(reason) << '\n';
   }

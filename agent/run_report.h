@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/announcer.h"
 #include "agent/child.h"
 #include "agent/engine.h"
 #include "base/units.h"
@@ -50,6 +51,7 @@ struct RunReport {
   std::array<std::uint64_t, kLayers> grants_by_layer{};
   std::uint64_t shrinks = 0;
   std::map<Reason, std::uint64_t> denials;
+  std::vector<AnnouncedUse> announced;
   std::vector<std::string> failures;
 
   void add(const Record& record);

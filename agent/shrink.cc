@@ -31,6 +31,8 @@ constexpr int kBetweenPart = 2;
 constexpr int kCalmWindows = 2;
 // Stall that forbids a shrink, as a share of the stall that is thrashing.
 constexpr double kStallShare = 0.5;
+// After announced work the window has this long to go.
+constexpr Nanoseconds kAfterWork = std::chrono::seconds(2);
 // Idle enough to be taken from: quiet for this part of its window.
 constexpr int kIdlePart = 4;
 
@@ -50,7 +52,8 @@ Target target_of(const ContainerSnapshot& container, const MemoryPolicy& policy,
   const Bytes working = unreclaimable(container.facts);
   const Bytes climb = working - past.peaks.earliest(now, wait);
   const Bytes need = std::max(peak, working + Bytes{climb.value * kClimbWindows});
-  return {peak, std::max(container.floor, round_up(need + slack + cache, policy.round_to))};
+  const Bytes least = std::max(container.floor, container.announced.value_or(Bytes{}));
+  return {peak, std::max(least, round_up(need + slack + cache, policy.round_to))};
 }
 
 bool stalled(const ContainerSnapshot& container, const MemoryPolicy& policy) {
@@ -160,6 +163,11 @@ void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, Contain
   past.calm_since = now;
   past.settled = {};
   restart(now, past);
+}
+
+void restart_after_work(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past) {
+  restart(now, past);
+  past.quiet_since = now - std::max(Nanoseconds{}, shrink_wait(policy, past) - kAfterWork);
 }
 
 void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, ContainerHistory& past) {

@@ -18,6 +18,9 @@ Nanoseconds shrink_wait(const MemoryPolicy& policy, const ContainerHistory& past
 // followed a shrink within a window.
 void restart_after_growth(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
 
+// Announced work has ended: what is used from now on decides, without waiting for a whole window.
+void restart_after_work(const MemoryPolicy& policy, MonotonicTime now, ContainerHistory& past);
+
 // Two windows without growth, shrink, or peaks that go up and down halve the backoff. A program
 // that comes back to the same peak again and again is not calm, although its limit stands still.
 void calm_down(const MemoryPolicy& policy, MonotonicTime now, Bytes limit, ContainerHistory& past);

@@ -82,6 +82,8 @@ struct ContainerSnapshot {
   Rank rank;
   Bytes wished;   // asked of somebody else and not seen in the limit yet; counts as promised
   Bytes starved;  // the most that a budget kept from an event since the previous tick
+  // The limit for the announced work that runs: grown to, and not shrunk below. Absent: none runs.
+  std::optional<Bytes> announced;
   std::optional<CpuSnapshot> cpu;  // absent: its CPU limit is left alone
 
   bool operator==(const ContainerSnapshot&) const = default;

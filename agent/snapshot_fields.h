@@ -71,6 +71,7 @@ void fields(auto& field, Like<ContainerSnapshot> auto& container) {
   field("qos", container.rank.qos);
   field("wished_bytes", container.wished);
   field("starved_bytes", container.starved);
+  field("announced_bytes", container.announced);
   field("cpu", container.cpu);
 }
 
@@ -207,6 +208,7 @@ void fields(auto& field, Like<ContainerHistory> auto& past) {
   field("activated_bytes", past.activated);
   field("climb", past.climb);
   field("leaking", past.leaking);
+  field("announced", past.announced);
 }
 
 void fields(auto& field, Like<CpuPeaks::Bucket> auto& bucket) {

@@ -55,6 +55,16 @@ class TextFile {
   std::string path_ = ::testing::TempDir() + "/plimsoll-cli-XXXXXX";
 };
 
+TEST(Cli, RunTakesAnnouncedCommands) {
+  const Parsed parsed = parse({"run", "--announce", "make=2Gi,ninja", "--", "make"});
+  const std::vector<AnnouncedCommand> expected{{"make", Bytes{2 * kGiB}}, {"ninja", {}}};
+  EXPECT_EQ(parsed.run().announce, expected);
+  EXPECT_THAT(parsed.run().command, ElementsAre("make"));
+  const Parsed bad = parse({"run", "--announce", "make,/bin/make", "--", "make"});
+  EXPECT_EQ(bad.status(), kRunFailed);
+  EXPECT_THAT(bad.err, HasSubstr("the last part of a path"));
+}
+
 TEST(Cli, RunHasDefaults) {
   const Parsed parsed = parse({"run", "--", "true"});
   const RunOptions& run = parsed.run();
@@ -62,6 +72,7 @@ TEST(Cli, RunHasDefaults) {
   EXPECT_EQ(run.memory, limit_of({256 * kMiB}));
   EXPECT_FALSE(run.memory_ceiling);
   EXPECT_FALSE(run.parent_ceiling);
+  EXPECT_TRUE(run.announce.empty());
   EXPECT_EQ(run.parent, "");
   EXPECT_EQ(run.name, "");
   EXPECT_EQ(run.report_file, "");

@@ -173,6 +173,57 @@ TEST_F(EngineTest, RaiseBelievesTheFileAndNotWhatItWroteLast) {
   EXPECT_EQ(engine_->raise(77, mib(1), Reason::kReasserted).error().code, Code::kGone);
 }
 
+TEST_F(EngineTest, AnnouncedWorkIsGrownForAtOnceAndAgain) {
+  const Slot slot = track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000)});
+  tick();
+  ASSERT_TRUE(engine_->announce(slot, mib(400)));
+  auto records = until(Record::Kind::kGrant);
+  EXPECT_EQ(records.back().reason, Reason::kAnnounced);
+  EXPECT_EQ(records.back().from, mib(100));
+  EXPECT_EQ(limit("a"), mib(400));
+  // Another actor takes it back.
+  write("a", "memory.max", mib(100));
+  tick();
+  records = until(Record::Kind::kGrant);
+  EXPECT_EQ(records.back().reason, Reason::kAnnounced);
+  EXPECT_EQ(limit("a"), mib(400));
+  ASSERT_TRUE(engine_->announce(slot, mib(5000)));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("a"), mib(1000));
+  tick();
+  EXPECT_EQ(engine_->snapshot().containers[0].announced, mib(5000));
+  ASSERT_TRUE(engine_->announce(slot, std::nullopt));
+  tick();
+  EXPECT_EQ(engine_->snapshot().containers[0].announced, std::nullopt);
+  EXPECT_EQ(engine_->announce(77, mib(1)).error().code, Code::kGone);
+}
+
+TEST_F(EngineTest, AnnouncedWorkIsDeniedWhatTheBudgetHasNot) {
+  const Slot slot =
+      track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000), .group = 3});
+  engine_->set_group_limit(3, limit_of(Bytes{}));
+  tick();
+  ASSERT_TRUE(engine_->announce(slot, mib(400)));
+  const auto records = until(Record::Kind::kDenial);
+  EXPECT_EQ(records.back().reason, Reason::kGroupBudget);
+  EXPECT_EQ(limit("a"), mib(100));
+  engine_->set_group_limit(3, limit_of(mib(200)));
+  tick();
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("a"), mib(300));
+}
+
+TEST_F(EngineTest, AnnouncedWorkIsWishedBeyondWhatMayBeWritten) {
+  const Slot slot = track("a", mib(100), mib(10),
+                          {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = Bytes{}});
+  tick();
+  ASSERT_TRUE(engine_->announce(slot, mib(400)));
+  const auto records = until(Record::Kind::kWish);
+  EXPECT_EQ(records.back().to, mib(400));
+  EXPECT_EQ(records.back().reason, Reason::kAnnounced);
+  EXPECT_EQ(limit("a"), mib(100));
+}
+
 TEST_F(EngineTest, ASliceThatWasLeftBehindIsRepaired) {
   const Slot pod = track("pod", mib(175), mib(10),
                          {.floor = mib(1500), .ceiling = mib(4000), .covers_children = true});

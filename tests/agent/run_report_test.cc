@@ -56,6 +56,25 @@ RunReport victim() {
   return report;
 }
 
+TEST(RunReport, SaysWhatBecameOfWhatWasAnnounced) {
+  RunReport report = survivor();
+  EXPECT_THAT(to_text(report), Not(HasSubstr("announced")));
+  EXPECT_EQ(json::parse(to_json(report)).at("announced"), json::array());
+  report.announced = {{.command = {"make", mebibytes(300)},
+                       .begun = 2,
+                       .provided = mebibytes(300),
+                       .grown = mebibytes(250)},
+                      {.command = {"ninja", {}}}};
+  EXPECT_THAT(to_text(report),
+              HasSubstr("announced make: begun 2, 300 MiB provided for, grew by 250 MiB\n"));
+  EXPECT_THAT(to_text(report), HasSubstr("announced ninja: did not begin\n"));
+  const json all = json::parse(to_json(report)).at("announced");
+  EXPECT_EQ(all.at(0).at("size_bytes"), 300 * kMiB);
+  EXPECT_EQ(all.at(0).at("grown_bytes"), 250 * kMiB);
+  EXPECT_EQ(all.at(0).at("begun_total"), 2);
+  EXPECT_FALSE(all.at(1).contains("size_bytes"));
+}
+
 std::string reason_of(const RunReport& report) { return json::parse(to_json(report)).at("reason"); }
 
 TEST(RunReport, JsonIsOneLineWithEveryFigure) {

@@ -51,6 +51,7 @@ ContainerSnapshot full() {
            .raises = 11,
            .starved = {12},
            .wished = {13}};
+  c.announced = mib(14);
   return c;
 }
 
@@ -154,6 +155,7 @@ TEST(HistoryJson, EveryMemberComesBack) {
                      .marked_at = MonotonicTime{Nanoseconds(23)},
                      .refaulted = mib(24)};
   past.leaking = true;
+  past.announced = true;
   History history;
   history.now = MonotonicTime{Nanoseconds(25)};
   history.lost_at = MonotonicTime{Nanoseconds(26)};
