@@ -32,7 +32,7 @@ class LearnedSizes {
   // A list, the command that was learned longest ago first.
   std::string to_json() const;
   // More than is kept is left out. kMalformed: not what to_json() writes.
-  static Result<LearnedSizes> parse(std::string_view json);
+  static Result<LearnedSizes> parse(std::string_view text);
 
   bool operator==(const LearnedSizes&) const = default;
 

@@ -194,7 +194,7 @@ ExecPrograms& ExecPrograms::operator=(ExecPrograms&&) noexcept = default;
 ExecPrograms::~ExecPrograms() = default;
 
 Result<CgroupId> ExecPrograms::watch(u32 watch, int cgroup_fd, std::span<const std::string> names) {
-  const auto id = id_of(cgroup_fd);
+  auto id = id_of(cgroup_fd);
   if (!id) return id;
   const CgroupId cgroup = *id;
   for (const auto& [number, other] : impl_->watches) {
