@@ -9,6 +9,7 @@
 //   on_end(reply, now());
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -120,7 +121,8 @@ class PodWatch {
   std::string node_name_;
   OnChange on_change_;
   std::minstd_rand random_;
-  Backoff backoff_;
+  // A third of client-go's longest wait: a node is to agree with the API within 10 s of its return.
+  Backoff backoff_{{.largest = std::chrono::seconds(8)}};
   KnownPods known_;
   PodWatchCounters counters_;
 
