@@ -35,6 +35,12 @@ bool is_left(Outcome outcome) {
   return outcome == Outcome::kFailed || outcome == Outcome::kInUse || outcome == Outcome::kRefused;
 }
 
+// Nobody runs under that limit any more.
+bool is_over(kube::Resizability why) {
+  return why == kube::Resizability::kTerminating || why == kube::Resizability::kFinished ||
+         why == kube::Resizability::kNotRunning;
+}
+
 const kube::Container* find_container(const kube::Pod& pod, const std::string& name) {
   const auto found =
       std::find_if(pod.containers.begin(), pod.containers.end(),
@@ -56,11 +62,8 @@ bool in_force(const kube::Pod& pod, const kube::Container& container) {
 }
 
 std::string kubelet_says(const kube::Pod& pod) {
-  const kube::ResizeStatus& status = pod.resize;
-  if (status.pending) return status.pending->reason + ": " + status.pending->message;
-  if (status.in_progress && !status.in_progress->message.empty()) {
-    return status.in_progress->reason + ": " + status.in_progress->message;
-  }
+  const auto& says = pod.resize.pending ? pod.resize.pending : pod.resize.in_progress;
+  if (says && !says->message.empty()) return says->reason + ": " + says->message;
   return std::string(kube::to_string(kube::resize_phase(pod)));
 }
 
@@ -157,9 +160,9 @@ class Specs {
       } else {
         for (Work& work : work_) attempt(work);
       }
-      std::size_t open = 0;
-      for_each_open([&](RestoreItem&) { ++open; });
-      if (open == 0 || writer_ == nullptr || Clock::now() + kBetweenRounds > deadline) return;
+      bool open = false;
+      for_each_open([&](RestoreItem&) { open = true; });
+      if (!open || writer_ == nullptr || Clock::now() + kBetweenRounds > deadline) return;
       std::this_thread::sleep_for(kBetweenRounds);
     }
   }
@@ -268,8 +271,8 @@ class Specs {
       return;
     }
     const kube::Refusal refusal = reply ? kube::classify(*reply) : kube::classify(reply.error());
+    const bool again = refusal.code == Code::kUnavailable || refusal.code == Code::kConflict;
     for (RestoreItem* item : asking) {
-      const bool again = refusal.code == Code::kUnavailable || refusal.code == Code::kConflict;
       item->outcome = refusal.code == Code::kGone ? Outcome::kGone
                       : again                     ? Outcome::kFailed
                                                   : Outcome::kRefused;
@@ -313,17 +316,15 @@ class Specs {
     if (change) together.push_back(*change);
     const kube::Resizability why_not = can_ask(pod, item.container, together);
     if (!change || why_not != kube::Resizability::kYes) {
-      item.outcome = Outcome::kRefused;
+      item.outcome = is_over(why_not) ? Outcome::kGone : Outcome::kRefused;
       item.why = kube::explain(why_not);
       return std::nullopt;
     }
     const auto room = has_room(pod, groups, together, *spec, item);
-    if (!room || !*room) {
-      item.outcome = room ? Outcome::kInUse : Outcome::kFailed;
-      if (!room) item.why = room.error().message;
-      return std::nullopt;
-    }
-    return change;
+    if (room && *room) return change;
+    item.outcome = room ? Outcome::kInUse : Outcome::kFailed;
+    if (!room) item.why = room.error().message;
+    return std::nullopt;
   }
 
   kube::Resizability can_ask(const kube::Pod& pod, const std::string& container,

@@ -49,6 +49,18 @@ class RestoreSpecsTest : public testing::Test {
     test::FakeApiOptions api_options;
     api_options.version = version;
     api = std::make_unique<test::FakeApi>(api_options);
+    start_kubelet();
+    connect();
+    create(pod);
+    settle();
+  }
+  // Without a kubelet: the pod's status is what `pod` says.
+  void start_api(const Json& pod) {
+    api = std::make_unique<test::FakeApi>();
+    connect();
+    create(pod);
+  }
+  void start_kubelet() {
     test::FakeKubeletOptions options;
     options.api = api->control_port();
     options.cgroup_root = tree.path();
@@ -58,9 +70,12 @@ class RestoreSpecsTest : public testing::Test {
     options.least_delay = options.most_delay = milliseconds(10);
     options.sandbox = false;
     kubelet = std::make_unique<test::FakeKubelet>(options);
+  }
+  void create(const Json& pod) {
     const auto made = api->create_pod(pod);
-    ASSERT_EQ(made.status, 201) << made.body.dump();
-    settle();
+    ASSERT_LT(made.status, 300) << made.body.dump();
+  }
+  void connect() {
     kube::ClientConfig config;
     config.server = api->url();
     config.credentials.ca.file = api->directory() + "/ca.crt";
@@ -265,7 +280,7 @@ TEST_F(RestoreSpecsTest, ALoweredSpecIsRaised) {
   start();
   note("app", mib(128), mib(64));
   raise("app", mib(64));
-  tree.set(group(), "memory.current", text(mib(60)));
+  tree.set(group(), "memory.current", text(mib(120)));
   EXPECT_EQ(restore().items.at(0).outcome, Outcome::kRestored);
   EXPECT_EQ(spec(), mib(128));
   EXPECT_EQ(limit_of_group(), limit_of(mib(128)));
@@ -299,6 +314,35 @@ TEST_F(RestoreSpecsTest, APodThatHasGoneNeedsNothing) {
   EXPECT_TRUE(report.complete());
   EXPECT_TRUE(report.left.pods.empty());
   EXPECT_EQ(spec(), mib(512));
+}
+
+// A pod that has done its work keeps its spec, and nobody minds.
+TEST_F(RestoreSpecsTest, WhatHasEndedNeedsNothing) {
+  Json pod = pod_of({container("app", "512Mi"), container("side", "64Mi")});
+  pod["spec"]["restartPolicy"] = "Never";
+  const auto ended = [](const char* name) {
+    return Json{{"name", name},
+                {"containerID", "containerd://" + std::string(64, name[0])},
+                {"state", {{"terminated", {{"exitCode", 0}, {"reason", "Completed"}}}}}};
+  };
+  pod["status"] = {{"phase", "Succeeded"}, {"containerStatuses", {ended("app"), ended("side")}}};
+  start_api(pod);
+  note("app", mib(128), mib(512));
+  EXPECT_EQ(restore().items.at(0).outcome, Outcome::kGone);
+
+  Json other = pod;
+  other["metadata"]["name"] = "half";
+  other["status"]["phase"] = "Running";
+  other["status"]["containerStatuses"][1]["state"] = {{"running", Json::object()}};
+  other["status"]["containerStatuses"][1]["resources"] =
+      other["spec"]["containers"][1]["resources"];
+  create(other);
+  floors.pods[0].uid = api->object("pods", "demo", "half")["metadata"]["uid"].get<std::string>();
+  const SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kGone) << report.items.at(0).why;
+  EXPECT_TRUE(report.complete());
+  EXPECT_TRUE(report.left.pods.empty());
+  EXPECT_EQ(patches(), 0U);
 }
 
 TEST_F(RestoreSpecsTest, ADryRunSaysWhatItWouldDo) {
