@@ -3,7 +3,6 @@
 // The CPU programs on a real kernel: what they count is what cpu.stat says, an event comes when
 // more periods are throttled than is tolerated and not before, it says how much is used and by how
 // many, and nothing is left behind. Run as root in a guest.
-#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -11,13 +10,13 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/fd.h"
 #include "bpf/cpu_programs.h"
+#include "tests/vm/bpf_ids.h"
 #include "tests/vm/own_group.h"
 
 namespace plimsoll::test {
@@ -97,18 +96,6 @@ std::vector<CpuEvent> wait_for_event(CpuPrograms& programs) {
   pollfd waits{.fd = programs.event_fd(), .events = POLLIN, .revents = 0};
   ::poll(&waits, 1, 10'000);
   return drain(programs);
-}
-
-std::size_t map_count() {
-  std::size_t count = 0;
-  for (std::uint32_t id = 0; ::bpf_map_get_next_id(id, &id) == 0;) ++count;
-  return count;
-}
-
-std::size_t program_count() {
-  std::size_t count = 0;
-  for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) ++count;
-  return count;
 }
 
 constexpr bpf::Tolerance kNever{.window = 64, .periods = 64};
@@ -374,15 +361,14 @@ TEST(Programs, AnUntrackedCgroupIsNotCounted) {
 }
 
 TEST(Programs, LeaveNothingBehind) {
-  const std::size_t programs_before = program_count();
-  const std::size_t maps = map_count();
+  const BpfIds before;
   {
     const OwnGroup group("leave");
     auto programs = value(CpuPrograms::load());
     value(programs.track(0, 1, group.group().fd().get(), kNever));
-    EXPECT_GT(program_count(), programs_before);
+    EXPECT_TRUE(before.new_programs());
   }
-  EXPECT_TRUE(until([&] { return program_count() == programs_before && map_count() == maps; }));
+  EXPECT_TRUE(until([&] { return before.nothing_new(); }));
 }
 
 }  // namespace

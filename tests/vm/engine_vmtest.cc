@@ -31,6 +31,7 @@
 #include "cgroup/mounts.h"
 #include "cgroup/root.h"
 #include "cgroup/writer.h"
+#include "tests/vm/bpf_ids.h"
 #include "tests/vm/own_group.h"
 
 namespace plimsoll::test {
@@ -107,12 +108,6 @@ std::set<std::uint32_t> our_programs() {
     }
   }
   return found;
-}
-
-std::size_t map_count() {
-  std::size_t count = 0;
-  for (std::uint32_t id = 0; ::bpf_map_get_next_id(id, &id) == 0;) ++count;
-  return count;
 }
 
 // Only the limit and the door: no prediction.
@@ -300,7 +295,7 @@ TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
 
 TEST(Programs, LeaveNothingBehind) {
   const std::set<std::uint32_t> before = our_programs();
-  const std::size_t maps = map_count();
+  const BpfIds ids;
   EXPECT_TRUE(before.empty());
   {
     const OwnGroup group("load", mebibytes(64));
@@ -308,11 +303,11 @@ TEST(Programs, LeaveNothingBehind) {
     value(programs.track(0, 1, group.group().fd().get(), {}));
     EXPECT_FALSE(our_programs().empty());
   }
-  EXPECT_TRUE(until([&] { return our_programs().empty() && map_count() == maps; }));
+  EXPECT_TRUE(until([&] { return our_programs().empty() && ids.nothing_new(); }));
 }
 
 TEST(Programs, GoWithAProcessThatIsKilled) {
-  const std::size_t maps = map_count();
+  const BpfIds ids;
   const OwnGroup group("killed", mebibytes(32));
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
@@ -334,7 +329,7 @@ TEST(Programs, GoWithAProcessThatIsKilled) {
   EXPECT_FALSE(our_programs().empty());
   ::kill(agent, SIGKILL);
   ::waitpid(agent, nullptr, 0);
-  EXPECT_TRUE(until([&] { return our_programs().empty() && map_count() == maps; }));
+  EXPECT_TRUE(until([&] { return our_programs().empty() && ids.nothing_new(); }));
   Load load(group, [] { (void)fill(mebibytes(64)); });
   EXPECT_TRUE(load.was_killed());
   ::close(ready[0]);

@@ -20,11 +20,13 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
 #include "bpf/exec_programs.h"
 #include "bpf/exec_records.h"
+#include "tests/vm/bpf_ids.h"
 #include "tests/vm/own_group.h"
 
 namespace plimsoll::test {
@@ -146,22 +148,18 @@ void expect_event(const ExecEvent& event, Kind kind, const RunningCommand& comma
   EXPECT_EQ(event.command, command);
 }
 
-std::size_t count_ids(int (*next)(std::uint32_t, std::uint32_t*)) {
-  std::size_t count = 0;
-  for (std::uint32_t id = 0; next(id, &id) == 0;) ++count;
-  return count;
-}
-
-Fd map_named(const std::string& name) {
+// The newest: the kernel frees the maps of the test before a while after they were closed.
+Fd newest_map_named(const std::string& name) {
+  Fd newest;
   for (std::uint32_t id = 0; bpf_map_get_next_id(id, &id) == 0;) {
     Fd map(bpf_map_get_fd_by_id(id));
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
     if (map && bpf_obj_get_info_by_fd(map.get(), &info, &size) == 0 && name == info.name) {
-      return map;
+      newest = std::move(map);
     }
   }
-  return Fd();
+  return newest;
 }
 
 TEST_F(Commands, OneIsToldOfWhenItBeginsAndWhenItEnds) {
@@ -411,7 +409,7 @@ TEST_F(Commands, WhoseEndWasMissedAreFound) {
   value(programs.watch(1, group.group().fd().get(), kBuild));
   Process npm(group, {kDirectory + "/npm"});
   const ExecEvent start = only(wait_for(programs, 1));
-  const Fd table = map_named("running");
+  const Fd table = newest_map_named("running");
   ASSERT_TRUE(table);
   pl_exec_running entry{};
   std::uint32_t pid = npm.pid();
@@ -506,18 +504,14 @@ TEST_F(Commands, NamesAreComparedAsFarAsTheKernelKeepsThem) {
 }
 
 TEST_F(Commands, LeaveNothingBehind) {
-  const std::size_t programs_before = count_ids(bpf_prog_get_next_id);
-  const std::size_t maps_before = count_ids(bpf_map_get_next_id);
+  const BpfIds before;
   {
     const OwnGroup group("nothing");
     auto programs = value(ExecPrograms::load());
     value(programs.watch(1, group.group().fd().get(), kBuild));
-    EXPECT_GT(count_ids(bpf_prog_get_next_id), programs_before);
+    EXPECT_TRUE(before.new_programs());
   }
-  EXPECT_TRUE(until([&] {
-    return count_ids(bpf_prog_get_next_id) == programs_before &&
-           count_ids(bpf_map_get_next_id) == maps_before;
-  }));
+  EXPECT_TRUE(until([&] { return before.nothing_new(); }));
 }
 
 }  // namespace
