@@ -320,7 +320,7 @@ void Reaction::obey(const Command& command) noexcept {
           if (fd >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
         }
       }
-      set_armed(command.slot, false);
+      disarm(command.slot);
       entry = {};
       report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
       return;
@@ -450,10 +450,10 @@ void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
       answer.to = *verdict.wish;
       if (wish(slot, answer)) rearm(slot);
       // Whoever is at the limit is not held for what somebody else may write: until the next tick.
-      if (layer != Layer::kPredicted) set_armed(slot, false);
+      if (layer != Layer::kPredicted) disarm(slot);
     } else if (is_denial(verdict.reason)) {
-      // Not held any more, from this line on.
-      set_armed(slot, false);
+      // Not held any more, from this line on; at the ceiling the kernel sees to that itself.
+      if (facts.limit < entry.armed.ceiling) disarm(slot);
       answer.kind = Report::Kind::kDenial;
       answer.written_time = now();
       report(answer);
@@ -467,7 +467,7 @@ void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
   if (written) {
     rearm(slot);
   } else {
-    set_armed(slot, false);
+    disarm(slot);
   }
   if (programs_ != nullptr) programs_->answer(slot, written);
   answer.kind = written ? Report::Kind::kGrant : Report::Kind::kFailure;
@@ -554,11 +554,12 @@ int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
   return 0;
 }
 
-// Armed is what may still grow: nobody is held for what cannot be granted.
+// Armed is what may still grow: nobody is held for what cannot be granted. At its ceiling it is
+// not, until somebody lowers the limit, which the kernel sees before we do.
 void Reaction::arm(Slot slot) noexcept {
   const Entry& entry = entries_[slot];
-  if (entry.armed.denial || entry.limit >= entry.armed.ceiling) {
-    set_armed(slot, false);
+  if (entry.armed.denial) {
+    disarm(slot);
     return;
   }
   const BudgetGroup group = entry.armed.group % kMaxGroups;
@@ -566,11 +567,12 @@ void Reaction::arm(Slot slot) noexcept {
   const Bytes group_enough = entry.armed.kept_in_group + policy_.round_to;
   const bool paid =
       budget_ >= enough && (group == kNoGroup || group_budget_[group] >= group_enough);
-  set_armed(slot, paid);
   if (paid) {
+    if (programs_ != nullptr) programs_->arm(slot, entry.armed.ceiling);
     enough_ = std::max(enough_, enough);
     group_enough_[group] = std::max(group_enough_[group], group_enough);
   } else {
+    disarm(slot);
     somebody_waits_ = true;
   }
 }
@@ -595,8 +597,8 @@ void Reaction::rearm(Slot slot) noexcept {
   }
 }
 
-void Reaction::set_armed(Slot slot, bool armed) noexcept {
-  if (programs_ != nullptr) programs_->arm(slot, armed);
+void Reaction::disarm(Slot slot) noexcept {
+  if (programs_ != nullptr) programs_->arm(slot, {});
 }
 
 void Reaction::report(const Report& report) noexcept {

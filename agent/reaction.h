@@ -166,7 +166,7 @@ class Reaction {
   void rearm(Slot slot) noexcept;
   void arm(Slot slot) noexcept;
   void arm_all() noexcept;
-  void set_armed(Slot slot, bool armed) noexcept;
+  void disarm(Slot slot) noexcept;
   void report(const Report& report) noexcept;
 
   MemoryPolicy policy_;

@@ -111,7 +111,7 @@ Result<bpf::MemoryPrograms> Run::attach() {
   for (std::uint32_t slot = 0; slot < tracked_.size(); ++slot) {
     auto id = programs->track(slot, 1, tracked_[slot].fd().get(), {});
     if (!id) return tl::unexpected(id.error());
-    programs->arm(slot, true);
+    programs->arm(slot, Bytes{~std::uint64_t{0}});
   }
   if (auto swept = programs->sweep(); !swept) return tl::unexpected(swept.error());
   return programs;

@@ -15,6 +15,12 @@ struct sight {
   u64 file_pages;
 };
 
+/* The limit itself decides, not what user space believes it to be: somebody else may have lowered
+ * it a moment ago. */
+static __always_inline bool is_armed(const struct pl_slot* slot, const struct sight* sight) {
+  return sight->max_pages < slot->armed_pages;
+}
+
 static __always_inline u64 needed_of(const struct sight* sight) {
   return sight->usage_pages > sight->file_pages ? sight->usage_pages - sight->file_pages : 0;
 }
@@ -100,7 +106,8 @@ static __noinline int look(u64 counter, u32 index, u64 usage) {
   sight.now = bpf_ktime_get_ns();
   sight.file_pages = file_pages(memcg_of(counter));
   measure(slot, &sight);
-  if (slot->armed && is_near_limit(slot, &sight)) send(slot, index, PL_PREDICTED, &sight);
+  if (is_armed(slot, &sight) && is_near_limit(slot, &sight))
+    send(slot, index, PL_PREDICTED, &sight);
   return 0;
 }
 
@@ -177,7 +184,7 @@ static int wait_for_raise(u32 i, struct hold* hold) {
 static __always_inline u64 hold_time(struct pl_slot* slot, u64 now, u64 longest) {
   u64 left;
 
-  if (!slot->armed || !longest) return 0;
+  if (!slot->armed_pages || !longest) return 0;
   /* The heartbeat is written by another CPU and may be a little ahead of `now`. */
   if (now > control.heartbeat_ns && now - control.heartbeat_ns > HEARTBEAT_MAX_AGE_NS) {
     count(refused_heartbeat);
@@ -234,7 +241,7 @@ static __always_inline bool at_limit(struct pl_slot* slot, u32 index, u64 counte
   if (sight->usage_pages + MARK_MIN_PAGES < sight->max_pages) return false;
   __sync_fetch_and_add(&slot->reclaims, 1);
   if (!freed) __sync_fetch_and_add(&slot->reclaims_failed, 1);
-  if (!slot->armed) return false;
+  if (!is_armed(slot, sight)) return false;
   sight->now = bpf_ktime_get_ns();
   sight->file_pages = file_pages(memcg_of(counter));
   measure(slot, sight);
@@ -277,9 +284,14 @@ int on_oom(u64* ctx) {
   slot = slot_of(counter, &index);
   if (!slot) return 0;
   __sync_fetch_and_add(&slot->doors, 1);
-  if (!slot->armed) return 0;
   sight.usage_pages = usage_of(counter);
   sight.max_pages = max_of(counter);
+  if (!is_armed(slot, &sight)) return 0;
+  /* Room for what is asked: nobody will be killed. Whoever writes a limit below the usage calls
+   * again and again, until a signal ends the write. */
+  if (sight.max_pages > sight.usage_pages &&
+      sight.max_pages - sight.usage_pages >= 1ULL << (order & 15))
+    return 0;
   sight.file_pages = file_pages(memcg_of(counter));
   measure(slot, &sight);
   if (send(slot, index, PL_AT_DOOR, &sight))

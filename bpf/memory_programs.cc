@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -44,7 +45,9 @@ u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
 }
 
-Bytes pages(u64 count) { return {count * 4096}; }
+constexpr u64 kPage = 4096;
+
+Bytes pages(u64 count) { return {count * kPage}; }
 
 // NUMA nodes are numbered from 0; this is one more than the highest, at most the 8 that the
 // programs look at.
@@ -222,7 +225,7 @@ void MemoryPrograms::set_thresholds(u32 slot, const Thresholds& thresholds) noex
 }
 
 void MemoryPrograms::untrack(u32 slot) {
-  arm(slot, false);
+  arm(slot, {});
   impl_->skeleton->bss->command = {.cgroup_id = 0, .slot = slot, .result = PL_TRACK_NOT_RUN};
   LIBBPF_OPTS(bpf_test_run_opts, options);
   bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_untrack), &options);
@@ -253,8 +256,10 @@ Sight MemoryPrograms::read_sight(u32 slot) {
           .expired = shared(entry.expired).load()};
 }
 
-void MemoryPrograms::arm(u32 slot, bool armed) noexcept {
-  shared(impl_->slot(slot).armed).store(armed ? 1 : 0);
+void MemoryPrograms::arm(u32 slot, Bytes below) noexcept {
+  constexpr u64 kMost = std::numeric_limits<u32>::max();
+  shared(impl_->slot(slot).armed_pages)
+      .store(static_cast<u32>(std::min(below.value / kPage, kMost)));
 }
 
 int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.urgent); }

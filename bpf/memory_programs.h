@@ -115,8 +115,9 @@ class MemoryPrograms {
   Result<void> sweep();
   Sight read_sight(std::uint32_t slot);
 
-  // Armed: events are sent and tasks may be held. Takes effect at once, without a system call.
-  void arm(std::uint32_t slot, bool armed) noexcept;
+  // While the cgroup's limit is below `below`, whoever wrote it, events are sent and tasks may be
+  // held; 0: never. Takes effect at once, without a system call.
+  void arm(std::uint32_t slot, Bytes below) noexcept;
 
   // Readable when an urgent event waits.
   int urgent_fd() const noexcept;

@@ -44,7 +44,7 @@ struct pl_slot {
   pl_u64 horizon_ns;         /* predicted: the limit is nearer in time than this */
   pl_u32 watermark_per_1024; /* predicted: share of the limit that is needed; or PL_NEVER */
   pl_u32 epoch;
-  pl_u32 armed;        /* 0: no event is sent and nothing is held */
+  pl_u32 armed_pages;  /* while the limit is below this, events are sent and tasks held; 0: never */
   pl_u32 pending_kind; /* of the event that is on its way; kernel */
   /* kernel programs */
   pl_u64 counter;    /* address of the cgroup's page counter, key of the map */

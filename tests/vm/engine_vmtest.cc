@@ -111,6 +111,7 @@ std::set<std::uint32_t> our_programs() {
 }
 
 // Only the limit and the door: no prediction.
+constexpr Bytes kAnyLimit{~std::uint64_t{0}};
 constexpr bpf::Thresholds kLate{.watermark = 1.0, .horizon = Nanoseconds(0)};
 
 std::size_t drain(MemoryPrograms& programs, std::vector<MemoryEvent>& into) {
@@ -132,7 +133,7 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
     const OwnGroup group("hold-" + std::to_string(run), mebibytes(32));
     value(programs.track(0, 1, group.group().fd().get(), kLate));
     programs.beat(now());
-    programs.arm(0, true);
+    programs.arm(0, kAnyLimit);
     {
       const LateAnswers answers(programs, group, kVeryLate, mebibytes(64));
       Load load(group, [] { (void)fill(mebibytes(128)); });
@@ -159,7 +160,7 @@ TEST(Hold, WithoutItTheSameAnswersAreTooLate) {
     const OwnGroup group("no-hold-" + std::to_string(run), mebibytes(32));
     value(programs.track(0, 1, group.group().fd().get(), kLate));
     programs.beat(now());
-    programs.arm(0, true);
+    programs.arm(0, kAnyLimit);
     const LateAnswers answers(programs, group, kVeryLate, mebibytes(64));
     Load load(group, [] { (void)fill(mebibytes(128)); });
     killed += load.was_killed() ? 1 : 0;
@@ -173,7 +174,7 @@ TEST(Hold, NobodyIsHeldWithoutABeat) {
   auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
   const OwnGroup group("no-beat", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
-  programs.arm(0, true);
+  programs.arm(0, kAnyLimit);
   programs.beat(now() - seconds(2));
   Load load(group, [] { (void)fill(mebibytes(64)); });
   EXPECT_TRUE(load.was_killed());
@@ -199,7 +200,7 @@ TEST(Hold, EndsByItselfWhenNobodyAnswers) {
   const OwnGroup group("no-answer", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
   programs.beat(now());
-  programs.arm(0, true);
+  programs.arm(0, kAnyLimit);
   Load load(group, [] { (void)fill(mebibytes(64)); });
   const MonotonicTime begin = now();
   while (!load.has_ended() && now() - begin < seconds(20)) {
@@ -220,7 +221,7 @@ TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
   const OwnGroup group("slow", mebibytes(64));
   value(programs.track(0, 7, group.group().fd().get(), {}));
   programs.beat(now());
-  programs.arm(0, true);
+  programs.arm(0, kAnyLimit);
   Load load(group, [] { fill_slowly(mebibytes(60), mebibytes(1)); });
   std::vector<MemoryEvent> events;
   EXPECT_TRUE(until([&] { return drain(programs, events) > 0 || load.has_ended(); }));
@@ -241,7 +242,7 @@ TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
   auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
   const OwnGroup group("full", mebibytes(64));
   value(programs.track(0, 1, group.group().fd().get(), {.watermark = 0.01, .horizon = seconds(1)}));
-  programs.arm(0, true);
+  programs.arm(0, kAnyLimit);
   {
     Load load(group, [] {
       const Bytes size = mebibytes(48);
@@ -316,7 +317,7 @@ TEST(Programs, GoWithAProcessThatIsKilled) {
     auto programs = MemoryPrograms::load(bpf::Tier::kA, {});
     if (!programs || !programs->track(0, 1, group.group().fd().get(), kLate)) ::_exit(1);
     programs->beat(now());
-    programs->arm(0, true);
+    programs->arm(0, kAnyLimit);
     (void)!::write(ready[1], "r", 1);
     while (true) {
       programs->beat(now());
@@ -360,7 +361,7 @@ TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
     OwnGroup next("new-" + std::to_string(run), mebibytes(16));
     value(programs.track(1, 2, next.group().fd().get(), kLate));
     programs.untrack(0);
-    programs.arm(1, true);
+    programs.arm(1, kAnyLimit);
     programs.beat(now() - seconds(2));
     Load load(next, [] { (void)fill(mebibytes(32)); });
     EXPECT_TRUE(load.was_killed());
@@ -519,6 +520,44 @@ TEST_F(EngineOnAKernel, GroupVanishesBeforeUntrack) {
   engine_->untrack(slot);  // twice is once
   tick();
   EXPECT_TRUE(until([&] { return is_free(slot); }));
+}
+
+// A kubelet that is late: the limit that it writes is below what is in use by now, and the cgroup
+// stands at its ceiling, where nothing more could be granted a moment ago.
+TEST_F(EngineOnAKernel, ALimitThatSomebodyLowersBelowTheUsageIsRaisedAgain) {
+  const OwnGroup group("lowered", mebibytes(64));
+  const agent::Slot slot =
+      value(engine_->track(group.group(), {.floor = mebibytes(64), .ceiling = mebibytes(128)}));
+  tick();
+  Load load(group, [] {
+    (void)fill(mebibytes(110));
+    while (true) ::pause();
+  });
+  const auto granted = [&] {
+    std::size_t grants = 0;
+    for (const Record& record : engine_->collect()) {
+      if (record.slot == slot && record.kind == Record::Kind::kGrant) ++grants;
+    }
+    return grants > 0;
+  };
+  const auto limit = [&] { return value(group.group().read_memory_max()); };
+  ASSERT_TRUE(until([&] {
+    tick();
+    return value(group.group().read_memory_current()) > mebibytes(110);
+  }));
+  EXPECT_EQ(limit(), limit_of(mebibytes(128)));
+  // It cannot return before the usage fits, or a signal comes.
+  const pid_t kubelet = ::fork();
+  if (kubelet == 0) {
+    (void)cgroup::Writer().set_memory_max(group.group(), limit_of(mebibytes(80)));
+    ::_exit(0);
+  }
+  EXPECT_TRUE(until(granted));
+  EXPECT_EQ(limit(), limit_of(mebibytes(128)));
+  ::kill(kubelet, SIGKILL);
+  ::waitpid(kubelet, nullptr, 0);
+  EXPECT_FALSE(load.has_ended());
+  EXPECT_EQ(group.event("oom_kill"), 0U);
 }
 
 // Ticks, tracking, storms and removals all at once, for a second.
