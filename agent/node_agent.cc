@@ -262,6 +262,7 @@ ApiSight NodeAgent::api_sight(MonotonicTime now) const {
   ApiSight sight{.ability = {.path = kube::ResizePath::kSubresource},
                  .away = api_health_.away || !api_facts_,
                  .may_ask = api_facts_ && has_turn(api_health_, now),
+                 .ask_at = api_facts_ ? std::optional(api_health_.next_turn) : std::nullopt,
                  .slow = api_health_.slow,
                  .patch_to_limit = latency_.nine_of_ten()};
   if (!api_facts_) return sight;
@@ -410,6 +411,10 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     for (const ResizeAnswer& answer : step.answers) {
       tell(subject_of(pod.pod.id, answer.container), answer.answer);
     }
+    const bool asks = std::any_of(step.actions.begin(), step.actions.end(), [](const auto& each) {
+      return std::holds_alternative<SendResize>(each);
+    });
+    if (asks && api_health_.away) took_turn(api_health_, now);  // not those after it
     if (!step.actions.empty()) planned.push_back({&pod, std::move(step.actions)});
   }
   return planned;
@@ -475,7 +480,6 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
       if (!raised) failed("repair", "", raised.error());
       pod.readable_at = now + kRaiseShows;
     } else if (const auto* send = std::get_if<SendResize>(&action)) {
-      if (api_health_.away) took_turn(api_health_, now);
       const bool kept = send->resize.dry_run || pods_->floors_kept(pod, floors_file_->saved());
       if (kept && resizer_->submit(*send, api_sight(now).ability.path)) continue;
       pod.outcomes.push_back(dropped(*send, now, kept ? kQueueFull : floors_trouble_).outcome);

@@ -125,25 +125,32 @@ bool withdraw(Stepping& step) {
   return true;
 }
 
-// When a limit that is written already is asked for.
+// What the last grant lasts for at the rate of growth that led to it; 0: unknown.
+Nanoseconds lasts(const ContainerResize& container) {
+  if (!container.want || container.rate_per_second == Bytes{}) return {};
+  const Bytes room = *container.want - container.want_from;
+  const double seconds =
+      static_cast<double>(room.value) / static_cast<double>(container.rate_per_second.value);
+  constexpr double kDay = 86400;
+  return std::chrono::duration_cast<Nanoseconds>(
+      std::chrono::duration<double>(std::min(seconds, kDay)));
+}
+
+// When a limit that is written already is asked for: once for all grants of a burst, unless it is
+// so slow that it may go on for long.
 MonotonicTime ready_at(const Stepping& step, const ContainerResize& container, Bytes target) {
   const bool written = container.lease && container.lease->limit >= target;
   if (!written) return step.now;
   // The kubelet is about to put a lower limit in force: the newer one must follow at once.
   if (step.state.unverified && !step.state.unverified->overdue) return step.now;
-  if (const ContainerReading* seen = step.reading(container);
-      seen != nullptr && container.rate_per_second.value > 0) {
-    const Bytes room = target - seen->memory.usage;
-    const double seconds =
-        static_cast<double>(room.value) / static_cast<double>(container.rate_per_second.value);
-    const double needed = std::chrono::duration<double>(step.facts.api.patch_to_limit).count();
-    const bool first = step.now - step.state.last_patch >= step.config.coalesce_max;
-    if (first && seconds > needed) return step.now;
-  }
+  const Nanoseconds next = lasts(container);
   // One more in the same burst waits longer.
   const bool again = step.state.last_patch != MonotonicTime{} &&
                      step.now - step.state.last_patch < step.config.coalesce_max;
-  const Nanoseconds quiet = again ? step.config.coalesce * 4 : step.config.coalesce;
+  if (!again && next > std::max(step.config.coalesce_max, step.facts.api.patch_to_limit)) {
+    return step.now;
+  }
+  const Nanoseconds quiet = std::max(next, again ? step.config.coalesce * 4 : step.config.coalesce);
   return std::min(container.last_word + quiet, container.want_since + step.config.coalesce_max);
 }
 
@@ -312,13 +319,26 @@ void fall_back(Stepping& step) {
   }
 }
 
+// Something is to be asked for as soon as somebody answers.
+bool has_wishes(const Stepping& step) {
+  return std::any_of(
+      step.state.containers.begin(), step.state.containers.end(), [&](const ContainerResize& each) {
+        const Bytes level = each.lease ? each.lease->limit : Bytes{};
+        return through_api(step, each) && std::max(each.want.value_or(level), level) > *each.spec;
+      });
+}
+
 }  // namespace
 
 void ask(Stepping& step) {
   const PodResize& state = step.state;
   const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
   fall_back(step);
-  if (!possible || state.in_flight || !step.facts.api.may_ask) return;
+  if (!possible || state.in_flight) return;
+  if (!step.facts.api.may_ask) {
+    if (step.facts.api.ask_at && has_wishes(step)) step.wake_at(*step.facts.api.ask_at);
+    return;
+  }
   if (step.now < state.retry_at) {
     step.wake_at(state.retry_at);
     return;

@@ -261,6 +261,7 @@ void absorb_words(Stepping& step) {
     if (!container->want) container->want_since = word.at;
     container->last_word = word.at;
     container->want = word.to;
+    container->want_from = word.from;
   }
 }
 

@@ -115,9 +115,10 @@ struct ResizeOutcome {
 // The API server as all pods see it: agent/resizer_health.
 struct ApiSight {
   kube::ResizeAbility ability;
-  bool away = false;    // the last exchanges failed: unreachable, 5xx, 429
-  bool may_ask = true;  // false while it is away, but for the one that tries
-  bool slow = false;    // rescue deadlines were missed lately: take the long one
+  bool away = false;                    // the last exchanges failed: unreachable, 5xx, 429
+  bool may_ask = true;                  // false while it is away, but for the one that tries
+  std::optional<MonotonicTime> ask_at;  // else: when somebody may try
+  bool slow = false;                    // rescue deadlines were missed lately: take the long one
   Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
 
   bool operator==(const ApiSight&) const = default;

@@ -205,6 +205,19 @@ TEST(ResizePlan, ASlowGrowthIsAskedForAtOnce) {
   EXPECT_EQ(asked(scene.patch()), mib(256));
 }
 
+// 60 MiB a second: each grant lasts for some seconds, and the kubelet would keep up with each.
+TEST(ResizePlan, TheGrantsOfABurstGoInOnePatch) {
+  Scene scene = armed();
+  scene.grant(mib(256), mib(60));
+  scene.step();
+  scene.run_until(scene.now + seconds(2));
+  EXPECT_TRUE(scene.sent.empty());
+  scene.grant(mib(384), mib(60));
+  scene.run_until(scene.now + seconds(5));
+  ASSERT_EQ(scene.sent.size(), 1u);
+  EXPECT_EQ(asked(&scene.sent[0]), mib(384));
+}
+
 TEST(ResizePlan, AStormThatDoesNotEndIsAskedForAllTheSame) {
   Scene scene = armed();
   for (std::uint64_t limit = 160; limit <= 1024; limit += 16) {
@@ -227,6 +240,24 @@ TEST(ResizePlan, TwoContainersGoInOnePatch) {
 }
 
 // ---- the API is away
+
+// Nothing else may happen until it is back, and the watch may be slow to notice.
+TEST(ResizePlan, WhoHasSomethingToAskForTriesWhenItsTurnComes) {
+  Scene scene = armed();
+  scene.api.away = true;
+  scene.api.may_ask = false;
+  scene.api.ask_at = scene.now + seconds(3);
+  EXPECT_NE(scene.step().wake, scene.api.ask_at) << "nothing to ask for";
+  scene.grant(mib(256), mib(2000));
+  scene.step();
+  ASSERT_TRUE(scene.last.wake);
+  EXPECT_LE(*scene.last.wake, *scene.api.ask_at);
+  scene.run_until(*scene.api.ask_at);
+  EXPECT_TRUE(scene.sent.empty());
+  scene.api.may_ask = true;
+  scene.step();
+  EXPECT_EQ(asked(scene.patch()), mib(256));
+}
 
 TEST(ResizePlan, WhatWasWishedIsWrittenWhenTheApiDoesNotAnswer) {
   Scene scene = armed();
