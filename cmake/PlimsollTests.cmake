@@ -130,6 +130,7 @@ function(plimsoll_vm_tests)
       foreach(fake apiserver kubelet)
         list(APPEND fakes --add "$<TARGET_FILE:fake-${fake}>:/bin/fake-${fake}")
       endforeach()
+      list(APPEND fakes --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/agent_node:/bin/agent_node")
     endif()
     plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh"
                                  --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/checks:/bin/checks"

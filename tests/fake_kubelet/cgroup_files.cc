@@ -7,6 +7,8 @@
 
 #include <charconv>
 #include <chrono>
+#include <csignal>
+#include <ctime>
 #include <filesystem>
 #include <sstream>
 #include <thread>
@@ -26,6 +28,36 @@ std::optional<std::int64_t> number(const std::string& text) {
   return value;
 }
 
+// A write of memory.max stays in the kernel for as long as more is in use, also when the limit has
+// been raised meanwhile, and looks only for signals. The kubelet has the runtime's process killed
+// in the end; here a signal to this thread is enough, and comes sooner.
+class Patience {
+ public:
+  Patience() {
+    struct sigaction nothing {};
+    nothing.sa_handler = [](int) {};
+    ::sigaction(SIGUSR1, &nothing, nullptr);
+    sigevent event{};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGUSR1;
+    event._sigev_un._tid = ::gettid();
+    made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
+    const itimerspec wait{.it_interval = {.tv_sec = 1, .tv_nsec = 0},
+                          .it_value = {.tv_sec = kSeconds, .tv_nsec = 0}};
+    if (made_) ::timer_settime(timer_, 0, &wait, nullptr);
+  }
+  ~Patience() {
+    if (made_) ::timer_delete(timer_);
+  }
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
+
+ private:
+  static constexpr std::time_t kSeconds = 2;
+  timer_t timer_{};
+  bool made_ = false;
+};
+
 }  // namespace
 
 CgroupFiles::CgroupFiles(std::string root, std::function<void(const std::string&)> made,
@@ -38,6 +70,8 @@ bool CgroupFiles::write(const std::string& group, const std::string& file,
   const std::string path = full(group) + "/" + file;
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (made_ ? O_TRUNC : 0)));
   if (!fd) return false;
+  std::optional<Patience> patience;
+  if (!made_ && file == "memory.max") patience.emplace();
   return ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
