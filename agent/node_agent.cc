@@ -443,7 +443,7 @@ void NodeAgent::save(MonotonicTime now) {
     return state_file_->covers(id, direct_ceiling);
   };
   constexpr int kAnswers = 2;  // one under way, and the next
-  (void)pods_->give_bounds(covers, kAnswers * latency_.nine_of_ten());
+  (void)pods_->give_bounds(covers, kAnswers * latency_.nine_of_ten(), now);
 }
 
 void NodeAgent::act(const Planned& planned, MonotonicTime now) {

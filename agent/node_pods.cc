@@ -19,6 +19,13 @@ std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
 
 Bytes above(Bytes value, Bytes floor) { return value - floor; }
 
+std::string status_id(const kube::Pod& pod, const std::string& name) {
+  for (const kube::Container& container : pod.containers) {
+    if (container.name == name && container.status) return container.status->id;
+  }
+  return {};
+}
+
 }  // namespace
 
 NodeContainer* NodePod::find(std::string_view container) {
@@ -169,18 +176,19 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
   NodeContainer container{
       .subject = subject_of(pod.pod.id, policy.name),
       .policy = policy,
-      .container_id = match.cgroup->name.container_id,
+      .container_id = status_id(pod.pod, policy.name),
       .cgroup = *match.cgroup,
       .group = std::move(*readable),
       .first_limit = left != nullptr ? left->floor : limit_of(pod.declared[policy.name]),
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
+      .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
       .written = left != nullptr ? left->written : std::nullopt};
   container.budget_group = group_of(pod.pod.id.namespace_name, config);
   const ContainerSpec spec = spec_of(pod, container, {});
   const auto slot = engine_.track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
   container.slot = *slot;
-  container.given = spec;
+  container.given.spec = spec;
   owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, policy.name});
   pod.containers.push_back(std::move(container));
   return {};
@@ -199,6 +207,7 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
   pod.slice = NodePod::Slice{.cgroup = slice,
                              .group = std::move(*group),
                              .first_limit = left != nullptr ? left->floor : declared,
+                             .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
                              .written = left != nullptr ? left->written : std::nullopt};
   kubepods_slot(slice.path);
   if (limit->is_max()) return {};  // not every container declares a limit: nothing to raise
@@ -208,7 +217,7 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
   const auto slot = engine_.track(std::move(*tracked), spec);
   if (!slot) return tl::unexpected(slot.error());
   pod.slice->slot = *slot;
-  pod.slice->given = spec;
+  pod.slice->given.spec = spec;
   owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, ""});
   return {};
 }
@@ -295,15 +304,17 @@ ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
   return spec;
 }
 
-bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time) {
+bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now) {
   bool all = true;
   const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct,
-                        std::optional<ContainerSpec>& given) {
+                        GivenBounds& given) {
     const bool covered = direct == Bytes{} || covers(id, limit_of(direct));
     all = all && covered;
     spec.direct_ceiling = covered ? direct : Bytes{};
-    if (given == spec) return;
-    if (engine_.update(slot, spec)) given = spec;
+    if (given.spec == spec || !engine_.update(slot, spec)) return;
+    given.spec = spec;
+    given.at = now;
+    given.reach = std::max(given.reach, limit_of(*spec.direct_ceiling));
   };
   for (auto& [uid, pod] : pods_) {
     if (pod.slice && pod.slice->slot) {
@@ -324,7 +335,13 @@ std::size_t NodePods::managed() const {
   }));
 }
 
-PodReading NodePods::read(const NodePod& pod, MonotonicTime now) const {
+void GivenBounds::saw(Limit limit, MonotonicTime now) {
+  constexpr Nanoseconds kObeyed = std::chrono::seconds(1);
+  const Limit most = limit_of(spec ? spec->direct_ceiling.value_or(Bytes{}) : Bytes{});
+  if (limit <= most && now - at >= kObeyed) reach = most;
+}
+
+PodReading NodePods::read(NodePod& pod, MonotonicTime now) const {
   const auto reading_of = [](const cgroup::Group& group) -> std::optional<CgroupReading> {
     const auto limit = group.read_memory_max();
     const auto usage = group.read_memory_current();
@@ -333,9 +350,11 @@ PodReading NodePods::read(const NodePod& pod, MonotonicTime now) const {
   };
   PodReading reading{.at = now};
   if (pod.slice) reading.slice = reading_of(pod.slice->group);
-  for (const NodeContainer& container : pod.containers) {
+  if (reading.slice) pod.slice->given.saw(reading.slice->limit, now);
+  for (NodeContainer& container : pod.containers) {
     const auto memory = reading_of(container.group);
     if (!memory) continue;
+    container.given.saw(memory->limit, now);
     reading.containers.push_back({.container = container.policy.name,
                                   .container_id = container.container_id,
                                   .memory = *memory});

@@ -34,6 +34,18 @@
 
 namespace plimsoll::agent {
 
+// What a cgroup is given, and how far direct writes to it may have gone.
+struct GivenBounds {
+  std::optional<ContainerSpec> spec;  // as the engine has it
+  MonotonicTime at;                   // since when
+  // The limit may be as high as this and be from here, from the agent before this one too: it falls
+  // only when a lower limit was seen after the engine had had the lower bounds for a while.
+  Limit reach{0};
+
+  // A reading of `now`.
+  void saw(Limit limit, MonotonicTime now);
+};
+
 // A container that has a policy and a cgroup.
 struct NodeContainer {
   Subject subject;
@@ -43,10 +55,10 @@ struct NodeContainer {
   cgroup::Group group;  // for readings
   Slot slot = 0;
   BudgetGroup budget_group = kNoGroup;
-  Limit first_limit;                   // as declared, or what the state file has
-  EngineBounds bounds;                 // as the resize plan wants them
-  std::optional<ContainerSpec> given;  // as the engine has them
-  std::optional<Limit> written;        // the last direct write
+  Limit first_limit;    // as declared, or what the state file has
+  EngineBounds bounds;  // as the resize plan wants them
+  GivenBounds given;
+  std::optional<Limit> written;  // the last direct write
 };
 
 struct NodePod {
@@ -60,7 +72,7 @@ struct NodePod {
     cgroup::Group group;
     std::optional<Slot> slot;  // absent: it has no limit
     Limit first_limit;
-    std::optional<ContainerSpec> given;
+    GivenBounds given;
     std::optional<Limit> written;
   };
   std::optional<Slice> slice;
@@ -114,7 +126,7 @@ class NodePods {
   using Covers = std::function<bool(CgroupId id, Limit direct_ceiling)>;
   // A grant lasts for at least `api_time`, what an answer of the API takes: when the kubelet
   // carries it out, the limit that it writes must not be below what is in use by then.
-  bool give_bounds(const Covers& covers, Nanoseconds api_time);
+  bool give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now);
 
   std::map<std::string, NodePod>& pods() { return pods_; }  // by uid
   NodePod* find(std::string_view uid);
@@ -124,7 +136,8 @@ class NodePods {
   NodeState floors() const;
   // The write-ahead rule of the latter: no limit of the pod's spec is changed unless this is true.
   bool floors_kept(const NodePod& pod, const NodeState& saved) const;
-  PodReading read(const NodePod& pod, MonotonicTime now) const;
+  // Reads the pod's files.
+  PodReading read(NodePod& pod, MonotonicTime now) const;
 
   std::size_t tracked() const { return owners_.size(); }
   std::size_t managed() const;

@@ -37,13 +37,15 @@ Backing backing_of(LeaseWhy why) {
 }
 
 ContainerState container_state(const NodePod& pod, const NodeContainer& container) {
-  ContainerState state{.container_id = container.container_id,
-                       .name = container.policy.name,
-                       .limit = {.id = container.cgroup.id,
-                                 .path = container.cgroup.path,
-                                 .floor = container.first_limit,
-                                 .direct_ceiling = limit_of(container.bounds.direct_ceiling),
-                                 .written = container.written}};
+  ContainerState state{
+      .container_id = container.container_id,
+      .name = container.policy.name,
+      .limit = {.id = container.cgroup.id,
+                .path = container.cgroup.path,
+                .floor = container.first_limit,
+                .direct_ceiling =
+                    std::max(limit_of(container.bounds.direct_ceiling), container.given.reach),
+                .written = container.written}};
   const ContainerResize* resize = resize_of(pod, container.policy.name);
   if (resize == nullptr) return state;
   if (resize->spec) state.limit.confirmed = limit_of(*resize->spec);
@@ -86,7 +88,8 @@ std::optional<PodState> NodePods::state_of(const NodePod& pod) const {
                    .path = pod.slice->cgroup.path,
                    .floor = pod.slice->first_limit,
                    .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
-                   .direct_ceiling = limit_of(*slice_spec_of(pod).direct_ceiling),
+                   .direct_ceiling = std::max(limit_of(*slice_spec_of(pod).direct_ceiling),
+                                              pod.slice->given.reach),
                    .written = pod.slice->written};
   }
   for (const NodeContainer& container : pod.containers) {

@@ -265,8 +265,8 @@ TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
   EXPECT_EQ(web().containers[0].policy.ceiling, mib(1024)) << "of what was declared";
   EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
   EXPECT_EQ(web().slice->first_limit, limit_of(mib(128)));
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
-  EXPECT_EQ(web().slice->given->ceiling, mib(1024));
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_EQ(web().slice->given.spec->ceiling, mib(1024));
   // And so it stays, for as long as the spec is raised.
   EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
   after.containers[0].resources.limits.memory = mib(128);
@@ -357,11 +357,25 @@ TEST_F(NodePodsTest, AContainerIsTrackedBelowItsPod) {
   const NodeContainer& app = web().containers.at(0);
   ASSERT_NE(pods->owner(app.slot), nullptr);
   EXPECT_EQ(pods->owner(app.slot)->container, "app");
-  EXPECT_EQ(app.given->parent, web().slice->slot);
+  EXPECT_EQ(app.given.spec->parent, web().slice->slot);
   EXPECT_EQ(pods->owner(*web().slice->slot)->container, "");
-  EXPECT_TRUE(web().slice->given->parent) << "the limit of all pods together";
-  EXPECT_TRUE(web().slice->given->covers_children);
+  EXPECT_TRUE(web().slice->given.spec->parent) << "the limit of all pods together";
+  EXPECT_TRUE(web().slice->given.spec->covers_children);
   EXPECT_TRUE(present(app_pod()).began.empty()) << "once";
+}
+
+// The plan takes a reading for that of a container only under the id that the API has for it.
+TEST_F(NodePodsTest, AReadingIsOfTheContainerThatTheApiNames) {
+  add_cgroups(mib(128));
+  tree.set(kSlice, "memory.current", text(mib(20)));
+  tree.set(scope_of('a'), "memory.current", text(mib(10)));
+  present(app_pod());
+  const PodReading reading = pods->read(web(), now);
+  ASSERT_EQ(reading.containers.size(), 1U);
+  EXPECT_EQ(reading.containers[0].container_id, web().pod.containers[0].status->id);
+  EXPECT_EQ(reading.containers[0].memory.usage, mib(10));
+  ASSERT_TRUE(reading.slice);
+  EXPECT_EQ(reading.slice->usage, mib(20));
 }
 
 TEST_F(NodePodsTest, APodWhoseCgroupVanishesIsNotTrackedAnyMore) {
@@ -438,16 +452,54 @@ TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
   const auto covers = [this](CgroupId id, Limit direct_ceiling) {
     return state_file->covers(id, direct_ceiling);
   };
-  EXPECT_FALSE(pods->give_bounds(covers, {}));
-  EXPECT_EQ(web().containers[0].given->direct_ceiling, Bytes{});
-  EXPECT_EQ(web().slice->given->direct_ceiling, Bytes{});
+  EXPECT_FALSE(pods->give_bounds(covers, {}, now));
+  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
+  EXPECT_EQ(web().slice->given.spec->direct_ceiling, Bytes{});
   ASSERT_TRUE(state_file->update(pods->state(), kStart).value());
-  EXPECT_TRUE(pods->give_bounds(covers, {}));
-  EXPECT_EQ(web().containers[0].given->direct_ceiling, mib(512));
-  EXPECT_EQ(web().slice->given->direct_ceiling, mib(512));
+  EXPECT_TRUE(pods->give_bounds(covers, {}, now));
+  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, mib(512));
+  EXPECT_EQ(web().slice->given.spec->direct_ceiling, mib(512));
   web().containers[0].bounds.direct_ceiling = mib(600);
-  EXPECT_FALSE(pods->give_bounds(covers, {})) << "higher than what is written down";
-  EXPECT_EQ(web().containers[0].given->direct_ceiling, Bytes{});
+  EXPECT_FALSE(pods->give_bounds(covers, {}, now)) << "higher than what is written down";
+  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
+}
+
+// An agent that is started anew may not write yet, or less than the one before it: what stands
+// there is still explained by the record, and is once more when it was seen to be lower.
+TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
+  add_cgroups(mib(128));
+  present(app_pod());
+  const auto all = [](CgroupId, Limit) { return true; };
+  const auto recorded = [this] {
+    const NodeState state = pods->state();
+    return std::pair(state.pods.at(0).containers.at(0).limit.direct_ceiling,
+                     state.pods.at(0).slice->direct_ceiling);
+  };
+  const std::pair high(limit_of(mib(512)), limit_of(mib(512)));
+  const std::pair low(limit_of(mib(128)), limit_of(mib(128)));
+  web().containers[0].bounds.direct_ceiling = mib(512);
+  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  web().containers[0].bounds.direct_ceiling = mib(128);
+  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  tree.set(kSlice, "memory.max", text(mib(300)));
+  tree.set(scope_of('a'), "memory.max", text(mib(300)));
+  now += std::chrono::seconds(5);
+  (void)pods->read(web(), now);
+  EXPECT_EQ(recorded(), high) << "it stands above";
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+
+  start();
+  present(app_pod());
+  EXPECT_EQ(recorded(), high) << "for the next agent, too";
+  web().containers[0].bounds.direct_ceiling = mib(128);
+  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  EXPECT_EQ(recorded(), high);
+  tree.set(kSlice, "memory.max", text(mib(128)));
+  tree.set(scope_of('a'), "memory.max", text(mib(128)));
+  (void)pods->read(web(), now);
+  EXPECT_EQ(recorded(), high) << "a write may be under way";
+  (void)pods->read(web(), now + std::chrono::seconds(5));
+  EXPECT_EQ(recorded(), low);
 }
 
 TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
@@ -460,15 +512,15 @@ TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
   (void)cgroups->rescan();
   EXPECT_EQ(present(pod).began.size(), 2U);
   web().find("app")->bounds.direct_ceiling = mib(256);
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
-  EXPECT_EQ(web().slice->given->floor, mib(192));
-  EXPECT_EQ(web().slice->given->ceiling, mib(192 * 8));
-  EXPECT_EQ(web().slice->given->direct_ceiling, mib(256 + 64));
-  EXPECT_EQ(web().slice->given->direct_floor, mib(192)) << "what the kubelet would write";
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_EQ(web().slice->given.spec->floor, mib(192));
+  EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
+  EXPECT_EQ(web().slice->given.spec->direct_ceiling, mib(256 + 64));
+  EXPECT_EQ(web().slice->given.spec->direct_floor, mib(192)) << "what the kubelet would write";
   // A floor that somebody else has moved changes nothing in how far the slice may go.
   web().find("app")->bounds.floor = mib(512);
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}));
-  EXPECT_EQ(web().slice->given->ceiling, mib(192 * 8));
+  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
 }
 
 TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
@@ -476,10 +528,10 @@ TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
   present(app_pod());
   const auto all = [](CgroupId, Limit) { return true; };
   const Nanoseconds usual = web().containers[0].policy.look_ahead;
-  EXPECT_TRUE(pods->give_bounds(all, usual / 2));
-  EXPECT_EQ(web().containers[0].given->look_ahead, usual);
-  EXPECT_TRUE(pods->give_bounds(all, usual * 3));
-  EXPECT_EQ(web().containers[0].given->look_ahead, usual * 3);
+  EXPECT_TRUE(pods->give_bounds(all, usual / 2, now));
+  EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual);
+  EXPECT_TRUE(pods->give_bounds(all, usual * 3, now));
+  EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual * 3);
 }
 
 }  // namespace
