@@ -4,39 +4,26 @@
 # its disk full, and taken off with what it raised put back. Against the fake API server and kubelet.
 # shellcheck source=lib/checks
 . /bin/checks
+# shellcheck source=lib/agent_node
+. /bin/agent_node
 
-api=6444
-kubelet=6445
 floors=/var/lib/plimsoll
-ask() { fake-apiserver request "$@"; }
-metric() { wget -q -O - http://127.0.0.1:9464/metrics 2>/dev/null | sed -n "s/^$1 //p" | head -n 1; }
-tracked() { [ "$(metric plimsoll_containers_tracked)" = "$1" ]; }
-storing() { ask $api GET /fake/counts | tr ',{}' '\n' | sed -n 's/ *"patch pods\/resize": *\([0-9]*\).*/\1/p'; }
-
-mkdir -p /run/api /run/logs /run/plimsoll $floors
+storing() { counted 'patch pods\/resize'; }
 # A disk that can be filled.
+mkdir -p $floors
 mount -t tmpfs -o size=64k floors $floors
-fake-apiserver --directory /run/api --port 6443 --control-port $api --keep >/tmp/api.log 2>&1 &
-api_answers() { ask $api GET /version >/dev/null 2>&1; }
-until_true 60 api_answers
-is "the API server is up" 0 $?
-fake-kubelet --api $api --control-port $kubelet --logs /run/logs --memory 1800Mi --keep \
-  >/tmp/kubelet.log 2>&1 &
-is_ready() { ask $api GET /api/v1/nodes/node-a | grep -q allocatable; }
-until_true 30 is_ready
-is "the node is there" 0 $?
 # Nothing shrinks by itself.
 printf 'memory: {shrink_after: 1h}\n' >/tmp/config.yaml
-
-start_agent() {
+start_cluster
+restore() {
   NODE_NAME=node-a KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 \
-    plimsoll agent --service-account /run/api --systemd none --config /tmp/config.yaml "$@" \
-    >>/tmp/agent.log 2>&1 &
-  agent=$!
+    plimsoll restore --service-account /run/api --systemd none "$@" >/tmp/restore.log
+}
+start_ready() {
+  start_agent "$@"
   until_true 60 agent_ready
   is "the agent is ready" 0 $?
 }
-agent_ready() { wget -q -O /dev/null http://127.0.0.1:9464/readyz 2>/dev/null; }
 
 # make_pod NAME: waits for /run/go and then needs 150 MB of 64 MiB, and then waits for /run/end.
 make_pod() {
@@ -57,22 +44,19 @@ TEXT
   ask $api POST /fake/clear-requests >/dev/null
 }
 grow() {
-  before=$(awk '$1 == "oom_kill" {print $2}' /proc/vmstat)
+  before=$(oom_kills)
   touch /run/go
   has_grown() { [ "$(cat /run/done 2>/dev/null)" = 0 ]; }
   until_true 60 has_grown
   is "$1: it has what it needs" 0 $?
-  is "$1: nobody was killed" 0 $(($(awk '$1 == "oom_kill" {print $2}' /proc/vmstat) - before))
+  is "$1: nobody was killed" 0 $(($(oom_kills) - before))
 }
 # The limit in the spec, in MiB.
-spec() {
-  ask $api GET "/api/v1/namespaces/default/pods/$1" | tr -d ' \n' | sed 's/"status":{.*//' |
-    sed -n 's/.*"limits":{[^}]*"memory":"\([0-9]*\)Mi".*/\1/p'
-}
+spec() { pod_spec "$1" | cut -d " " -f 2; }
 raised() { [ "$(spec "$1")" -gt 64 ]; }
 declared() { [ "$(spec "$1")" = 64 ]; }
 # The container's memory.max, in MiB; the sandbox beside it has none.
-limit() { echo $(($(cat "$top"/kubepods.slice/*/*/cri-*.scope/memory.max | grep -vx max) / 1048576)); }
+limit() { echo $(($(container_limits | grep -vx max) / 1048576)); }
 floor_of() {
   plimsoll explain "default/$1" --json 2>/dev/null | tr ',{}' '\n' |
     sed -n 's/.*"floor_bytes": *\([0-9]*\).*/\1/p' | head -n 1
@@ -86,7 +70,7 @@ remove_pod() {
   rm -f /run/end
 }
 
-start_agent
+start_ready
 make_pod web
 is "nothing is kept of a pod that is as declared" floors.lock "$(ls $floors)"
 grow web
@@ -103,7 +87,7 @@ ask $kubelet POST /fake/restart '{"pod":"default/web","container":"app"}' >/dev/
 begun_anew() { [ "$(limit)" -gt 64 ]; }
 until_true 20 begun_anew
 is "web: begins anew with the raised limit" 0 $?
-start_agent
+start_ready
 until_true 60 floor_is_declared web
 is "after the boot: the floor is what was declared" 67108864 "$(floor_of web)"
 
@@ -112,16 +96,14 @@ kill $agent
 wait $agent
 raised web
 is "without --restore the spec stays raised" 0 $?
-NODE_NAME=node-a KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 \
-  plimsoll restore --service-account /run/api --systemd none --dry-run >/tmp/restore.log
+restore --dry-run
 says "a dry run says what it would do" 'would-restore  default/web/app (spec)' /tmp/restore.log
 ask $api POST /fake/go >/dev/null
-NODE_NAME=node-a KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 \
-  plimsoll restore --service-account /run/api --systemd none >/tmp/restore.log
+restore
 is "without the API server it fails" 1 $?
 says "and names what remains" 'failed  default/web/app (spec)' /tmp/restore.log
 ask $api POST /fake/back >/dev/null
-start_agent --restore
+start_ready --restore
 until_true 60 tracked 2
 kill $agent
 wait $agent
@@ -133,7 +115,7 @@ is "and forgotten the floor" 0 "$(grep -c app $floors/floors)"
 is "without a restart" 1 "$(ask $kubelet GET '/fake/place?pod=default/web&container=app' | tr ',{}' '\n' | sed -n 's/.*"restarts": *\([0-9]*\).*/\1/p')"
 
 # A disk that takes nothing: no spec is raised whose floor would be lost, and nobody dies of it.
-start_agent
+start_ready
 remove_pod web
 make_pod full
 dd if=/dev/zero of=$floors/fill bs=4k 2>/dev/null
@@ -149,13 +131,7 @@ is "full: raised once its floor can be kept" 0 $?
 says "full: its floor is on the disk" '"name":"full"' $floors/floors
 remove_pod full
 
-kill $agent
-wait $agent
-is "the agent ends with" 0 $?
+stop_agent
 is "of pods that are gone nothing is kept" 0 "$(grep -c '"uid"' $floors/floors)"
-if [ "$checks_failed" -gt 0 ]; then
-  tail -n 60 /tmp/agent.log
-  cat /tmp/restore.log
-  tail -n 5 /tmp/kubelet.log
-fi
-checks_end
+[ "$checks_failed" = 0 ] || cat /tmp/restore.log
+agent_checks_end

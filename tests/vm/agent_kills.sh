@@ -17,13 +17,12 @@ start_cluster
 # Grows over its limit and shrinks, for ever; what the OOM killer takes while there is no agent is the
 # program, not the container.
 # shellcheck disable=SC2016 # for the container's shell
-create_pods storm $pods 'echo 0 >/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/memory.oom.group
-until [ -e /run/end ]; do
-  megabytes=$((32 + $(od -An -N1 -tu1 /dev/urandom) * 3 / 5))
-  storm-load touch --bytes $((megabytes * 1000000)) --result /dev/null
-  usleep $((megabytes * 10000))
-done
-sleep 100000'
+create_pods storm $pods 'echo 0 >/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/memory.oom.group; '\
+'until [ -e /run/end ]; do '\
+'megabytes=$((32 + $(od -An -N1 -tu1 /dev/urandom) * 3 / 5)); '\
+'storm-load touch --bytes $((megabytes * 1000000)) --result /dev/null; '\
+'usleep $((megabytes * 10000)); done; '\
+'sleep 100000'
 start_agent
 watched() { tracked $((pods * 2)); }
 until_true 60 watched

@@ -83,7 +83,7 @@ until_true 10 refused 1
 is "a bad file is counted" 0 $?
 is "and the last good one stays" 2 "$(metric plimsoll_config_generation)"
 is "and the metric says so" 0 "$(metric plimsoll_config_last_reload_successful)"
-says "and the log says where" 'line 2' /tmp/agent.log
+says "and the log says where" 'config.yaml:2: pods.ceiling' /tmp/agent.log
 swap 'memory: {shrink_after: 5s}
 pods: {ceiling: 8}'
 until_true 10 generation 3
