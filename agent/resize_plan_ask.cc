@@ -274,6 +274,11 @@ bool shrink(Stepping& step, const kube::Pod& known) {
       refuse_here(step, one, why);
       continue;
     }
+    const MonotonicTime ready = container.last_word + step.config.shrink_quiet;
+    if (target > floor && step.now < ready) {
+      step.wake_at(ready);
+      continue;
+    }
     if (!shrink_is_safe(step, container, kube::applied(known, one), target)) {
       container.want.reset();
       container.shrink_retry_at = step.now + step.config.api.refused_backoff;

@@ -45,6 +45,9 @@ struct ResizeConfig {
   // enough for the kubelet to keep up, and at the latest so long after the first grant.
   Nanoseconds coalesce = std::chrono::milliseconds(250);
   Nanoseconds coalesce_max = std::chrono::seconds(5);
+  // A lowering that does not reach the floor is asked for when no lower one has come for so long:
+  // what was needed in the past leaves the engine's window bit by bit.
+  Nanoseconds shrink_quiet = std::chrono::seconds(10);
 
   // What lowering leaves above the usage: the larger of both.
   double keep_share = 0.05;

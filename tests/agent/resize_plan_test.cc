@@ -704,7 +704,7 @@ TEST(ResizePlan, AShrinkGoesThroughTheApi) {
   Scene scene = grown();
   scene.set_usage(mib(100));
   scene.wish(mib(200));
-  scene.step();
+  scene.run_until(scene.now + seconds(10));
   EXPECT_EQ(asked(scene.patch()), mib(200));
   EXPECT_EQ(scene.patch()->urgency, Urgency::kNormal);
   scene.accept();
@@ -714,11 +714,25 @@ TEST(ResizePlan, AShrinkGoesThroughTheApi) {
   EXPECT_EQ(scene.action<LowerLimit>(), nullptr);
 }
 
+TEST(ResizePlan, ShrinksThatFollowEachOtherAreOneAndTheFloorWaitsForNone) {
+  Scene scene = grown();
+  scene.set_usage(mib(60));
+  scene.wish(mib(300));
+  scene.run_until(scene.now + seconds(6));
+  scene.wish(mib(200));
+  scene.run_until(scene.now + seconds(6));
+  EXPECT_TRUE(scene.sent.empty());
+  scene.wish(mib(128));
+  scene.step();
+  ASSERT_EQ(scene.sent.size(), 1u);
+  EXPECT_EQ(asked(&scene.sent[0]), mib(128));
+}
+
 TEST(ResizePlan, AShrinkThatTheKubeletWouldRefuseIsNotAskedFor) {
   Scene scene = grown();
   scene.set_usage(mib(196));
   scene.wish(mib(200));
-  scene.step();
+  scene.run_until(scene.now + seconds(10));
   EXPECT_TRUE(scene.sent.empty());
   EXPECT_NE(scene.action<ForgetWish>(), nullptr);
   scene.set_usage(mib(60));
@@ -753,7 +767,7 @@ TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
   Scene scene = grown();
   scene.set_usage(mib(100));
   scene.wish(mib(200));
-  scene.step();
+  scene.run_until(scene.now + seconds(10));
   scene.accept();
   scene.set_usage(mib(300));
   scene.pod.observed_generation = scene.pod.generation;
@@ -777,7 +791,7 @@ TEST(ResizePlan, GrowthDoesNotWaitForAFailedShrink) {
   Scene scene = grown();
   scene.set_usage(mib(100));
   scene.wish(mib(200));
-  scene.step();
+  scene.run_until(scene.now + seconds(10));
   scene.accept();
   scene.pod.observed_generation = scene.pod.generation;
   scene.pod.resize.in_progress = condition("Error", "cannot decrease memory limits: ...");

@@ -64,7 +64,7 @@ killed=0 raised=0 unknown=0
 before=$(oom_kills)
 while [ $killed -lt "$kills" ]; do
   upset_api
-  usleep $(($(random 8000) * 1000))
+  usleep $(($(random 3000) * 1000))
   kill -9 $agent
   wait $agent 2>/dev/null
   killed=$((killed + 1))

@@ -8,7 +8,8 @@
 . /bin/agent_node
 
 pods=5
-printf 'memory: {shrink_after: 5s}\n' >/tmp/config.yaml
+# Long enough to tell what growing costs from what lowering does.
+printf 'memory: {shrink_after: 30s}\n' >/tmp/config.yaml
 need=$(load 150000000)
 
 # make_pods NAME
