@@ -34,10 +34,7 @@ begun() { grep -q 'the agent has started' /tmp/agent.log; }
 until_true 60 begun
 sleep 2
 begin_ticks=$(ticks)
-known() {
-  sleep 1
-  [ -n "$(said armed)" ]
-}
+known() { [ -n "$(said armed)" ]; }
 until_true 120 known
 is "all are known" 0 $?
 start_ticks=$(($(ticks) - begin_ticks))
