@@ -9,7 +9,7 @@ namespace plimsoll::agent {
 namespace {
 
 constexpr std::array<std::string_view, kAnnotations> kNames{
-    "enabled", "memory-ceiling", "memory-floor", "look-ahead", "dry-run", "actuation"};
+    "enabled", "memory-ceiling", "memory-floor", "look-ahead", "dry-run", "actuation", "announce"};
 
 constexpr std::array<AnnotationDoc, kAnnotations> kDocs{{
     {Annotation::kEnabled, "`\"true\"`, `\"false\"`",
@@ -37,6 +37,13 @@ constexpr std::array<AnnotationDoc, kAnnotations> kDocs{{
      "How limits are raised, each allowing more than the one before; at most the operator's "
      "`pods.actuation`.",
      "`resize`"},
+    {Annotation::kAnnounce, "a list of commands, `make=2Gi,ninja`",
+     "Commands that need room while they run, by the last part of the path that they are started "
+     "by, each with what it needs beyond what is in use before, all that it starts included; "
+     "without a size, what it is known to have needed. The limit is raised when one begins, as far "
+     "as the ceiling and the budgets allow, and goes down again after the last one has ended. "
+     "Without it, `announce.default`; empty: none.",
+     "nothing is announced"},
 }};
 
 std::optional<Annotation> annotation_of(std::string_view name) {
@@ -84,6 +91,7 @@ metadata:
     plimsoll.dev/memory-ceiling: 4Gi         # every container of the pod
     app.plimsoll.dev/memory-ceiling: 2Gi     # the container "app"
     proxy.plimsoll.dev/enabled: "false"      # and "proxy" not at all
+    app.plimsoll.dev/announce: make=1Gi,npm  # "app" runs builds
 ```
 
 `plimsoll.dev/<key>` holds for all containers of the pod, `<container>.plimsoll.dev/<key>` for one of

@@ -29,8 +29,9 @@ enum class Annotation : std::uint8_t {
   kLookAhead,
   kDryRun,
   kActuation,
+  kAnnounce,
 };
-inline constexpr std::size_t kAnnotations = 6;
+inline constexpr std::size_t kAnnotations = 7;
 // The part behind the slash: "memory-ceiling".
 std::string_view to_string(Annotation key);
 

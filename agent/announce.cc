@@ -9,6 +9,8 @@
 namespace plimsoll::agent {
 namespace {
 
+constexpr std::size_t kLongestName = 255;  // of a file
+
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n";
   const std::size_t begin = text.find_first_not_of(kBlanks);
@@ -37,10 +39,16 @@ Result<AnnouncedCommand> parse_command(std::string_view entry) {
                                       " is not the name of a command: it is compared with the "
                                       "last part of a path, without blanks");
   }
+  if (name.size() > kLongestName) {
+    return fail(Code::kMalformed, quoted(name) + " is longer than the name of any file");
+  }
   if (equals == std::string_view::npos) return command;
-  const auto size = parse_bytes(trimmed(entry.substr(equals + 1)));
-  if (!size)
-    return fail(Code::kMalformed, "the size of " + quoted(name) + ": " + size.error().message);
+  const std::string_view text = trimmed(entry.substr(equals + 1));
+  const auto size = parse_bytes(text);
+  if (!size) {
+    return fail(Code::kMalformed, "the size of " + quoted(name) + " is " + quoted(text) +
+                                      "; expected is one such as 512Mi or 4Gi");
+  }
   if (*size == Bytes{}) return fail(Code::kMalformed, "the size of " + quoted(name) + " is 0");
   command.size = *size;
   return command;
@@ -83,14 +91,19 @@ Bytes limit_for(const MemoryPolicy& policy, Bytes working) {
 }
 
 bool AnnouncedWork::begin(std::uint32_t command, std::uint32_t process, MonotonicTime now,
-                          Bytes working, Bytes size) {
+                          Bytes working, Bytes size, Seen seen) {
   for (auto& [other, run] : runs_) {
     if (other != command && run.processes.contains(process)) end(other, process, now);
   }
   const auto [found, first] = runs_.try_emplace(command);
   Run& run = found->second;
   if (first) {
-    run = {.began = now, .before = working, .peak = working, .needed = working + size};
+    const bool is_found = seen == Seen::kFound;
+    run = {.began = now,
+           .found = is_found,
+           .before = working,
+           .peak = working,
+           .needed = is_found ? std::max(working, size) : working + size};
   }
   // One that has just ended goes on.
   run.processes.insert(process);
@@ -126,7 +139,9 @@ std::vector<FinishedCommand> AnnouncedWork::observe(const AnnouncePolicy& policy
     if (!run.measured) run.peak = std::max(run.peak, peak);
     run.measured = run.ended.has_value();
     if (run.ended && now - *run.ended >= policy.linger) {
-      finished.push_back({each->first, run.peak - run.before, *run.ended - run.began});
+      finished.push_back({each->first,
+                          run.found ? std::nullopt : std::optional(run.peak - run.before),
+                          *run.ended - run.began});
       each = runs_.erase(each);
     } else {
       ++each;
@@ -146,6 +161,11 @@ std::optional<Bytes> AnnouncedWork::needed(const AnnouncePolicy& policy, Monoton
 std::size_t AnnouncedWork::running(std::uint32_t command) const {
   const auto found = runs_.find(command);
   return found == runs_.end() ? 0 : found->second.processes.size();
+}
+
+std::size_t AnnouncedWork::running() const {
+  return static_cast<std::size_t>(std::count_if(
+      runs_.begin(), runs_.end(), [](const auto& each) { return !each.second.processes.empty(); }));
 }
 
 }  // namespace plimsoll::agent

@@ -30,8 +30,8 @@ struct AnnouncedCommand {
 inline constexpr std::size_t kMostAnnounced = 64;
 
 // "make=2Gi, ninja, cargo": names in the order of the list. kMalformed says which entry and why:
-// a name is no path, has no blank and no control character, and differs from the others in what the
-// kernel keeps of it (15 bytes); a size is above 0.
+// a name is no path, has no blank and no control character, is at most as long as that of a file,
+// and differs from the others in what the kernel keeps of it (15 bytes); a size is above 0.
 Result<std::vector<AnnouncedCommand>> parse_announced(std::string_view text);
 
 struct AnnouncePolicy {
@@ -52,7 +52,8 @@ Bytes limit_for(const MemoryPolicy& policy, Bytes working);
 // A command from the start of its first process to the end of the last.
 struct FinishedCommand {
   std::uint32_t command = 0;
-  Bytes grown;  // the most working memory above what there was before it
+  // The most working memory above what there was before it; absent: it ran before it was seen.
+  std::optional<Bytes> grown;
   Nanoseconds lasted{};
 
   bool operator==(const FinishedCommand&) const = default;
@@ -65,9 +66,11 @@ class AnnouncedWork {
   using Processes = std::set<std::pair<std::uint32_t, std::uint32_t>>;  // command, process
 
   // A process of `command` has begun in a container with `working` memory, which will grow by
-  // `size`. True: it is the first of its command. A process that ran another command has ended it.
+  // `size`; or was found to run, and has grown by any part of it. True: it is the first of its
+  // command. A process that ran another command has ended it.
+  enum class Seen : std::uint8_t { kBegins, kFound };
   bool begin(std::uint32_t command, std::uint32_t process, MonotonicTime now, Bytes working,
-             Bytes size);
+             Bytes size, Seen seen = Seen::kBegins);
   void end(std::uint32_t command, std::uint32_t process, MonotonicTime now);
   // Ends what is not among those that run, because its end was lost.
   void keep_only(const Processes& running, MonotonicTime now);
@@ -80,6 +83,8 @@ class AnnouncedWork {
   std::optional<Bytes> needed(const AnnouncePolicy& policy, MonotonicTime now) const;
   // Processes of `command` that run now.
   std::size_t running(std::uint32_t command) const;
+  // Commands of which a process runs now.
+  std::size_t running() const;
 
  private:
   struct Run {
@@ -87,6 +92,7 @@ class AnnouncedWork {
     MonotonicTime began;
     std::optional<MonotonicTime> ended;
     bool measured = false;  // to its end
+    bool found = false;
     Bytes before;
     Bytes peak;
     Bytes needed;

@@ -47,10 +47,13 @@ Result<void> Announcer::watch(Slot slot, const cgroup::Group& group,
   return {};
 }
 
-void Announcer::unwatch(Engine& engine, Slot slot) {
+void Announcer::unwatch(Engine& engine, Slot slot, MonotonicTime now) {
   for (auto each = containers_.begin(); each != containers_.end(); ++each) {
     if (each->second.slot != slot) continue;
+    Container& container = each->second;
     programs_->unwatch(each->first);
+    container.work.keep_only({}, now);
+    learn(container, container.work.observe({.linger = {}}, now, Bytes{}));
     (void)engine.announce(slot, std::nullopt);
     containers_.erase(each);
     return;
@@ -69,8 +72,11 @@ void Announcer::react(Engine& engine, const MemoryPolicy& policy, MonotonicTime 
       [](void* pointer, const bpf::ExecEvent& event) {
         const Context& to = *static_cast<Context*>(pointer);
         const bpf::RunningCommand& command = event.command;
-        if (event.kind == bpf::ExecEvent::Kind::kStart) {
-          to.self.begin(to.engine, to.policy, command, to.now);
+        using Kind = bpf::ExecEvent::Kind;
+        using Seen = AnnouncedWork::Seen;
+        if (event.kind != Kind::kEnd) {
+          const Seen how = event.kind == Kind::kFound ? Seen::kFound : Seen::kBegins;
+          to.self.begin(to.engine, to.policy, command, how, to.now);
         } else if (const auto found = to.self.containers_.find(command.watch);
                    found != to.self.containers_.end()) {
           found->second.work.end(command.command, command.pid, to.now);
@@ -83,7 +89,8 @@ void Announcer::react(Engine& engine, const MemoryPolicy& policy, MonotonicTime 
 }
 
 void Announcer::begin(Engine& engine, const MemoryPolicy& policy,
-                      const bpf::RunningCommand& running, MonotonicTime now) {
+                      const bpf::RunningCommand& running, AnnouncedWork::Seen how,
+                      MonotonicTime now) {
   const auto found = containers_.find(running.watch);
   if (found == containers_.end()) return;
   Container& container = found->second;
@@ -94,8 +101,15 @@ void Announcer::begin(Engine& engine, const MemoryPolicy& policy,
   const std::optional<Bytes> known =
       use.command.size ? use.command.size : learned_.size(container.workload, use.command.name);
   const Bytes size = known.value_or(unknown_size(policy, facts.limit));
-  if (!container.work.begin(running.command, running.pid, now, unreclaimable(facts), size)) return;
+  const Bytes working = unreclaimable(facts);
+  if (!container.work.begin(running.command, running.pid, now, working, size, how)) return;
   ++use.begun;
+  if (tell_) {
+    tell_({.slot = container.slot,
+           .command = use.command.name,
+           .found = how == AnnouncedWork::Seen::kFound,
+           .size = size});
+  }
   use.provided = std::max(use.provided, size);
   container.changed = true;
 }
@@ -125,8 +139,17 @@ void Announcer::learn(Container& container, const std::vector<FinishedCommand>& 
   for (const FinishedCommand& finished : all) {
     AnnouncedUse& use = container.commands[finished.command];
     ++use.ended;
-    use.grown = std::max(use.grown, finished.grown);
-    learned_.learn(container.workload, use.command.name, finished.grown);
+    if (finished.grown) {
+      use.grown = std::max(use.grown, *finished.grown);
+      learned_.learn(container.workload, use.command.name, *finished.grown, day_);
+    }
+    if (tell_) {
+      tell_({.slot = container.slot,
+             .command = use.command.name,
+             .ended = true,
+             .grown = finished.grown,
+             .lasted = finished.lasted});
+    }
   }
 }
 
@@ -151,7 +174,7 @@ void Announcer::check(Engine& engine, const MemoryPolicy& policy, MonotonicTime 
   std::map<std::uint32_t, AnnouncedWork::Processes> by_watch;
   for (const bpf::RunningCommand& each : *running) {
     by_watch[each.watch].insert({each.command, each.pid});
-    begin(engine, policy, each, now);
+    begin(engine, policy, each, AnnouncedWork::Seen::kFound, now);
   }
   for (auto& [watch, container] : containers_) container.work.keep_only(by_watch[watch], now);
 }
@@ -161,12 +184,24 @@ std::vector<AnnouncedUse> Announcer::use(Slot slot) const {
     if (container.slot != slot) continue;
     std::vector<AnnouncedUse> all = container.commands;
     for (AnnouncedUse& use : all) {
+      use.running = container.work.running(static_cast<std::uint32_t>(&use - all.data())) > 0;
       use.next_size =
           use.command.size ? use.command.size : learned_.size(container.workload, use.command.name);
     }
     return all;
   }
   return {};
+}
+
+std::size_t Announcer::running() const {
+  std::size_t count = 0;
+  for (const auto& [watch, container] : containers_) count += container.work.running();
+  return count;
+}
+
+void Announcer::set_day(std::uint32_t day) {
+  if (std::exchange(day_, day) == day) return;
+  learned_.forget_old(day);
 }
 
 std::optional<bpf::ExecCounters> Announcer::counters() const {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,8 +26,9 @@ namespace plimsoll::agent {
 // What became of one announced command in one container so far.
 struct AnnouncedUse {
   AnnouncedCommand command;
-  std::uint64_t begun = 0;         // from nothing to the first process
-  std::uint64_t ended = 0;         // and given back
+  std::uint64_t begun = 0;  // from nothing to the first process
+  std::uint64_t ended = 0;  // and given back
+  bool running = false;
   Bytes provided;                  // the largest size that it was expected to have
   Bytes grown;                     // the largest that it had
   std::optional<Bytes> next_size;  // what it will be expected to have; absent: one step
@@ -34,17 +36,32 @@ struct AnnouncedUse {
   bool operator==(const AnnouncedUse&) const = default;
 };
 
+// The first process of a command, or the end of the last.
+struct AnnouncedNews {
+  Slot slot = 0;
+  std::string command;
+  bool ended = false;
+  bool found = false;          // begun: before it was watched for
+  Bytes size;                  // begun: what it is expected to have
+  std::optional<Bytes> grown;  // ended: what it had, where that is known
+  Nanoseconds lasted{};        // ended
+};
+
 class Announcer {
  public:
-  explicit Announcer(const AnnouncePolicy& policy = {}) : policy_(policy) {}
+  // `tell` is called from within the calls below, and calls none of them.
+  using Tell = std::function<void(const AnnouncedNews&)>;
+  explicit Announcer(const AnnouncePolicy& policy = {}, Tell tell = {})
+      : policy_(policy), tell_(std::move(tell)) {}
 
   // The commands are told of from now on, those that run already at the next react(). `workload` is
   // what sizes are learned for. The programs are loaded for the first one: kUnsupported or kDenied
   // says why the kernel does not take them. kConflict: the slot is watched already.
   Result<void> watch(Slot slot, const cgroup::Group& group, std::vector<AnnouncedCommand> commands,
                      std::string workload);
-  // What runs there is not provided for any more. Fine when it is not watched.
-  void unwatch(Engine& engine, Slot slot);
+  // What runs there is not provided for any more, and learned from as far as it was seen. Fine when
+  // it is not watched.
+  void unwatch(Engine& engine, Slot slot, MonotonicTime now);
 
   // Readable when a command has begun or ended; -1: nothing was ever watched.
   int fd() const { return programs_ ? programs_->event_fd() : -1; }
@@ -57,8 +74,12 @@ class Announcer {
   void stop(Engine& engine, const MemoryPolicy& policy, MonotonicTime now);
 
   std::vector<AnnouncedUse> use(Slot slot) const;
+  std::size_t containers() const { return containers_.size(); }
+  std::size_t running() const;  // commands that run now, of all containers
   const LearnedSizes& learned() const { return learned_; }
   void set_learned(LearnedSizes learned) { learned_ = std::move(learned); }
+  // Days since 1970, by which what was learned grows old. 0, as at the start: nothing does.
+  void set_day(std::uint32_t day);
   std::optional<bpf::ExecCounters> counters() const;
 
  private:
@@ -71,16 +92,18 @@ class Announcer {
   };
 
   void begin(Engine& engine, const MemoryPolicy& policy, const bpf::RunningCommand& running,
-             MonotonicTime now);
+             AnnouncedWork::Seen how, MonotonicTime now);
   void learn(Container& container, const std::vector<FinishedCommand>& all);
   void check(Engine& engine, const MemoryPolicy& policy, MonotonicTime now);
   void provide(Engine& engine, const MemoryPolicy& policy, Container& container, MonotonicTime now);
 
   AnnouncePolicy policy_;
+  Tell tell_;
   std::unique_ptr<bpf::ExecPrograms> programs_;    // null: nothing was ever watched
   std::map<std::uint32_t, Container> containers_;  // by watch
   std::uint32_t next_watch_ = 1;
   LearnedSizes learned_;
+  std::uint32_t day_ = 0;
   std::uint64_t lost_ = 0;  // as of the last check
   std::optional<MonotonicTime> checked_at_;
 };

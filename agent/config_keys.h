@@ -28,7 +28,7 @@ using Member =
                  std::optional<bpf::Tier>& (*)(Config&), Actuation& (*)(Config&),
                  Coexist& (*)(Config&), LogLevel& (*)(Config&), Selector& (*)(Config&),
                  NamespaceList& (*)(Config&), ListenAddress& (*)(Config&),
-                 NamespaceSizes& (*)(Config&)>;
+                 std::vector<AnnouncedCommand>& (*)(Config&), NamespaceSizes& (*)(Config&)>;
 
 struct ConfigKey {
   std::string_view name;  // ends in kNamespacePart where each namespace has a value

@@ -214,6 +214,13 @@ const std::array kNodeKeys{
     ConfigKey{"preflight.requests_per_second",
               field<&Config::node, &NodeConfig::preflight, &PreflightConfig::requests_per_second>,
               "0.1", "100", "", "Dry runs on average.", kAtStart},
+    ConfigKey{"announce.enabled",
+              field<&Config::node, &NodeConfig::announce, &AnnounceConfig::enabled>, "", "", "",
+              "Raise limits when a command begins that a pod, or the next key, has announced."},
+    ConfigKey{"announce.default",
+              field<&Config::node, &NodeConfig::announce, &AnnounceConfig::commands>, "", "", "",
+              "The commands of containers that have no annotation `announce`, written as that: "
+              "`make=2Gi,ninja,cargo`. Empty: none."},
     ConfigKey{"budget.node_share",
               field<&Config::node, &NodeConfig::budget, &NodeBudgetConfig::node_share>, "0", "10",
               "",

@@ -190,4 +190,19 @@ std::string text_of(const ListenAddress& value) {
   return (bracketed ? "[" + value.host + "]" : value.host) + ":" + std::to_string(value.port);
 }
 
+ValueKind kind_of(const std::vector<AnnouncedCommand>&) {
+  return {"list of commands", kLongestList, {}};
+}
+Result<void> read_value(std::string_view text, std::vector<AnnouncedCommand>& value) {
+  return store(parse_announced(text), value);
+}
+std::string text_of(const std::vector<AnnouncedCommand>& value) {
+  std::string text;
+  for (const AnnouncedCommand& command : value) {
+    text.append(text.empty() ? "" : ",").append(command.name);
+    if (command.size) text.append("=").append(text_of(*command.size));
+  }
+  return text;
+}
+
 }  // namespace plimsoll::agent

@@ -10,7 +10,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent/announce.h"
 #include "agent/node_config.h"
 #include "agent/selector.h"
 #include "base/result.h"
@@ -78,5 +80,9 @@ std::string text_of(const NamespaceList& value);
 ValueKind kind_of(const ListenAddress& value);
 Result<void> read_value(std::string_view text, ListenAddress& value);
 std::string text_of(const ListenAddress& value);
+
+ValueKind kind_of(const std::vector<AnnouncedCommand>& value);
+Result<void> read_value(std::string_view text, std::vector<AnnouncedCommand>& value);
+std::string text_of(const std::vector<AnnouncedCommand>& value);
 
 }  // namespace plimsoll::agent

@@ -32,7 +32,8 @@ struct TrialLoad {
 struct DoctorFacts {
   bpf::Features features;
   std::vector<TrialLoad>
-      trials;  // the tiers that `features` allow, best first, up to one that loads
+      trials;                 // the tiers that `features` allow, best first, up to one that loads
+  bpf::Answer exec_programs;  // those of announced commands, tried in the same way
   Privileges privileges;
   ScopeFacts scope;
   // Of the top of the v2 tree; absent without one.

@@ -8,6 +8,7 @@
 
 #include "agent/doctor.h"
 #include "base/file.h"
+#include "bpf/exec_programs.h"
 #include "bpf/load_plan.h"
 #include "cgroup/text.h"
 #include "cgroup/walk.h"
@@ -101,6 +102,9 @@ Result<DoctorFacts> read_doctor_facts() {
   DoctorFacts facts;
   facts.features = bpf::probe_features();
   facts.trials = try_loads(facts.features);
+  const auto exec_programs = bpf::ExecPrograms::load();
+  facts.exec_programs = {.yes = exec_programs.has_value(),
+                         .why = exec_programs ? "" : exec_programs.error().message};
   auto privileges = read_privileges();
   if (!privileges) return tl::unexpected(privileges.error());
   facts.privileges = std::move(*privileges);

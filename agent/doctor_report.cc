@@ -54,6 +54,14 @@ void add_features(const DoctorFacts& facts, const bpf::LoadPlan& plan, Findings&
                            : worse(place, Status::kMissing, trial.loaded.why,
                                    "report it with this text: every single feature is there"));
   }
+  const Place announced{"announced_commands", "hooks", "begin and end of announced commands"};
+  findings.push_back(facts.exec_programs.yes
+                         ? ok(announced, "loaded and attached")
+                         : worse(announced, Status::kDegraded,
+                                 facts.exec_programs.why +
+                                     ": limits are raised when the need is there, not before",
+                                 "run Linux 6.1 or newer; if every feature above is there, report "
+                                 "it with this text"));
   const Place lockdown{"lockdown", "kernel", "lockdown"};
   if (facts.lockdown == "confidentiality") {
     findings.push_back(worse(lockdown, Status::kMissing, facts.lockdown,

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "bpf/exec_programs.h"
+
 namespace plimsoll::agent {
 namespace {
 
@@ -15,10 +17,16 @@ tl::unexpected<Error> malformed(const std::string& what) {
 
 }  // namespace
 
-void LearnedSizes::learn(const std::string& workload, const std::string& command, Bytes size) {
-  Entry& entry = learned_[{workload, command}];
+LearnedSizes::Key LearnedSizes::key_of(const std::string& workload, std::string_view command) {
+  return {workload, std::string(command.substr(0, bpf::kCommandBytes))};
+}
+
+void LearnedSizes::learn(const std::string& workload, std::string_view command, Bytes size,
+                         std::uint32_t day) {
+  Entry& entry = learned_[key_of(workload, command)];
   if (entry.sizes.size() >= kKept) entry.sizes.erase(entry.sizes.begin());
   entry.sizes.push_back(size);
+  entry.day = day;
   entry.learned = next_++;
   if (learned_.size() <= kMost) return;
   learned_.erase(std::min_element(learned_.begin(), learned_.end(), [](auto& a, auto& b) {
@@ -27,12 +35,19 @@ void LearnedSizes::learn(const std::string& workload, const std::string& command
 }
 
 std::optional<Bytes> LearnedSizes::size(const std::string& workload,
-                                        const std::string& command) const {
-  const auto found = learned_.find({workload, command});
+                                        std::string_view command) const {
+  const auto found = learned_.find(key_of(workload, command));
   if (found == learned_.end()) return std::nullopt;
   std::vector<Bytes> sizes = found->second.sizes;
   std::sort(sizes.begin(), sizes.end());
   return sizes[(sizes.size() * kPercent + 99) / 100 - 1];
+}
+
+void LearnedSizes::forget_old(std::uint32_t today) {
+  std::erase_if(learned_, [&](const auto& each) {
+    const std::uint32_t day = each.second.day;
+    return today > day && today - day > kDays;
+  });
 }
 
 std::string LearnedSizes::to_json() const {
@@ -40,9 +55,10 @@ std::string LearnedSizes::to_json() const {
   for (const auto& [key, entry] : learned_) {
     json sizes = json::array();
     for (const Bytes size : entry.sizes) sizes.push_back(size.value);
-    entries.emplace_back(
-        entry.learned,
-        json{{"workload", key.first}, {"command", key.second}, {"sizes_bytes", std::move(sizes)}});
+    entries.emplace_back(entry.learned, json{{"workload", key.first},
+                                             {"command", key.second},
+                                             {"day", entry.day},
+                                             {"sizes_bytes", std::move(sizes)}});
   }
   std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -60,14 +76,17 @@ Result<LearnedSizes> LearnedSizes::parse(std::string_view text) {
     if (!entry.is_object()) return malformed("not an object");
     const auto workload = entry.find("workload");
     const auto command = entry.find("command");
+    const auto day = entry.find("day");
     const auto sizes = entry.find("sizes_bytes");
     if (workload == entry.end() || !workload->is_string() || command == entry.end() ||
-        !command->is_string() || sizes == entry.end() || !sizes->is_array() || sizes->empty()) {
-      return malformed("a workload, a command and its sizes are needed");
+        !command->is_string() || day == entry.end() || !day->is_number_unsigned() ||
+        sizes == entry.end() || !sizes->is_array() || sizes->empty()) {
+      return malformed("a workload, a command, a day and its sizes are needed");
     }
     for (const json& size : *sizes) {
       if (!size.is_number_unsigned()) return malformed("a size is not a number of bytes");
-      learned.learn(*workload, *command, Bytes{size.get<std::uint64_t>()});
+      learned.learn(*workload, command->get<std::string>(), Bytes{size.get<std::uint64_t>()},
+                    day->get<std::uint32_t>());
     }
   }
   return learned;

@@ -21,12 +21,15 @@ namespace plimsoll::agent {
 class LearnedSizes {
  public:
   static constexpr std::size_t kKept = 16;    // the last sizes of one command
-  static constexpr std::size_t kMost = 1024;  // commands; the one that was learned longest ago goes
+  static constexpr std::size_t kMost = 512;   // commands; the one that was learned longest ago goes
+  static constexpr std::uint32_t kDays = 90;  // after which one that was not learned again is old
   static constexpr std::size_t kPercent = 90;  // of the kept ones that would have been enough
 
-  void learn(const std::string& workload, const std::string& command, Bytes size);
+  // Commands are told apart as the kernel does (bpf::kCommandBytes). `day`: since 1970.
+  void learn(const std::string& workload, std::string_view command, Bytes size, std::uint32_t day);
   // nullopt: it has never ended.
-  std::optional<Bytes> size(const std::string& workload, const std::string& command) const;
+  std::optional<Bytes> size(const std::string& workload, std::string_view command) const;
+  void forget_old(std::uint32_t today);
   std::size_t commands() const { return learned_.size(); }
 
   // A list, the command that was learned longest ago first.
@@ -34,15 +37,20 @@ class LearnedSizes {
   // More than is kept is left out. kMalformed: not what to_json() writes.
   static Result<LearnedSizes> parse(std::string_view text);
 
-  bool operator==(const LearnedSizes&) const = default;
+  bool operator==(const LearnedSizes& other) const { return learned_ == other.learned_; }
 
  private:
   struct Entry {
     std::vector<Bytes> sizes;  // the oldest first
+    std::uint32_t day = 0;
     std::uint64_t learned = 0;
-    bool operator==(const Entry&) const = default;
+    // The order in which they were learned is what a text says of `learned`.
+    bool operator==(const Entry& other) const { return sizes == other.sizes && day == other.day; }
   };
-  std::map<std::pair<std::string, std::string>, Entry> learned_;  // by workload and command
+  using Key = std::pair<std::string, std::string>;
+  static Key key_of(const std::string& workload, std::string_view command);
+
+  std::map<Key, Entry> learned_;  // by workload and command
   std::uint64_t next_ = 0;
 };
 

@@ -20,6 +20,7 @@
 #include "agent/api_answer.h"
 #include "agent/engine.h"
 #include "base/units.h"
+#include "bpf/exec_programs.h"
 #include "bpf/memory_programs.h"
 #include "kube/status.h"
 
@@ -120,6 +121,19 @@ struct NamespaceBudget {
   std::optional<Bytes> limit;  // absent: only the node bounds it
 };
 
+// agent/node_announce's totals.
+struct AnnounceSight {
+  std::size_t containers = 0;               // whose commands are watched
+  std::size_t running = 0;                  // commands
+  std::uint64_t begun = 0;                  // from nothing to the first process
+  std::uint64_t ended = 0;                  // the last process, and given back
+  std::uint64_t provided_bytes = 0;         // of those that begun
+  std::uint64_t grown_bytes = 0;            // of those that ended
+  std::size_t learned = 0;                  // commands whose size is known
+  std::uint64_t failures = 0;               // containers whose commands cannot be watched
+  std::optional<bpf::ExecCounters> kernel;  // absent: nothing was ever announced
+};
+
 struct ConfigState {
   std::uint64_t generation = 1;  // of the configuration in force; rises with every reload
   bool last_reload_good = true;
@@ -154,6 +168,8 @@ struct AgentSight {
   // Any number; the largest kMostNamespaces are exported, the others summed up.
   static constexpr std::size_t kMostNamespaces = 20;
   std::vector<NamespaceBudget> namespaces;
+
+  AnnounceSight announce;
 
   ConfigState config;
   std::uint64_t state_writes = 0;

@@ -21,6 +21,11 @@ MonotonicTime now() {
   return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
 }
 
+std::uint32_t today() {
+  const auto days = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(days.time_since_epoch().count(), 0));
+}
+
 kube::WallTime wall_now() {
   return std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
 }
@@ -72,7 +77,8 @@ NodeAgent::~NodeAgent() {
   poster_.reset();
   systemd_.reset();
   if (state_file_ && pods_) (void)state_file_->flush(pods_->state(), now());
-  if (floors_file_ && pods_) (void)floors_file_->flush(pods_->floors(), now());
+  if (floors_file_ && pods_ && announce_) (void)floors_file_->flush(floors_state(), now());
+  announce_.reset();
   pods_.reset();
   engine_.reset();
 }
@@ -99,6 +105,7 @@ Result<void> NodeAgent::run(int stop_fd) {
     kConfig,
     kSystemd,
     kExplain,
+    kAnnounced,
     kSources
   };
   std::array<pollfd, kSources> waits{};
@@ -113,7 +120,8 @@ Result<void> NodeAgent::run(int stop_fd) {
                                         cgroups_->watch_fd(),
                                         config_watch_ ? config_watch_->fd() : -1,
                                         systemd_ ? systemd_->outcome_fd() : -1,
-                                        explain_server_ ? explain_server_->poll_fd() : -1};
+                                        explain_server_ ? explain_server_->poll_fd() : -1,
+                                        announce_->fd()};
     for (std::size_t i = 0; i < kSources; ++i)
       waits[i] = {.fd = fds[i], .events = POLLIN, .revents = 0};
     if (::poll(waits.data(), waits.size(), -1) < 0) {
@@ -125,6 +133,7 @@ Result<void> NodeAgent::run(int stop_fd) {
     if (ready(kAlarm)) clear(alarm_);
     if (ready(kCgroups)) take_cgroups();
     if (ready(kPods)) take_pods();
+    if (ready(kAnnounced)) announce_->react(config_.policy.memory, now());
     if (ready(kEngine)) take_records(engine_->collect());
     if (ready(kOutcomes)) take_outcomes();
     if (ready(kFacts)) take_facts();
@@ -327,6 +336,7 @@ void NodeAgent::take_systemd() {
 void NodeAgent::tick(MonotonicTime now) {
   if (!cgroups_->watching() && !cgroups_->rescan().empty()) pods_->cgroups_changed();
   take_records(engine_->tick(now));
+  announce_->tick(config_.policy.memory, now, today());
 }
 
 // ---- one turn --------------------------------------------------------------------------------
@@ -335,6 +345,7 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   // To settle one pod costs as much as to settle all, and the first LIST brings them one by one:
   // until its end, what is there at each tick is settled.
   const bool began = (synced_ || ticked) && settle();
+  take_announced();
   std::vector<Planned> planned = step_pods(now);
   save(now);
   for (const Planned& each : planned) act(each, now);
@@ -362,6 +373,8 @@ void NodeAgent::tell_armed(MonotonicTime now) {
 // Whether something is tracked that was not.
 bool NodeAgent::settle() {
   const NodePods::Changes changes = pods_->settle(config_);
+  announce_->follow(pods_->pods(), agent::now());
+  take_announced();
   forget(changes.ended);
   for (const Subject& subject : changes.began) {
     timelines_.note(subject, agent::now(), "watched", "");
@@ -378,6 +391,19 @@ bool NodeAgent::settle() {
     poster_->post(annotation_notice(subject, problem.text));
   }
   return !changes.began.empty();
+}
+
+void NodeAgent::take_announced() {
+  for (AnnounceNote& note : announce_->take()) {
+    log_->write(note.what == kCommandUnseen ? LogLevel::kWarn : LogLevel::kDebug, "announced work",
+                {{"what", note.what},
+                 {"namespace", note.subject.name_space},
+                 {"pod", note.subject.pod},
+                 {"container", note.subject.container},
+                 {"detail", note.detail}});
+    if (pods_->find(note.subject.uid) == nullptr) continue;
+    timelines_.note(note.subject, agent::now(), note.what, std::move(note.detail));
+  }
 }
 
 void NodeAgent::forget(const std::vector<Subject>& subjects) {
@@ -420,6 +446,12 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
   return planned;
 }
 
+NodeState NodeAgent::floors_state() const {
+  NodeState floors = pods_->floors();
+  floors.learned = announce_->learned();
+  return floors;
+}
+
 void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
                          MonotonicTime now) {
   const auto saved = file.update(std::move(state), now);
@@ -438,7 +470,7 @@ void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
 // What may be written is on disk before it may be written, and a floor before the API forgets it.
 void NodeAgent::save(MonotonicTime now) {
   save_one(*state_file_, pods_->state(), state_trouble_, now);
-  save_one(*floors_file_, pods_->floors(), floors_trouble_, now);
+  save_one(*floors_file_, floors_state(), floors_trouble_, now);
   const auto covers = [this](CgroupId id, Limit direct_ceiling) {
     return state_file_->covers(id, direct_ceiling);
   };

@@ -24,6 +24,7 @@
 #include "agent/event_poster.h"
 #include "agent/explain_server.h"
 #include "agent/metrics.h"
+#include "agent/node_announce.h"
 #include "agent/node_pods.h"
 #include "agent/pod_cgroups.h"
 #include "agent/pod_watcher.h"
@@ -69,6 +70,7 @@ class NodeAgent {
   void turn(MonotonicTime now, bool ticked);
 
   bool settle();
+  void take_announced();
   void tell_armed(MonotonicTime now);
   struct Planned {
     NodePod* pod = nullptr;
@@ -76,6 +78,7 @@ class NodeAgent {
   };
   std::vector<Planned> step_pods(MonotonicTime now);
   void save(MonotonicTime now);
+  NodeState floors_state() const;
   void save_one(StateFile& file, NodeState state, std::string& trouble, MonotonicTime now);
   void act(const Planned& planned, MonotonicTime now);
   ApiSight api_sight(MonotonicTime now) const;
@@ -98,6 +101,7 @@ class NodeAgent {
   std::unique_ptr<StateFile> state_file_;
   std::unique_ptr<StateFile> floors_file_;
   std::unique_ptr<NodePods> pods_;
+  std::unique_ptr<NodeAnnounce> announce_;
   std::unique_ptr<DecisionLog> log_;
   Timelines timelines_;
   StatusBoard board_;

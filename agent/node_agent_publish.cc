@@ -35,6 +35,7 @@ void NodeAgent::publish(MonotonicTime now) {
   for (const auto& [uid, pod] : pods_->pods()) sight_.leases_active += leases_of(pod);
   sight_.budget = engine_->plan().budget;
   sight_.namespaces = pods_->budgets(engine_->plan());
+  sight_.announce = announce_->sight();
   sight_.config = config_state_;
   sight_.api = tally_.totals();
   const EventPoster::Totals events = poster_->totals();
@@ -58,6 +59,8 @@ void NodeAgent::publish(MonotonicTime now) {
        config_good ? "generation " + std::to_string(config_state_.generation)
                    : config_watch_->error()->message},
       {"api", !watcher.failing, watcher.failing ? "cannot be watched" : "watched"},
+      {"announced", announce_->trouble().empty(),
+       announce_->trouble().empty() ? "no trouble" : announce_->trouble()},
   };
   board_.publish({sight_, std::move(health)});
 }
@@ -69,7 +72,13 @@ std::string NodeAgent::explain(const ExplainRequest& request) const {
       continue;
     }
     for (const kube::Container& container : pod.pod.containers) {
-      states.push_back(pods_->explain(pod, container.name));
+      ExplainedContainer& state = states.emplace_back(pods_->explain(pod, container.name));
+      const auto tracked = std::find_if(
+          pod.containers.begin(), pod.containers.end(),
+          [&](const NodeContainer& each) { return each.policy.name == container.name; });
+      if (tracked == pod.containers.end()) continue;
+      const std::vector<std::string> announced = announce_->explain(tracked->slot);
+      state.notes.insert(state.notes.end(), announced.begin(), announced.end());
     }
   }
   const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());

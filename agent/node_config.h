@@ -11,7 +11,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent/announce.h"
 #include "agent/selector.h"
 #include "base/units.h"
 
@@ -87,6 +89,14 @@ struct PreflightConfig {
   bool operator==(const PreflightConfig&) const = default;
 };
 
+// agent/announce.h.
+struct AnnounceConfig {
+  bool enabled = true;
+  std::vector<AnnouncedCommand> commands;  // of a pod that says nothing of them itself
+
+  bool operator==(const AnnounceConfig&) const = default;
+};
+
 // Beside BudgetPolicy (agent/decide.h), which bounds all grants of the node together.
 struct NodeBudgetConfig {
   double node_share = 1;                   // of the node's allocatable memory
@@ -101,6 +111,7 @@ struct NodeConfig {
   FallbackConfig fallback;
   ApiConfig api;
   PreflightConfig preflight;
+  AnnounceConfig announce;
   NodeBudgetConfig budget;
   Coexist coexist = Coexist::kYield;
   Nanoseconds yield_for = std::chrono::minutes(30);

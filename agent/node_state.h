@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/learned_sizes.h"
 #include "base/result.h"
 #include "base/units.h"
 
@@ -64,6 +65,7 @@ struct NodeState {
   std::string boot_id;           // /proc/sys/kernel/random/boot_id: cgroups do not outlive a boot
   std::uint64_t generation = 0;  // one more with each save
   std::vector<PodState> pods;
+  LearnedSizes learned;  // of announced commands; in the file that outlives the boot
 
   bool operator==(const NodeState&) const = default;
 };

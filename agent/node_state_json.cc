@@ -261,7 +261,9 @@ Result<Header> take_header(std::string_view& text) {
 std::string format_state(const NodeState& state) {
   Text body;
   body.raw("{").key("boot_id").text(state.boot_id).key("generation").number(state.generation);
-  body.key("pods").list(state.pods, write_pod).raw("}\n");
+  body.key("pods").list(state.pods, write_pod);
+  if (state.learned.commands() > 0) body.key("learned").raw(state.learned.to_json());
+  body.raw("}\n");
   std::array<char, 64> line{};
   const int length = std::snprintf(line.data(), line.size(), "%llu %zu %08x\n",
                                    static_cast<unsigned long long>(kVersion), body.get().size(),
@@ -293,6 +295,10 @@ Result<NodeState> parse_state(std::string_view text) {
     for (const json& pod : *pods) state.pods.push_back(read_pod(pod, wrong));
   }
   if (!wrong.empty()) return fail(Code::kMalformed, "in its body, " + wrong);
+  // Sizes that another version wrote are no reason to refuse what the limits were.
+  if (const json* const learned = reader.object("learned")) {
+    state.learned = LearnedSizes::parse(learned->dump()).value_or(LearnedSizes{});
+  }
   return state;
 }
 

@@ -43,6 +43,7 @@ class Reader {
       policy.floor = floor(index, *facts.memory_limit, facts.memory_request.value_or(Bytes{}));
       policy.look_ahead = look_ahead(index);
       policy.dry_run = dry_run(index);
+      policy.announce = announce(index, policy.ceiling);
     }
     return policy;
   }
@@ -185,6 +186,29 @@ class Reader {
       return allowed;
     }
     return wanted;
+  }
+
+  std::vector<AnnouncedCommand> announce(std::size_t index, Bytes ceiling) {
+    const AnnounceConfig& config = config_.node.announce;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kAnnounce);
+    if (!config.enabled) {
+      if (found != nullptr) complain(*found, "is ignored: the operator has turned that off");
+      return {};
+    }
+    if (found == nullptr) return config.commands;
+    Result<std::vector<AnnouncedCommand>> commands = parse_announced(found->value);
+    if (!commands) {
+      complain(*found, "is no list of commands such as make=2Gi,ninja: " +
+                           commands.error().message + "; nothing is announced");
+      return {};
+    }
+    for (const AnnouncedCommand& command : *commands) {
+      if (!command.size || *command.size < ceiling) continue;
+      complain(*found, "asks for " + in_quantity(*command.size) + " for " + quoted(command.name) +
+                           "; allowed for container " + pod_.containers[index].name + ": " +
+                           in_quantity(ceiling) + " in all, which is what it gets");
+    }
+    return std::move(*commands);
   }
 
   static constexpr Bytes kNoBound{~std::uint64_t{0}};

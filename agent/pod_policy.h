@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/annotations.h"
+#include "agent/announce.h"
 #include "agent/config.h"
 #include "agent/node_config.h"
 #include "agent/selector.h"
@@ -75,6 +76,7 @@ struct ContainerPolicy {
   Nanoseconds look_ahead{};
   Actuation actuation = Actuation::kResize;
   bool dry_run = false;
+  std::vector<AnnouncedCommand> announce;
 
   bool operator==(const ContainerPolicy&) const = default;
 };

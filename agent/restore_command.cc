@@ -129,6 +129,7 @@ Result<Restored> restore(const RestoreOptions& options) {
   const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
   const auto saved = file->flush(restored.limits.left, now);
   if (!saved) restored.complaints.push_back(saved.error().message);
+  restored.specs.left.learned = floors->found().state.learned;
   const auto kept = floors->flush(restored.specs.left, now);
   if (!kept) restored.complaints.push_back(kept.error().message);
   return restored;

@@ -109,7 +109,8 @@ static __always_inline void tell(u32 kind, const struct pl_exec_command* command
 
 /* `task` is the first thread of a process that runs `found`. What there is no room for is not told:
  * nobody would learn of its end. */
-static __always_inline void begin(struct task_struct* task, const struct pl_exec_command* found) {
+static __always_inline void begin(u32 kind, struct task_struct* task,
+                                  const struct pl_exec_command* found) {
   struct pl_exec_running entry = {.command = *found, .task = (u64)task};
   u32 pid = process_of(task);
 
@@ -118,7 +119,7 @@ static __always_inline void begin(struct task_struct* task, const struct pl_exec
     __sync_fetch_and_add(&counters.forgotten, 1);
     return;
   }
-  tell(PL_EXEC_START, found, pid);
+  tell(kind, found, pid);
 }
 
 /* After a successful exec, as the process that called it. One that was announced and becomes
@@ -145,7 +146,7 @@ int on_exec(u64* ctx) {
     }
     tell(PL_EXEC_END, &before->command, pid);
   }
-  if (found) begin(task, found);
+  if (found) begin(PL_EXEC_START, task, found);
   return 0;
 }
 
@@ -194,7 +195,7 @@ static int look_at_task(u32 i, struct walk* tasks) {
       bpf_map_lookup_elem(&running, &pid))
     return 0;
   found = command_of(task);
-  if (found) begin(task, found);
+  if (found) begin(PL_EXEC_FOUND, task, found);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The programs that see announced commands begin and end, loaded and attached, as typed calls. Used
-// by agent/announced_work. When it goes, every program is detached and every map is freed; when the
+// by agent/announcer. When it goes, every program is detached and every map is freed; when the
 // process dies, the kernel does the same. All calls: one thread, the slow loop's.
 #pragma once
 
@@ -30,7 +30,8 @@ struct RunningCommand {
 };
 
 struct ExecEvent {
-  enum class Kind : std::uint8_t { kStart = 1, kEnd };
+  // kFound: it ran already when the watch began.
+  enum class Kind : std::uint8_t { kStart = 1, kEnd, kFound };
   MonotonicTime time;
   Kind kind = Kind::kStart;
   RunningCommand command;

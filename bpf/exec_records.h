@@ -17,6 +17,7 @@
 enum pl_exec_kind {
   PL_EXEC_START = 1,
   PL_EXEC_END = 2,
+  PL_EXEC_FOUND = 3, /* it ran already when it was looked for */
 };
 
 /* Key of the map `commands`. All bytes of the name behind its end are 0. */

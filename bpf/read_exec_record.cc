@@ -8,7 +8,7 @@ namespace plimsoll::bpf {
 std::optional<ExecEvent> read_exec_record(const void* data, std::size_t size) noexcept {
   if (size != sizeof(pl_exec_event)) return std::nullopt;
   const auto& record = *static_cast<const pl_exec_event*>(data);
-  if (record.kind != PL_EXEC_START && record.kind != PL_EXEC_END) return std::nullopt;
+  if (record.kind < PL_EXEC_START || record.kind > PL_EXEC_FOUND) return std::nullopt;
   return ExecEvent{
       .time = MonotonicTime(Nanoseconds(static_cast<std::int64_t>(record.time_ns))),
       .kind = static_cast<ExecEvent::Kind>(record.kind),

@@ -37,6 +37,8 @@ TEST(Parse, ErrorsSayWhat) {
   EXPECT_NE(error_of("/usr/bin/make").find("the last part of a path"), std::string::npos);
   EXPECT_NE(error_of("go build").find("without blanks"), std::string::npos);
   EXPECT_NE(error_of("go\tbuild").find("without blanks"), std::string::npos);
+  EXPECT_NE(error_of(std::string(256, 'm')).find("longer than the name"), std::string::npos);
+  EXPECT_EQ(error_of(std::string(255, 'm')), "no error");
   EXPECT_NE(error_of("make=lots").find("the size of"), std::string::npos);
   EXPECT_NE(error_of("make=").find("the size of"), std::string::npos);
   EXPECT_NE(error_of("make=0").find("is 0"), std::string::npos);
@@ -135,6 +137,20 @@ TEST_F(Work, OneThatBecomesAnotherHasEnded) {
   EXPECT_EQ(work_.running(1), 1u);
   work_.end(0, 10, at(3));  // told late
   EXPECT_EQ(work_.running(1), 1u);
+}
+
+// Nobody knows what there was before it: it may have grown by all of its size.
+TEST_F(Work, OneThatIsFoundIsProvidedForAndNotMeasured) {
+  const auto found = AnnouncedWork::Seen::kFound;
+  EXPECT_TRUE(work_.begin(0, 10, at(1), mib(180), mib(200), found));
+  EXPECT_EQ(needed(1), mib(200));
+  EXPECT_EQ(work_.running(), 1u);
+  EXPECT_TRUE(work_.begin(1, 11, at(1), mib(300), mib(200), found));
+  EXPECT_EQ(needed(1), mib(300));
+  EXPECT_TRUE(observe(2, mib(400)).empty());
+  work_.keep_only({}, at(3));
+  EXPECT_EQ(work_.running(), 0u);
+  EXPECT_EQ(observe(9), (std::vector<FinishedCommand>{{0, {}, seconds(2)}, {1, {}, seconds(2)}}));
 }
 
 TEST_F(Work, AnEndWithoutAStartIsNothing) {

@@ -162,6 +162,7 @@ api:
   refused_backoff: 10s
   refused_backoff_max: 5m
 preflight: {enabled: false, requests_per_second: 1}
+announce: {enabled: false, default: "make=2Gi, ninja"}
 budget:
   node_share: 0.5
   namespace_default: 4Gi
@@ -174,40 +175,42 @@ log.level: debug
 )",
                                              "plimsoll.yaml");
   ASSERT_TRUE(config) << config.error().message;
-  NodeConfig expected{.pods = {.opt_in = false,
-                               .ceiling = 2.5,
-                               .ceiling_max = Bytes{8 * kGiB},
-                               .look_ahead_max = seconds(20),
-                               .actuation = Actuation::kCgroup,
-                               .dry_run = true},
-                      .fallback = {.lease = minutes(3), .on_refusal = true},
-                      .api = {.deadline = seconds(8),
-                              .rescue_deadline = milliseconds(1500),
-                              .requests_per_second = 2.5,
-                              .burst = 7,
-                              .latency = milliseconds(400),
-                              .latency_factor = 3,
-                              .verify_after = seconds(3),
-                              .withdraw_after = seconds(20),
-                              .refused_backoff = seconds(10),
-                              .refused_backoff_max = minutes(5)},
-                      .preflight = {.enabled = false, .requests_per_second = 1},
-                      .budget = {.node_share = 0.5,
-                                 .namespace_default = Bytes{4 * kGiB},
-                                 .namespaces = {{"ci-1", Bytes{}}, {"dev", Bytes{8 * kGiB}}}},
-                      .coexist = Coexist::kShare,
-                      .yield_for = minutes(10),
-                      .events_per_minute = 5,
-                      .metrics_address = {.host = "127.0.0.1", .port = 9000},
-                      .explain_history = 16,
-                      .log_level = LogLevel::kDebug};
+  NodeConfig expected{
+      .pods = {.opt_in = false,
+               .ceiling = 2.5,
+               .ceiling_max = Bytes{8 * kGiB},
+               .look_ahead_max = seconds(20),
+               .actuation = Actuation::kCgroup,
+               .dry_run = true},
+      .fallback = {.lease = minutes(3), .on_refusal = true},
+      .api = {.deadline = seconds(8),
+              .rescue_deadline = milliseconds(1500),
+              .requests_per_second = 2.5,
+              .burst = 7,
+              .latency = milliseconds(400),
+              .latency_factor = 3,
+              .verify_after = seconds(3),
+              .withdraw_after = seconds(20),
+              .refused_backoff = seconds(10),
+              .refused_backoff_max = minutes(5)},
+      .preflight = {.enabled = false, .requests_per_second = 1},
+      .announce = {.enabled = false, .commands = {{"make", Bytes{2 * kGiB}}, {"ninja", {}}}},
+      .budget = {.node_share = 0.5,
+                 .namespace_default = Bytes{4 * kGiB},
+                 .namespaces = {{"ci-1", Bytes{}}, {"dev", Bytes{8 * kGiB}}}},
+      .coexist = Coexist::kShare,
+      .yield_for = minutes(10),
+      .events_per_minute = 5,
+      .metrics_address = {.host = "127.0.0.1", .port = 9000},
+      .explain_history = 16,
+      .log_level = LogLevel::kDebug};
   expected.pods.selector = *Selector::parse("app=web,env in (ci,dev)");
   expected.pods.namespaces = *NamespaceList::parse("dev-*,!dev-secret");
   EXPECT_EQ(config->node, expected);
 }
 
 // The two tests above set every key that there is, each to something else than its default.
-TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 67U); }
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 69U); }
 
 TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
   EXPECT_EQ(error_of("pods:\n"

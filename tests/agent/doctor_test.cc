@@ -18,6 +18,7 @@ DoctorFacts healthy() {
   facts.features.release = "6.12.1";
   for (const auto& name : bpf::feature_names()) facts.features.*name.answer = {.yes = true};
   facts.trials = {{bpf::Tier::kA, {.yes = true}}};
+  facts.exec_programs = {.yes = true};
   facts.privileges.capabilities = (1ULL << 41) - 1;
   facts.privileges.real_time = true;
   facts.privileges.memory_lock = true;
@@ -93,6 +94,9 @@ TEST(Doctor, WhatIsMissingAndWhatItCosts) {
                      {bpf::Tier::kB, {.yes = true}}};
        },
        1, "load_A", Status::kMissing, "report it"},
+      {"announced commands cannot be seen",
+       [](DoctorFacts& f) { f.exec_programs = {.yes = false, .why = "no such hook"}; }, 0,
+       "announced_commands", Status::kDegraded, "6.1 or newer"},
       {"only a tracepoint is missing",
        [](DoctorFacts& f) { f.features.tracepoint = {.yes = false, .why = "no"}; }, 0, "tracepoint",
        Status::kDegraded, "CONFIG_BPF_EVENTS"},

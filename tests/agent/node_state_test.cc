@@ -43,6 +43,7 @@ NodeState full() {
   pod.containers = {app, app};
   pod.containers[1].backing = Backing::kBridge;
   pod.containers[1].lease_end = std::nullopt;
+  state.learned.learn("team-a/Deployment/web/app", "make", {kGiB}, 20000);
   state.pods = {pod, {.uid = "x", .name_space = "", .name = "", .slice = {}, .containers = {}}};
   return state;
 }
@@ -57,6 +58,27 @@ TEST(NodeState, ComesBackAsItWas) {
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(*back, full());
   EXPECT_EQ(parse_state(format_state({})), NodeState{});
+}
+
+// What agents of before wrote has none, and what later ones write may look otherwise: what the
+// limits were is not lost for that.
+TEST(NodeState, WithoutLearnedSizesItIsWhole) {
+  NodeState state = full();
+  const auto with = [](std::string body) {
+    const auto sum =
+        ::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
+    std::array<char, 64> line{};
+    std::snprintf(line.data(), line.size(), "plimsoll-state 1 %zu %08lx\n", body.size(), sum);
+    return parse_state(line.data() + body);
+  };
+  std::string body = format_state(state);
+  body.erase(0, body.find('\n') + 1);
+  ASSERT_EQ(with(body), state);
+  const std::size_t from = body.find(",\"learned\":");
+  ASSERT_NE(from, std::string::npos);
+  state.learned = {};
+  EXPECT_EQ(with(body.substr(0, from) + "}\n"), state);
+  EXPECT_EQ(with(body.substr(0, from) + ",\"learned\":{\"v\":2}}\n"), state);
 }
 
 // A cgroup may have any name; the others must not suffer from it.

@@ -262,6 +262,45 @@ TEST(PodPolicy, LookAheadDryRunAndActuation) {
   EXPECT_EQ(first(with("actuation", "resize", direct)).actuation, Actuation::kResize);
 }
 
+TEST(PodPolicy, CommandsAreAnnouncedByThePodOrTheOperator) {
+  using Commands = std::vector<AnnouncedCommand>;
+  const auto with = [](std::string_view value, const Config& config = {}) {
+    return policy_for(pod_in({{"plimsoll.dev/announce", std::string(value)}}), config);
+  };
+  Config config;
+  config.node.announce.commands = {{"cargo", Bytes{kGiB}}};
+  EXPECT_THAT(first(policy_for(pod_in({}), {})).announce, IsEmpty());
+  EXPECT_EQ(first(policy_for(pod_in({}), config)).announce, config.node.announce.commands);
+  EXPECT_EQ(first(with("make=1Gi,ninja", config)).announce,
+            (Commands{{"make", Bytes{kGiB}}, {"ninja", {}}}));
+  EXPECT_THAT(first(with("", config)).announce, IsEmpty()) << "said to be none";
+  EXPECT_THAT(with("", config).problems, IsEmpty());
+
+  EXPECT_THAT(first(with("make=lots", config)).announce, IsEmpty()) << "and not the operator's";
+  EXPECT_EQ(only_problem(with("make=lots")),
+            "plimsoll.dev/announce: \"make=lots\" is no list of commands such as make=2Gi,ninja: "
+            "the size of \"make\" is \"lots\"; expected is one such as 512Mi or 4Gi; nothing is "
+            "announced");
+  // The ceiling binds; the author is told.
+  EXPECT_EQ(first(with("make=4Gi,cc=1Gi")).announce.size(), 2U);
+  EXPECT_EQ(only_problem(with("make=4Gi,cc=1Gi")),
+            "plimsoll.dev/announce: \"make=4Gi,cc=1Gi\" asks for 4Gi for \"make\"; allowed for "
+            "container app: 2Gi in all, which is what it gets");
+
+  config.node.announce.enabled = false;
+  EXPECT_THAT(first(policy_for(pod_in({}), config)).announce, IsEmpty());
+  EXPECT_THAT(first(with("make", config)).announce, IsEmpty());
+  EXPECT_THAT(only_problem(with("make", config)), HasSubstr("the operator has turned that off"));
+}
+
+TEST(PodPolicy, EachContainerAnnouncesItsOwnCommands) {
+  PodFacts pod = pod_in({{"plimsoll.dev/announce", "make"}, {"cc.plimsoll.dev/announce", "gcc"}});
+  pod.containers.push_back(container("cc"));
+  const PodPolicy policy = policy_for(pod, {});
+  EXPECT_EQ(policy.containers[0].announce, (std::vector<AnnouncedCommand>{{"make", {}}}));
+  EXPECT_EQ(policy.containers[1].announce, (std::vector<AnnouncedCommand>{{"gcc", {}}}));
+}
+
 TEST(PodPolicy, AContainersOwnAnnotationComesBeforeThePods) {
   const std::string longest(63, 'c');
   PodFacts pod = pod_in({{"plimsoll.dev/memory-ceiling", "1Gi"},
@@ -296,7 +335,7 @@ TEST(PodPolicy, UnknownAnnotationsAreReportedAndIgnored) {
   EXPECT_EQ(policy.problems[0].key, "plimsoll.dev/memory-celing");
   EXPECT_EQ(policy.problems[0].text,
             "no annotation of Plimsoll; there are enabled, memory-ceiling, memory-floor, "
-            "look-ahead, dry-run, actuation; ignored");
+            "look-ahead, dry-run, actuation, announce; ignored");
   EXPECT_EQ(policy.problems[1].key, "sidecar.plimsoll.dev/enabled");
   EXPECT_EQ(policy.problems[1].text, "the pod has no container \"sidecar\"; ignored");
 }
@@ -317,7 +356,7 @@ TEST(PodPolicy, ProblemsFitIntoAnEvent) {
 TEST(PodPolicy, RandomAnnotationsNeverWiden) {
   std::mt19937_64 random(20261124);
   const std::string keys[] = {"enabled", "memory-ceiling", "memory-floor", "look-ahead",
-                              "dry-run", "actuation",      "else"};
+                              "dry-run", "actuation",      "announce",     "else"};
   const std::string values[] = {"true",   "false", "1Gi",  "100Gi",   "1",
                                 "16Ei",   "-1",    "5s",   "10h",     "cgroup",
                                 "resize", "",      "0.5x", "512Mi\n", "resize-then-cgroup"};

@@ -4,6 +4,8 @@
 // what a pod without any is allowed, and what is wrong is said in words fit for an Event.
 #include <algorithm>
 
+#include "agent/announce.h"
+#include "agent/config_values.h"
 #include "agent/pod_policy.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -29,6 +31,13 @@ void check(const agent::ContainerPolicy& narrow, const agent::ContainerPolicy& w
   require(narrow.look_ahead > Nanoseconds{} && narrow.look_ahead <= std::chrono::seconds(30),
           "look-ahead");
   require(narrow.actuation <= wide.actuation, "actuation");
+  require(narrow.announce.size() <= agent::kMostAnnounced, "announced commands are bounded");
+  for (const agent::AnnouncedCommand& command : narrow.announce) {
+    require(!command.name.empty() && command.name.find('/') == std::string::npos, "a name");
+    require(!command.size || *command.size > Bytes{}, "a size");
+  }
+  const auto again = agent::parse_announced(agent::text_of(narrow.announce));
+  require(again && *again == narrow.announce, "announced commands written and read");
 }
 
 }  // namespace
@@ -81,5 +90,7 @@ std::vector<std::string> fuzz_seeds() {
           "plimsoll.dev/look-ahead=5s\napp.plimsoll.dev/look-ahead=1h\nplimsoll.dev/dry-run=maybe",
           "plimsoll.dev/actuation=cgroup\nx.plimsoll.dev/actuation=resize\nplimsoll.dev/else=1",
           "app=web,env in (dev,ci),!legacy,x notin (,a),y!=z",
-          "dev-*,!dev-secret,ci"};
+          "dev-*,!dev-secret,ci",
+          "plimsoll.dev/announce=make=2Gi, ninja,cargo=300Mi\napp.plimsoll.dev/announce=a/b",
+          "app.plimsoll.dev/announce=npm=,\nproxy.plimsoll.dev/announce=go=8Gi"};
 }

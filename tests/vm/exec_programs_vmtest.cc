@@ -458,8 +458,8 @@ TEST_F(Commands, ThatRunAlreadyAreFound) {
     value(programs.watch(3, group.group().fd().get(), kBuild));
     const std::vector<ExecEvent> events = wait_for(programs, 2);
     ASSERT_EQ(events.size(), 2u);
-    expect_event(events[0], Kind::kStart, {3, kNpm, npm.pid()});
-    expect_event(events[1], Kind::kStart, {3, kNpm, below.pid()});
+    expect_event(events[0], Kind::kFound, {3, kNpm, npm.pid()});
+    expect_event(events[1], Kind::kFound, {3, kNpm, below.pid()});
   }
   EXPECT_EQ(wait_for(programs, 2).size(), 2u);
   ::rmdir(group.file("below").c_str());
