@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What do the attached programs cost those who allocate? Page-fault loops in a tracked and in an
-// untracked cgroup and a fork+exec loop, with the programs and without, in turns within one boot.
-// Needs cgroup v2 and fentry, so it runs in a guest. Prints one JSON object. README.md says how to
-// read it.
+// What do the attached programs cost those whom they watch, and others? Loops in a tracked and in
+// an untracked cgroup, with the programs and without, in turns within one boot: page faults and
+// fork+exec for the memory programs, context switches and fork+exec for those of CPU and of
+// announced commands. Needs cgroup v2 and fentry, so it runs in a guest. Prints one JSON object.
+// README.md says how to read it.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -11,11 +12,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "bench/attached.h"
 #include "bench/figures.h"
 #include "bench/place.h"
 #include "bench/program_runs.h"
 #include "bench/worker.h"
-#include "bpf/memory_programs.h"
 #include "cgroup/writer.h"
 
 namespace plimsoll::bench {
@@ -27,8 +28,10 @@ struct Options {
   std::uint32_t pages = 4096;
   std::uint32_t turns = 3;
   std::uint32_t forks = 20;
+  std::uint32_t switches = 2000;
   std::uint32_t others = 109;
   std::string program = "/bin/true";
+  std::string programs = "memory";
 };
 
 // One cell: a loop in a cgroup, with times of a round without and with the programs.
@@ -49,8 +52,10 @@ class Run {
 
  private:
   Result<cgroup::Group> add(const std::string& path);
-  // Loads the programs and tracks what is to be tracked, armed.
-  Result<bpf::MemoryPrograms> attach();
+  bool is_cpu() const { return options_.programs == "cpu"; }
+  Result<Attached> attach() const {
+    return is_cpu() ? Attached::cpu(tracked_) : Attached::memory(tracked_);
+  }
   Result<void> time_cells(bool on);
   Result<double> batches_per_turn(Worker& worker);
 
@@ -70,6 +75,10 @@ Result<cgroup::Group> Run::add(const std::string& path) {
   if (auto set = writer.set_memory_max(*group, Limit{4 * kGiB}); !set) {
     return tl::unexpected(set.error());
   }
+  if (!is_cpu()) return group;
+  // Never reached by one process, but with the kernel's accounting of it.
+  const auto max = cgroup::cpu_max_of(MilliCpu{1500}, cgroup::CpuMax{}.period);
+  if (auto set = writer.set_cpu_max(*group, max); !set) return tl::unexpected(set.error());
   return group;
 }
 
@@ -98,23 +107,16 @@ Result<void> Run::prepare() {
   const Task faults{
       .kind = Task::Kind::kPageFaults, .pages = options_.pages, .turns = options_.turns};
   const Task forks{.kind = Task::Kind::kForkExec, .turns = options_.forks};
-  cells_ = {{.name = "pagefault_untracked", .worker = &*untracked_worker_, .task = faults},
-            {.name = "pagefault_tracked", .worker = &*tracked_worker_, .task = faults},
+  const Task switches{.kind = Task::Kind::kSwitches, .turns = options_.switches};
+  cells_ = {{.name = is_cpu() ? "switch_untracked" : "pagefault_untracked",
+             .worker = &*untracked_worker_,
+             .task = is_cpu() ? switches : faults},
+            {.name = is_cpu() ? "switch_tracked" : "pagefault_tracked",
+             .worker = &*tracked_worker_,
+             .task = is_cpu() ? switches : faults},
             {.name = "fork_untracked", .worker = &*untracked_worker_, .task = forks},
             {.name = "fork_tracked", .worker = &*tracked_worker_, .task = forks}};
   return {};
-}
-
-Result<bpf::MemoryPrograms> Run::attach() {
-  auto programs = bpf::MemoryPrograms::load(bpf::Tier::kA, {});
-  if (!programs) return programs;
-  for (std::uint32_t slot = 0; slot < tracked_.size(); ++slot) {
-    auto id = programs->track(slot, 1, tracked_[slot].fd().get(), {});
-    if (!id) return tl::unexpected(id.error());
-    programs->arm(slot, Bytes{~std::uint64_t{0}});
-  }
-  if (auto swept = programs->sweep(); !swept) return tl::unexpected(swept.error());
-  return programs;
 }
 
 // Each cell several times, and the lowest counts: what else the machine does only adds.
@@ -149,7 +151,7 @@ Result<double> Run::batches_per_turn(Worker& worker) {
 
 Result<nlohmann::json> Run::measure() {
   double batches = 0;
-  {
+  if (!is_cpu()) {
     auto programs = attach();
     if (!programs) return tl::unexpected(programs.error());
     const auto counted = batches_per_turn(*untracked_worker_);
@@ -159,21 +161,24 @@ Result<nlohmann::json> Run::measure() {
   std::uint64_t events = 0;
   for (int round = 0; round < options_.rounds; ++round) {
     for (const bool on : {round % 2 == 1, round % 2 == 0}) {
-      std::optional<bpf::MemoryPrograms> programs;
+      std::optional<Attached> programs;
       if (on) {
         auto attached = attach();
         if (!attached) return tl::unexpected(attached.error());
         programs.emplace(std::move(*attached));
       }
       if (auto timed = time_cells(on); !timed) return tl::unexpected(timed.error());
-      if (programs) events += programs->counters().events_urgent;
+      if (programs) events += programs->events();
     }
   }
   nlohmann::json result{{"rounds", options_.rounds},
-                        {"pages_per_turn", options_.pages},
-                        {"charges_per_turn", batches},
+                        {"programs", options_.programs},
                         {"cgroups_tracked", tracked_.size()},
                         {"events_sent", events}};
+  if (!is_cpu()) {
+    result["pages_per_turn"] = options_.pages;
+    result["charges_per_turn"] = batches;
+  }
   // The lowest turn is one without a charge that comes only now and then.
   const double charges = std::max(std::floor(batches), 1.0);
   for (const Cell& cell : cells_) {
@@ -205,6 +210,10 @@ int main(int argc, char** argv) {
   app.add_option("--pages", options.pages, "pages touched in a turn")->check(CLI::Range(1, 65536));
   app.add_option("--turns", options.turns, "page-fault turns in a repetition");
   app.add_option("--forks", options.forks, "fork+exec in a repetition");
+  app.add_option("--switches", options.switches,
+                 "round trips between two processes in a repetition");
+  app.add_option("--programs", options.programs, "which are attached")
+      ->check(CLI::IsMember({"memory", "cpu"}));
   app.add_option("--others", options.others, "further tracked cgroups, idle")
       ->check(CLI::Range(0, 2000));
   app.add_option("--program", options.program, "what is executed");

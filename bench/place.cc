@@ -14,7 +14,7 @@
 namespace plimsoll::bench {
 namespace {
 
-constexpr std::array<std::string_view, 1> kMemory{"memory"};
+constexpr std::array<std::string_view, 2> kControllers{"memory", "cpu"};
 
 // The files that a limit's owner opens, as a fresh cgroup has them.
 void make_files(const std::filesystem::path& directory) {
@@ -32,7 +32,7 @@ Result<Place> Place::make() {
     auto root = cgroup::Root::open(*mounts->v2);
     if (!root) return tl::unexpected(root.error());
     const cgroup::Writer writer;
-    if (auto on = writer.enable_controllers(root->top(), kMemory); !on) {
+    if (auto on = writer.enable_controllers(root->top(), kControllers); !on) {
       return tl::unexpected(on.error());
     }
     if (auto made = writer.create_group(root->top(), name); !made) {
@@ -83,7 +83,7 @@ Result<cgroup::Group> Place::add(std::string_view path) {
     if (!parent) return parent;
     const std::size_t slash = path.find('/');
     const std::string name(path.substr(0, slash));
-    if (auto on = writer.enable_controllers(*parent, kMemory); !on) {
+    if (auto on = writer.enable_controllers(*parent, kControllers); !on) {
       return tl::unexpected(on.error());
     }
     auto made = writer.create_group(*parent, name);

@@ -23,7 +23,7 @@ class Place {
 
   bool real() const { return real_; }
   const cgroup::Root& root() const { return root_; }
-  // A new group `path` below the place, made with its parents, with a memory controller.
+  // A new group `path` below the place, made with its parents, with the memory and CPU controllers.
   Result<cgroup::Group> add(std::string_view path);
 
  private:

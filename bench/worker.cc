@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/worker.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -37,6 +38,40 @@ bool fork_and_exec(const char* program) {
          WEXITSTATUS(status) == 0;
 }
 
+// A second process, in the worker's cgroup, that sends back what it gets. It ends with the worker,
+// whose ends of the pipes close.
+class Partner {
+ public:
+  bool start() {
+    std::array<int, 2> there{};
+    std::array<int, 2> back{};
+    if (::pipe2(there.data(), O_CLOEXEC) != 0) return false;
+    to_ = Fd(there[1]);
+    const Fd there_end(there[0]);
+    if (::pipe2(back.data(), O_CLOEXEC) != 0) return false;
+    from_ = Fd(back[0]);
+    const Fd back_end(back[1]);
+    const pid_t pid = ::fork();
+    if (pid != 0) return pid > 0;
+    to_ = Fd();
+    from_ = Fd();
+    for (char byte = 0; ::read(there_end.get(), &byte, 1) == 1;) {
+      if (::write(back_end.get(), &byte, 1) != 1) break;
+    }
+    ::_exit(0);
+  }
+
+  bool round_trip() {
+    if (!to_ && !start()) return false;
+    char byte = 1;
+    return ::write(to_.get(), &byte, 1) == 1 && ::read(from_.get(), &byte, 1) == 1;
+  }
+
+ private:
+  Fd to_;
+  Fd from_;
+};
+
 // The worker's side; -1 as an answer means that the loop failed.
 [[noreturn]] void serve(int socket, const char* program) {
   void* mapped = ::mmap(nullptr, kMostPages * kPage, PROT_READ | PROT_WRITE,
@@ -44,10 +79,12 @@ bool fork_and_exec(const char* program) {
   if (mapped == MAP_FAILED) ::_exit(1);
   // One fault and one page each; huge pages would charge 512 at a time.
   ::madvise(mapped, kMostPages * kPage, MADV_NOHUGEPAGE);
+  Partner partner;
   Task task;
   while (::read(socket, &task, sizeof(task)) == static_cast<ssize_t>(sizeof(task))) {
     const auto turn = [&] {
       if (task.kind == Task::Kind::kForkExec) return fork_and_exec(program);
+      if (task.kind == Task::Kind::kSwitches) return partner.round_trip();
       touch_and_give_back(static_cast<volatile char*>(mapped), task.pages);
       return true;
     };

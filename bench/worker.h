@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Worker: a process that sits in one cgroup and runs a loop on demand, timing it itself: page
-// faults (touch memory, give it back) or fork and exec. Small and single-threaded, so that the loop
-// is what is measured. Killed when it goes.
+// faults (touch memory, give it back), fork and exec, or round trips of a byte between two
+// processes. Small and single-threaded, so that the loop is what is measured. Killed when it goes.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +17,7 @@
 namespace plimsoll::bench {
 
 struct Task {
-  enum class Kind : std::uint32_t { kPageFaults, kForkExec };
+  enum class Kind : std::uint32_t { kPageFaults, kForkExec, kSwitches };
   Kind kind = Kind::kPageFaults;
   std::uint32_t pages = 0;  // kPageFaults: small pages touched in each turn
   std::uint32_t turns = 0;
