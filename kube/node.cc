@@ -30,6 +30,12 @@ Result<Node> parse_node(std::string_view body) {
     if (!amount) return tl::unexpected(amount.error());
     node.allocatable = *amount;
   }
+  const JsonValue cpu = root["status"]["allocatable"]["cpu"];
+  if (cpu.present()) {
+    const auto amount = parse_cpu(cpu.text_or_number());
+    if (!amount) return tl::unexpected(amount.error());
+    node.allocatable_cpu = *amount;
+  }
   root["status"]["declaredFeatures"].for_each_element([&](JsonValue feature) {
     const std::string name = feature.text();
     node.resizes_init_containers |= name == "InPlacePodVerticalScalingInitContainers";

@@ -15,6 +15,7 @@ namespace plimsoll::kube {
 
 struct Node {
   std::optional<Bytes> allocatable;  // memory for all pods
+  std::optional<MilliCpu> allocatable_cpu;
   // Of status.declaredFeatures, which 1.35 and later have.
   bool resizes_init_containers = false;
   bool resizes_pod_level = false;

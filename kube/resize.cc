@@ -71,7 +71,8 @@ bool would_restart(const Container& container, const ResizeChange& change) {
          (changes_cpu(change) && container.cpu_resize == ResizePolicy::kRestartContainer);
 }
 
-bool above(const std::optional<Bytes>& a, const std::optional<Bytes>& b) {
+template <typename T>
+bool above(const std::optional<T>& a, const std::optional<T>& b) {
   return a && b && *a > *b;
 }
 
@@ -81,8 +82,9 @@ Resizability can_apply_one(const Pod& pod, const Container& before, const Contai
   const Amounts& limits = after.resources.limits;
   const Amounts& requests = after.resources.requests;
   if (above(requests.memory, limits.memory)) return Resizability::kBelowRequest;
-  if (requests.cpu && limits.cpu && *requests.cpu > *limits.cpu) return Resizability::kBelowRequest;
-  if (pod.resources && above(limits.memory, pod.resources->limits.memory)) {
+  if (above(requests.cpu, limits.cpu)) return Resizability::kBelowRequest;
+  if (pod.resources && (above(limits.memory, pod.resources->limits.memory) ||
+                        above(limits.cpu, pod.resources->limits.cpu))) {
     return Resizability::kAbovePod;
   }
   if (ability.minor == 33 && above(before.resources.limits.memory, limits.memory)) {
@@ -143,9 +145,11 @@ Resizability can_resize(const Pod& pod, const ResizeAbility& ability, std::strin
   return Resizability::kYes;
 }
 
-Resizability can_resize_memory(const Pod& pod, std::string_view name,
-                               const ResizeAbility& ability) {
-  const Container* container = find_container(pod, name);
+namespace {
+
+// Whatever of it is resized.
+Resizability can_resize_container(const Pod& pod, const Container* container,
+                                  const ResizeAbility& ability) {
   if (container == nullptr) return Resizability::kNoSuchContainer;
   const bool running = container->status && container->status->state == ContainerState::kRunning;
   if (container->kind == ContainerKind::kInit &&
@@ -157,6 +161,16 @@ Resizability can_resize_memory(const Pod& pod, std::string_view name,
       pod.restart_policy == RestartPolicy::kNever) {
     return Resizability::kNotRunning;
   }
+  return Resizability::kYes;
+}
+
+}  // namespace
+
+Resizability can_resize_memory(const Pod& pod, std::string_view name,
+                               const ResizeAbility& ability) {
+  const Container* container = find_container(pod, name);
+  const Resizability why = can_resize_container(pod, container, ability);
+  if (why != Resizability::kYes) return why;
   if (!container->resources.limits.memory) return Resizability::kNoLimit;
   if (!container->resources.requests.memory) return Resizability::kNoRequest;
   if (container->memory_resize == ResizePolicy::kRestartContainer) return Resizability::kRestart;
@@ -165,6 +179,17 @@ Resizability can_resize_memory(const Pod& pod, std::string_view name,
   if (pod.qos == QosClass::kGuaranteed && pod.priority.value_or(0) >= kCriticalPriority) {
     return Resizability::kCritical;
   }
+  return Resizability::kYes;
+}
+
+Resizability can_resize_cpu(const Pod& pod, std::string_view name, const ResizeAbility& ability) {
+  const Container* container = find_container(pod, name);
+  const Resizability why = can_resize_container(pod, container, ability);
+  if (why != Resizability::kYes) return why;
+  if (!container->resources.limits.cpu) return Resizability::kNoLimit;
+  if (!container->resources.requests.cpu) return Resizability::kNoRequest;
+  if (container->cpu_resize == ResizePolicy::kRestartContainer) return Resizability::kRestart;
+  if (pod.qos.value_or(qos_of(pod)) == QosClass::kGuaranteed) return Resizability::kQos;
   return Resizability::kYes;
 }
 
@@ -192,6 +217,15 @@ std::optional<ResizeChange> memory_change(const Pod& pod, std::string_view name,
   if (container->resources.limits.memory != limit) change.limits.memory = limit;
   if (guaranteed && container->resources.requests.memory != limit) change.requests.memory = limit;
   if (!changes_memory(change)) return std::nullopt;
+  return change;
+}
+
+std::optional<ResizeChange> cpu_change(const Pod& pod, std::string_view name, MilliCpu limit) {
+  const Container* container = find_container(pod, name);
+  if (container == nullptr || container->resources.limits.cpu == limit) return std::nullopt;
+  ResizeChange change{
+      .container = container->name, .kind = container->kind, .requests = {}, .limits = {}};
+  change.limits.cpu = limit;
   return change;
 }
 
@@ -232,15 +266,17 @@ QosClass qos_of(const Pod& pod) {
   return all_limited && requests == limits ? QosClass::kGuaranteed : QosClass::kBurstable;
 }
 
-std::optional<Bytes> pod_memory_limit(const Pod& pod) {
-  if (pod.resources && pod.resources->limits.memory) {
-    return *pod.resources->limits.memory + pod.overhead.memory.value_or(Bytes{});
-  }
-  Bytes running;   // of what runs as long as the pod
-  Bytes sidecars;  // of those that precede an init container, in the order of the spec
-  Bytes largest_init;
+namespace {
+
+template <typename T>
+std::optional<T> pod_limit(const Pod& pod, std::optional<T> Amounts::*of) {
+  const T overhead = (pod.overhead.*of).value_or(T{});
+  if (pod.resources && pod.resources->limits.*of) return *(pod.resources->limits.*of) + overhead;
+  T running;   // of what runs as long as the pod
+  T sidecars;  // of those that precede an init container, in the order of the spec
+  T largest_init;
   for (const Container& container : pod.containers) {
-    const std::optional<Bytes>& limit = container.resources.limits.memory;
+    const std::optional<T>& limit = container.resources.limits.*of;
     if (!limit || limit->value == 0) return std::nullopt;
     if (container.kind == ContainerKind::kInit) {
       largest_init = std::max(largest_init, sidecars + *limit);
@@ -250,8 +286,14 @@ std::optional<Bytes> pod_memory_limit(const Pod& pod) {
     if (container.kind == ContainerKind::kSidecar) sidecars += *limit;
   }
   if (pod.containers.empty()) return std::nullopt;
-  return std::max(running, largest_init) + pod.overhead.memory.value_or(Bytes{});
+  return std::max(running, largest_init) + overhead;
 }
+
+}  // namespace
+
+std::optional<Bytes> pod_memory_limit(const Pod& pod) { return pod_limit(pod, &Amounts::memory); }
+
+std::optional<MilliCpu> pod_cpu_limit(const Pod& pod) { return pod_limit(pod, &Amounts::cpu); }
 
 Result<Pod> parse_resize_reply(const Response& response) {
   if (response.status != 200) {

@@ -86,14 +86,18 @@ Resizability can_resize(const Pod& pod, const ResizeAbility& ability, std::strin
 
 // ... and the memory of this container of it. can_resize(pod) is assumed.
 Resizability can_resize_memory(const Pod& pod, std::string_view name, const ResizeAbility& ability);
+// ... and its CPU limit, the request left as it is: kQos of a Guaranteed pod.
+Resizability can_resize_cpu(const Pod& pod, std::string_view name, const ResizeAbility& ability);
 
-// ... and these changes together. What can_resize_memory() says is assumed of each.
+// ... and these changes together. What the two above say is assumed of each.
 Resizability can_apply(const Pod& pod, std::span<const ResizeChange> changes,
                        const ResizeAbility& ability);
 
 // The change that brings a container's memory limit to `limit`: of a Guaranteed pod the request
 // follows. nullopt: it is that already, or there is no such container.
 std::optional<ResizeChange> memory_change(const Pod& pod, std::string_view name, Bytes limit);
+// The same for its CPU limit; the request stays.
+std::optional<ResizeChange> cpu_change(const Pod& pod, std::string_view name, MilliCpu limit);
 
 // The pod as it would be stored.
 Pod applied(Pod pod, std::span<const ResizeChange> changes);
@@ -103,6 +107,8 @@ QosClass qos_of(const Pod& pod);
 
 // memory.max of the pod's cgroup as the kubelet computes it; nullopt: it sets none.
 std::optional<Bytes> pod_memory_limit(const Pod& pod);
+// The same for cpu.max.
+std::optional<MilliCpu> pod_cpu_limit(const Pod& pod);
 
 // The answer to a PATCH that was taken: the pod with its new generation, resourceVersion, limits.
 Result<Pod> parse_resize_reply(const Response& response);

@@ -18,6 +18,7 @@ TEST(Node, AsARealServerSendsIt) {
   const auto node = parse_node(recording["exchanges"].back()["response"]["body"].dump());
   ASSERT_TRUE(node) << node.error().message;
   EXPECT_EQ(*node, (Node{.allocatable = Bytes{30 * kGiB},
+                         .allocatable_cpu = MilliCpu{7800},
                          .resizes_init_containers = true,
                          .resizes_pod_level = true}));
 }
@@ -31,6 +32,7 @@ TEST(Node, WhatIsNotSaidIsAbsent) {
 TEST(Node, Nonsense) {
   for (const char* body :
        {"", "[]", R"({"kind":"Pod"})", R"({"kind":"Node","status":{"allocatable":{"memory":"x"}}})",
+        R"({"kind":"Node","status":{"allocatable":{"cpu":"x"}}})",
         R"({"kind":"Node","status":{"declaredFeatures":[1]}})"}) {
     const auto node = parse_node(body);
     ASSERT_FALSE(node) << body;

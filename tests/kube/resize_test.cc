@@ -383,6 +383,66 @@ TEST(PodMemoryLimit, IsWhatTheKubeletWritesToTheSlice) {
   EXPECT_EQ(pod_memory_limit(pod), mib(720)) << "pod-level limits win";
 }
 
+TEST(Resizability, OfACpuLimit) {
+  struct Row {
+    const char* what;
+    std::function<void(Pod&)> change;
+    Resizability why;
+  };
+  const std::vector<Row> rows{
+      {"as it is", [](Pod&) {}, Resizability::kYes},
+      {"no limit", [](Pod& pod) { pod.containers[0].resources.limits.cpu.reset(); },
+       Resizability::kNoLimit},
+      {"no request", [](Pod& pod) { pod.containers[0].resources.requests.cpu.reset(); },
+       Resizability::kNoRequest},
+      {"restarts", [](Pod& pod) { pod.containers[0].cpu_resize = ResizePolicy::kRestartContainer; },
+       Resizability::kRestart},
+      {"restarts for memory only",
+       [](Pod& pod) { pod.containers[0].memory_resize = ResizePolicy::kRestartContainer; },
+       Resizability::kYes},
+      {"guaranteed", [](Pod& pod) { pod = guaranteed(); }, Resizability::kQos},
+      {"init, not running",
+       [](Pod& pod) {
+         pod.containers[0].kind = ContainerKind::kInit;
+         pod.containers[0].status->state = ContainerState::kWaiting;
+       },
+       Resizability::kInit},
+  };
+  for (const Row& row : rows) {
+    Pod pod = burstable();
+    row.change(pod);
+    EXPECT_EQ(can_resize_cpu(pod, "app", kNewest), row.why) << row.what;
+  }
+}
+
+TEST(CpuChange, IsTheLimitOnly) {
+  const Pod pod = burstable();
+  const auto change = cpu_change(pod, "app", MilliCpu{2000});
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->limits, (Amounts{.memory = std::nullopt, .cpu = MilliCpu{2000}}));
+  EXPECT_EQ(change->requests, Amounts{});
+  EXPECT_FALSE(cpu_change(pod, "app", MilliCpu{500})) << "it is that already";
+  EXPECT_FALSE(cpu_change(pod, "none", MilliCpu{2000}));
+}
+
+TEST(PodCpuLimit, IsTheSumWhereAllHaveOne) {
+  Pod pod = burstable();
+  EXPECT_EQ(pod_cpu_limit(pod), MilliCpu{1000});
+  pod.containers[1].resources.limits.cpu.reset();
+  EXPECT_EQ(pod_cpu_limit(pod), std::nullopt);
+  pod.resources.emplace();
+  pod.resources->limits.cpu = MilliCpu{700};
+  EXPECT_EQ(pod_cpu_limit(pod), MilliCpu{700});
+}
+
+TEST(CanApply, NoCpuLimitAboveThePods) {
+  Pod pod = burstable();
+  pod.resources.emplace();
+  pod.resources->limits = {.memory = mib(512), .cpu = MilliCpu{1500}};
+  const std::vector changes{*cpu_change(pod, "app", MilliCpu{2000})};
+  EXPECT_EQ(can_apply(pod, changes, kNewest), Resizability::kAbovePod);
+}
+
 TEST(ResizeReply, HasTheNewGenerationAndLimits) {
   const test::RecordedReply recording = recorded("10-resize-smp-memory-up").front();
   const Response response{.status = recording.status, .body = recording.body};
