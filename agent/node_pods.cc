@@ -20,10 +20,8 @@ std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
 Bytes above(Bytes value, Bytes floor) { return value - floor; }
 
 std::string status_id(const kube::Pod& pod, const std::string& name) {
-  for (const kube::Container& container : pod.containers) {
-    if (container.name == name && container.status) return container.status->id;
-  }
-  return {};
+  const kube::Container* container = kube::find_container(pod, name);
+  return container != nullptr && container->status ? container->status->id : std::string();
 }
 
 }  // namespace

@@ -38,10 +38,7 @@ const ContainerReading* Stepping::reading(const ContainerResize& container) cons
 }
 
 const kube::Container* Stepping::in_pod(const ContainerResize& container) const {
-  for (const kube::Container& each : facts.pod->containers) {
-    if (each.name == container.name) return &each;
-  }
-  return nullptr;
+  return kube::find_container(*facts.pod, container.name);
 }
 
 void Stepping::say(std::string container, ApiAnswer answer) {

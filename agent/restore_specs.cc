@@ -41,13 +41,6 @@ bool is_over(kube::Resizability why) {
          why == kube::Resizability::kNotRunning;
 }
 
-const kube::Container* find_container(const kube::Pod& pod, const std::string& name) {
-  const auto found =
-      std::find_if(pod.containers.begin(), pod.containers.end(),
-                   [&](const kube::Container& container) { return container.name == name; });
-  return found == pod.containers.end() ? nullptr : &*found;
-}
-
 std::optional<Limit> spec_of(const kube::Container& container) {
   const auto& limit = container.resources.limits.memory;
   return limit ? std::optional(limit_of(*limit)) : std::nullopt;

@@ -15,7 +15,9 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "bpf/cpu_records.h"
+#include "bpf/event_ring.h"
 #include "bpf/libbpf_log.h"
+#include "bpf/loaded.h"
 #include "bpf/memory_programs.h"
 #include "bpf/read_cpu_record.h"
 
@@ -32,33 +34,8 @@ static_assert(kMaxSlots == PL_MAX_SLOTS);
 struct SkeletonDeleter {
   void operator()(cpu_bpf* skeleton) const { cpu_bpf::destroy(skeleton); }
 };
-struct RingDeleter {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
-// A field that the kernel's programs and we use at the same time.
-std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
-std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
 
 Nanoseconds time_of(u64 count) { return Nanoseconds(static_cast<std::int64_t>(count)); }
-
-struct Reader {
-  void (*handle)(void*, const CpuEvent&) = nullptr;
-  void* context = nullptr;
-  std::size_t handled = 0;
-  std::atomic<u64> malformed = 0;
-};
-
-int on_record(void* context, void* data, std::size_t size) {
-  auto& reader = *static_cast<Reader*>(context);
-  if (const auto event = read_cpu_record(data, size)) {
-    reader.handle(reader.context, *event);
-    ++reader.handled;
-  } else {
-    reader.malformed.fetch_add(1, std::memory_order_relaxed);
-  }
-  return 0;
-}
 
 // Whether the function is there and returns whether it throttled: before Linux 5.8 it did not, and
 // what a program at its end would then read means nothing.
@@ -83,8 +60,7 @@ Result<void> check_throttle() {
 
 struct CpuPrograms::Impl {
   std::unique_ptr<cpu_bpf, SkeletonDeleter> skeleton;
-  Reader reader;
-  std::unique_ptr<ring_buffer, RingDeleter> ring;
+  EventRing<CpuEvent, read_cpu_record> ring;
 
   pl_cpu_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
@@ -115,9 +91,9 @@ Result<CpuPrograms> CpuPrograms::load() {
   if (skeleton.links.on_period == nullptr) {
     return errno_error(errno, "attach the BPF program on_period" + log.tail());
   }
-  impl->ring.reset(
-      ring_buffer__new(bpf_map__fd(skeleton.maps.throttling), on_record, &impl->reader, nullptr));
-  if (!impl->ring) return errno_error(errno, "map the ring buffer");
+  if (auto mapped = impl->ring.map(bpf_map__fd(skeleton.maps.throttling)); !mapped) {
+    return tl::unexpected(mapped.error());
+  }
   return CpuPrograms(std::move(impl));
 }
 
@@ -223,14 +199,10 @@ void CpuPrograms::arm(u32 slot, bool armed) noexcept {
 int CpuPrograms::event_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.throttling); }
 
 std::size_t CpuPrograms::drain(void (*handle)(void*, const CpuEvent&), void* context) noexcept {
-  impl_->reader.handle = handle;
-  impl_->reader.context = context;
-  impl_->reader.handled = 0;
-  ring_buffer__consume(impl_->ring.get());
-  return impl_->reader.handled;
+  return impl_->ring.drain(handle, context);
 }
 
-std::uint64_t CpuPrograms::malformed() const noexcept { return impl_->reader.malformed.load(); }
+std::uint64_t CpuPrograms::malformed() const noexcept { return impl_->ring.malformed(); }
 
 void CpuPrograms::answer(u32 slot) noexcept { shared(impl_->slot(slot).pending_ns).store(0); }
 
@@ -241,11 +213,7 @@ CpuCounters CpuPrograms::counters() const {
                        .missed = 0};
   for (const bpf_program* program :
        {impl_->skeleton->progs.on_throttle, impl_->skeleton->progs.on_period}) {
-    bpf_prog_info info{};
-    u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
-      counters.missed += info.recursion_misses;
-    }
+    counters.missed += missed(program);
   }
   return counters;
 }

@@ -8,15 +8,16 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "base/fd.h"
+#include "bpf/event_ring.h"
 #include "bpf/exec_records.h"
 #include "bpf/libbpf_log.h"
+#include "bpf/loaded.h"
 #include "bpf/read_exec_record.h"
 
 using u32 = pl_u32;
@@ -32,31 +33,6 @@ static_assert(kCommandBytes == PL_NAME_SIZE - 1);
 struct SkeletonDeleter {
   void operator()(exec_bpf* skeleton) const { exec_bpf::destroy(skeleton); }
 };
-struct RingDeleter {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
-// A field that the kernel's programs and we use at the same time.
-std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
-std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
-
-struct Reader {
-  void (*handle)(void*, const ExecEvent&) = nullptr;
-  void* context = nullptr;
-  std::size_t handled = 0;
-  u64 malformed = 0;
-};
-
-int on_record(void* context, void* data, std::size_t size) {
-  auto& reader = *static_cast<Reader*>(context);
-  if (const auto event = read_exec_record(data, size)) {
-    reader.handle(reader.context, *event);
-    ++reader.handled;
-  } else {
-    ++reader.malformed;
-  }
-  return 0;
-}
 
 pl_exec_key key_of(CgroupId cgroup, const std::string& name) {
   pl_exec_key key{};
@@ -85,8 +61,7 @@ struct Watch {
 
 struct ExecPrograms::Impl {
   std::unique_ptr<exec_bpf, SkeletonDeleter> skeleton;
-  Reader reader;
-  std::unique_ptr<ring_buffer, RingDeleter> ring;
+  EventRing<ExecEvent, read_exec_record> ring;
   std::map<u32, Watch> watches;
 
   int names() const { return bpf_map__fd(skeleton->maps.names); }
@@ -182,9 +157,9 @@ Result<ExecPrograms> ExecPrograms::load(const ExecRoom& room) {
   if (skeleton.links.on_exec == nullptr) {
     return errno_error(errno, "attach the BPF program on_exec" + log.tail());
   }
-  impl->ring.reset(ring_buffer__new(bpf_map__fd(skeleton.maps.starts_and_ends), on_record,
-                                    &impl->reader, nullptr));
-  if (!impl->ring) return errno_error(errno, "map the ring buffer");
+  if (auto mapped = impl->ring.map(bpf_map__fd(skeleton.maps.starts_and_ends)); !mapped) {
+    return tl::unexpected(mapped.error());
+  }
   return ExecPrograms(std::move(impl));
 }
 
@@ -261,14 +236,10 @@ int ExecPrograms::event_fd() const noexcept {
 }
 
 std::size_t ExecPrograms::drain(void (*handle)(void*, const ExecEvent&), void* context) {
-  impl_->reader.handle = handle;
-  impl_->reader.context = context;
-  impl_->reader.handled = 0;
-  ring_buffer__consume(impl_->ring.get());
-  return impl_->reader.handled;
+  return impl_->ring.drain(handle, context);
 }
 
-std::uint64_t ExecPrograms::malformed() const noexcept { return impl_->reader.malformed; }
+std::uint64_t ExecPrograms::malformed() const noexcept { return impl_->ring.malformed(); }
 
 ExecCounters ExecPrograms::counters() const {
   pl_exec_counters& totals = impl_->skeleton->bss->counters;
@@ -278,11 +249,7 @@ ExecCounters ExecPrograms::counters() const {
                         .missed = 0};
   for (const bpf_program* program :
        {impl_->skeleton->progs.on_exec, impl_->skeleton->progs.on_exit}) {
-    bpf_prog_info info{};
-    u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
-      counters.missed += info.recursion_misses;
-    }
+    counters.missed += missed(program);
   }
   return counters;
 }

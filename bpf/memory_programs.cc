@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <limits>
@@ -15,7 +14,9 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "bpf/event_ring.h"
 #include "bpf/libbpf_log.h"
+#include "bpf/loaded.h"
 #include "bpf/memory_records.h"
 #include "bpf/read_record.h"
 
@@ -33,13 +34,6 @@ static_assert(kMaxSlots == PL_MAX_SLOTS);
 struct SkeletonDeleter {
   void operator()(memory_bpf* skeleton) const { memory_bpf::destroy(skeleton); }
 };
-struct RingDeleter {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
-// A field that the kernel's programs and we use at the same time.
-std::atomic_ref<u64> shared(u64& field) { return std::atomic_ref<u64>(field); }
-std::atomic_ref<u32> shared(u32& field) { return std::atomic_ref<u32>(field); }
 
 u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
@@ -67,32 +61,12 @@ u32 node_count() {
   return std::min<u32>(last + 1, 8);
 }
 
-struct Reader {
-  void (*handle)(void*, const MemoryEvent&) = nullptr;
-  void* context = nullptr;
-  std::size_t handled = 0;
-  std::atomic<u64> malformed = 0;
-};
-
-int on_record(void* context, void* data, std::size_t size) {
-  auto& reader = *static_cast<Reader*>(context);
-  if (const auto event = read_record(data, size)) {
-    reader.handle(reader.context, *event);
-    ++reader.handled;
-  } else {
-    reader.malformed.fetch_add(1, std::memory_order_relaxed);
-  }
-  return 0;
-}
-
 }  // namespace
 
 struct MemoryPrograms::Impl {
   std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
-  Reader urgent_reader;
-  Reader telemetry_reader;
-  std::unique_ptr<ring_buffer, RingDeleter> urgent;
-  std::unique_ptr<ring_buffer, RingDeleter> telemetry;
+  EventRing<MemoryEvent, read_record> urgent;
+  EventRing<MemoryEvent, read_record> telemetry;
   Tier tier = Tier::kA;
 
   std::array<bpf_program*, 5> attached() const {
@@ -159,11 +133,10 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
       skeleton.links.on_reclaim_tracepoint = link;
     }
   }
-  impl->urgent.reset(ring_buffer__new(bpf_map__fd(skeleton.maps.urgent), on_record,
-                                      &impl->urgent_reader, nullptr));
-  impl->telemetry.reset(ring_buffer__new(bpf_map__fd(skeleton.maps.telemetry), on_record,
-                                         &impl->telemetry_reader, nullptr));
-  if (!impl->urgent || !impl->telemetry) return errno_error(errno, "map the ring buffers");
+  for (const auto& mapped : {impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)),
+                             impl->telemetry.map(bpf_map__fd(skeleton.maps.telemetry))}) {
+    if (!mapped) return tl::unexpected(mapped.error());
+  }
   return MemoryPrograms(std::move(impl));
 }
 
@@ -266,27 +239,16 @@ int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skele
 
 std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const MemoryEvent&),
                                          void* context) noexcept {
-  Reader& reader = impl_->urgent_reader;
-  reader.handle = handle;
-  reader.context = context;
-  reader.handled = 0;
-  ring_buffer__consume(impl_->urgent.get());
-  return reader.handled;
+  return impl_->urgent.drain(handle, context);
 }
 
 std::size_t MemoryPrograms::drain_telemetry(void (*handle)(void*, const MemoryEvent&),
                                             void* context) noexcept {
-  Reader& reader = impl_->telemetry_reader;
-  reader.handle = handle;
-  reader.context = context;
-  reader.handled = 0;
-  ring_buffer__consume(impl_->telemetry.get());
-  return reader.handled;
+  return impl_->telemetry.drain(handle, context);
 }
 
 std::uint64_t MemoryPrograms::malformed() const noexcept {
-  return impl_->urgent_reader.malformed.load(std::memory_order_relaxed) +
-         impl_->telemetry_reader.malformed.load(std::memory_order_relaxed);
+  return impl_->urgent.malformed() + impl_->telemetry.malformed();
 }
 
 void MemoryPrograms::answer(u32 slot, bool granted) noexcept {
@@ -314,11 +276,7 @@ Counters MemoryPrograms::counters() const {
       .held_for = Nanoseconds(static_cast<std::int64_t>(shared(totals.held_ns).load()))};
   for (const bpf_program* program : impl_->attached()) {
     if (!bpf_program__autoload(program)) continue;
-    bpf_prog_info info{};
-    u32 size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
-      counters.missed += info.recursion_misses;
-    }
+    counters.missed += missed(program);
   }
   return counters;
 }

@@ -79,6 +79,12 @@ bool kept_annotation(std::string_view key) {
          key == kConfigSource || key == kConfigMirror;
 }
 
+const Container* find_container(const Pod& pod, std::string_view name) {
+  const auto found = std::find_if(pod.containers.begin(), pod.containers.end(),
+                                  [&](const Container& each) { return each.name == name; });
+  return found == pod.containers.end() ? nullptr : &*found;
+}
+
 bool is_mirror(const Pod& pod) { return pod.annotations.contains(kConfigMirror); }
 
 std::string_view cgroup_uid(const Pod& pod) {

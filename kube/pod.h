@@ -162,6 +162,9 @@ struct Pod {
   bool operator==(const Pod&) const = default;
 };
 
+// Of that name; nullptr: none.
+const Container* find_container(const Pod& pod, std::string_view name);
+
 // plimsoll.dev/..., <container>.plimsoll.dev/... and kubernetes.io/config.{hash,source,mirror}.
 bool kept_annotation(std::string_view key);
 

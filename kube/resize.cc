@@ -12,12 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-const Container* find_container(const Pod& pod, std::string_view name) {
-  const auto found = std::find_if(pod.containers.begin(), pod.containers.end(),
-                                  [&](const Container& each) { return each.name == name; });
-  return found == pod.containers.end() ? nullptr : &*found;
-}
-
 // RFC 3986 unreserved characters stay.
 std::string percent_encoded(std::string_view text) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
