@@ -118,6 +118,10 @@ std::string_view to_string(Reason reason) {
       return "throttled";
     case Reason::kBurst:
       return "burst";
+    case Reason::kStarting:
+      return "starting";
+    case Reason::kStarted:
+      return "started";
     case Reason::kNodeBusy:
       return "node_busy";
   }

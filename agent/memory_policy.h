@@ -52,6 +52,8 @@ enum class Reason : std::uint8_t {
   // CPU
   kThrottled,  // more periods were throttled than is tolerated
   kBurst,      // throttled, but on average it uses less than its limit: a burst is enough
+  kStarting,   // the container starts, and may use more until it has
+  kStarted,    // it has: what it got for that goes back
   kNodeBusy,   // denied: the node's CPUs are busy, and tasks wait for them
 };
 std::string_view to_string(Layer layer);

@@ -60,6 +60,28 @@ struct PodsConfig {
   bool operator==(const PodsConfig&) const = default;
 };
 
+// CPU limits of pods; agent/cpu_policy.h has when and how much.
+struct PodsCpuConfig {
+  bool enabled = true;
+  double ceiling = 4;                   // times the declared limit
+  std::optional<MilliCpu> ceiling_max;  // absent: the node's CPUs bound it
+  // A CPU limit that stands in the cgroup is asked of the API when it has stood for so long.
+  Nanoseconds ask_after = std::chrono::seconds(5);
+
+  bool operator==(const PodsCpuConfig&) const = default;
+};
+
+// More CPU for containers that start: agent/startup_boost.h.
+struct StartupConfig {
+  double boost = 10;                           // times the declared limit; 1: none
+  std::optional<MilliCpu> boost_max;           // absent: the node's CPUs bound it
+  Nanoseconds time = std::chrono::minutes(2);  // at most
+  // Over when for this long no more than the declared limit was used.
+  Nanoseconds settle_after = std::chrono::seconds(10);
+
+  bool operator==(const StartupConfig&) const = default;
+};
+
 struct FallbackConfig {
   Nanoseconds lease = std::chrono::minutes(10);
   bool on_refusal = false;
@@ -108,6 +130,8 @@ struct NodeBudgetConfig {
 
 struct NodeConfig {
   PodsConfig pods;
+  PodsCpuConfig cpu;
+  StartupConfig startup;
   FallbackConfig fallback;
   ApiConfig api;
   PreflightConfig preflight;

@@ -26,6 +26,16 @@ enum class Backing : std::uint8_t {
 };
 std::string_view to_string(Backing backing);
 
+// cpu.max of one cgroup, under the same rules as its memory.max.
+struct CpuLimitState {
+  MilliCpu floor;                     // what it was when it was first seen
+  std::optional<MilliCpu> confirmed;  // what the API and the kernel last agreed on
+  MilliCpu direct_ceiling;            // how far direct writes were allowed to go; 0: none
+  std::optional<MilliCpu> written;    // the last direct write known; may lag behind
+
+  bool operator==(const CpuLimitState&) const = default;
+};
+
 // memory.max of one cgroup. The record is on disk before the first direct write, so what is found
 // in the kernel later is explained by it: at most `direct_ceiling`, and back to restore_target().
 struct LimitState {
@@ -33,9 +43,10 @@ struct LimitState {
                      // none, of a record that is about the spec (agent/floors)
   std::string path;  // below the root
   Limit floor;       // what it was when it was first seen
-  std::optional<Limit> confirmed;  // what the API and the kernel last agreed on
-  Limit direct_ceiling{0};         // how far direct writes were allowed to go
-  std::optional<Limit> written;    // the last direct write known; may lag behind
+  std::optional<Limit> confirmed;    // what the API and the kernel last agreed on
+  Limit direct_ceiling{0};           // how far direct writes were allowed to go
+  std::optional<Limit> written;      // the last direct write known; may lag behind
+  std::optional<CpuLimitState> cpu;  // absent: its cpu.max is not ours to change
 
   bool operator==(const LimitState&) const = default;
 };

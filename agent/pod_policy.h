@@ -8,6 +8,7 @@
 // the narrowest that it could mean; docs/pods.md has them all.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ struct ContainerFacts {
   // As the pod's author declared them: of the spec before any raise of ours.
   std::optional<Bytes> memory_limit;
   std::optional<Bytes> memory_request;
+  std::optional<MilliCpu> cpu_limit;  // as declared, too
+  std::optional<MilliCpu> cpu_request;
   bool init = false;  // an init container that ends; a sidecar is not one
   // A resize by the API would restart it, or is refused whatever is asked for.
   bool only_cgroup = false;
@@ -67,6 +70,19 @@ enum class Managed : std::uint8_t {
 };
 std::string_view to_string(Managed managed);
 
+// How far the CPU limit of a container may go.
+struct ContainerCpuPolicy {
+  MilliCpu floor;     // as declared
+  MilliCpu ceiling;   // of raises for throttling, not below the floor; equal to it: none
+  MilliCpu promised;  // its request
+  MilliCpu boost;     // the limit while it starts; not above the floor: as always
+  Nanoseconds boost_for{};
+
+  // The most that it may ever get.
+  MilliCpu most() const { return std::max({floor, ceiling, boost}); }
+  bool operator==(const ContainerCpuPolicy&) const = default;
+};
+
 struct ContainerPolicy {
   std::string name;
   Managed managed = Managed::kYes;
@@ -77,6 +93,7 @@ struct ContainerPolicy {
   Actuation actuation = Actuation::kResize;
   bool dry_run = false;
   std::vector<AnnouncedCommand> announce;
+  std::optional<ContainerCpuPolicy> cpu;  // absent: its CPU limit is left alone
 
   bool operator==(const ContainerPolicy&) const = default;
 };

@@ -51,6 +51,10 @@ std::string_view sentence_of(Reason reason) {
       return "its quota kept it from the CPUs in more periods than is tolerated";
     case Reason::kBurst:
       return "it was throttled, but uses less than its limit on average";
+    case Reason::kStarting:
+      return "it is starting";
+    case Reason::kStarted:
+      return "it has started, and needs no more than it declares";
     case Reason::kNodeBusy:
       return "the node's CPUs are busy, and tasks wait for them";
   }

@@ -68,6 +68,14 @@ struct SetBounds {
   bool operator==(const SetBounds&) const = default;
 };
 
+// The same of its CPU limit.
+struct SetCpuBounds {
+  std::string container;
+  CpuBounds bounds;
+
+  bool operator==(const SetCpuBounds&) const = default;
+};
+
 // What the engine wished for will not come now.
 struct ForgetWish {
   std::string container;
@@ -75,8 +83,15 @@ struct ForgetWish {
   bool operator==(const ForgetWish&) const = default;
 };
 
-using ResizeAction =
-    std::variant<SetBounds, RaiseLimit, LowerLimit, RepairSlice, SendResize, ForgetWish>;
+// The same of a CPU limit.
+struct ForgetCpuWish {
+  std::string container;
+
+  bool operator==(const ForgetCpuWish&) const = default;
+};
+
+using ResizeAction = std::variant<SetBounds, SetCpuBounds, RaiseLimit, LowerLimit, RepairSlice,
+                                  SendResize, ForgetWish, ForgetCpuWish>;
 
 // For metrics, the log, timelines and Events. `container` is empty for the pod as a whole.
 struct ResizeAnswer {

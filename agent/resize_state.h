@@ -81,6 +81,19 @@ struct EngineWord {
   bool operator==(const EngineWord&) const = default;
 };
 
+// The same of its CPU limit. What was granted or lowered stands in the cgroup; what was wished does
+// not.
+struct CpuWord {
+  EngineWord::Kind kind = EngineWord::Kind::kWish;
+  std::string container;
+  MilliCpu from;
+  MilliCpu to;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime at;
+
+  bool operator==(const CpuWord&) const = default;
+};
+
 struct CgroupReading {
   Limit limit;  // memory.max
   Bytes usage;  // memory.current
@@ -132,6 +145,7 @@ struct ResizeFacts {
   const std::vector<ContainerPolicy>* policies = nullptr;
   ApiSight api;
   std::vector<EngineWord> words;
+  std::vector<CpuWord> cpu_words;
   std::vector<ResizeOutcome> outcomes;
   std::optional<PodReading> reading;
 };
@@ -160,6 +174,16 @@ struct EngineBounds {
   std::optional<Nanoseconds> bridge_within;  // absent: all that is allowed is written
 
   bool operator==(const EngineBounds&) const = default;
+};
+
+// The same for its CPU limit.
+struct CpuBounds {
+  MilliCpu floor;
+  MilliCpu ceiling;
+  MilliCpu direct_ceiling;  // not above the floor: never written by us
+  MilliCpu direct_floor;
+
+  bool operator==(const CpuBounds&) const = default;
 };
 
 struct ContainerResize {
