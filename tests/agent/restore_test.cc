@@ -212,6 +212,7 @@ class RestoreCommandTest : public RestoreTest {
  protected:
   RestoreCommandTest() {
     options.state = scratch / "state";
+    options.floors = scratch / "floors";
     options.cgroup_root = tree.path();
     options.filesystem = cgroup::Filesystem::kAny;
     options.systemd = {};
