@@ -91,6 +91,9 @@ struct Container {
   Resources resources;  // the spec: what is asked for
   ResizePolicy memory_resize = ResizePolicy::kNotRequired;
   ResizePolicy cpu_resize = ResizePolicy::kNotRequired;
+  // It declares a readinessProbe or a startupProbe. Without one, the kubelet calls it ready the
+  // moment it runs, so that ContainerStatus::ready says nothing of its start.
+  bool has_probe = false;
   std::optional<ContainerStatus> status;
 
   bool operator==(const Container&) const = default;

@@ -36,8 +36,13 @@ constexpr std::array<Field, 10> kMetadata{{{"name"},
                                            {"managedFields", kManager}}};
 
 constexpr std::array<Field, 2> kPolicy{{{"resourceName"}, {"restartPolicy"}}};
-constexpr std::array<Field, 4> kContainer{
-    {{"name"}, {"resources", kResources}, {"resizePolicy", kPolicy}, {"restartPolicy"}}};
+// Of the probes it is read that they are there: what is in them is not kept.
+constexpr std::array<Field, 6> kContainer{{{"name"},
+                                           {"resources", kResources},
+                                           {"resizePolicy", kPolicy},
+                                           {"restartPolicy"},
+                                           {"readinessProbe"},
+                                           {"startupProbe"}}};
 constexpr std::array<Field, 1> kOs{{{"name"}}};
 constexpr std::array<Field, 9> kSpec{{{"nodeName"},
                                       {"priority"},

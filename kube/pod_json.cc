@@ -67,6 +67,7 @@ Container read_container(JsonValue value, bool init) {
     if (resource == "memory") container.memory_resize = policy;
     if (resource == "cpu") container.cpu_resize = policy;
   });
+  container.has_probe = value["readinessProbe"].present() || value["startupProbe"].present();
   return container;
 }
 

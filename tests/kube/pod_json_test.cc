@@ -120,6 +120,40 @@ TEST(PodJson, ReadsResizePolicies) {
   EXPECT_EQ(parsed(unknown).containers[0].cpu_resize, ResizePolicy::kRestartContainer);
 }
 
+TEST(PodJson, KnowsWhetherAProbeTellsOfTheStart) {
+  const auto has_probe = [](std::string_view members) {
+    Json json = small_pod();
+    json["spec"]["containers"][0].update(Json::parse(members));
+    return parsed(json).containers.at(0).has_probe;
+  };
+  EXPECT_FALSE(has_probe("{}"));
+  EXPECT_TRUE(has_probe(R"({"readinessProbe":{"httpGet":{"path":"/","port":80}}})"));
+  EXPECT_TRUE(has_probe(R"({"startupProbe":{"exec":{"command":["true"]},"periodSeconds":1}})"));
+  EXPECT_FALSE(has_probe(R"({"livenessProbe":{"tcpSocket":{"port":80}}})"));
+  EXPECT_FALSE(has_probe(R"({"readinessProbe":null,"startupProbe":null})"));
+
+  Json sidecar = small_pod();
+  sidecar["spec"]["initContainers"] = Json::parse(
+      R"([{"name":"log","restartPolicy":"Always","startupProbe":{"grpc":{"port":1}}}])");
+  const Pod pod = parsed(sidecar);
+  EXPECT_FALSE(pod.containers.at(0).has_probe);
+  EXPECT_TRUE(pod.containers.at(1).has_probe);
+}
+
+// A probe is skipped as it is read: neither its size nor its words matter.
+TEST(PodJson, WhatIsInAProbeIsNotKept) {
+  Json json = small_pod();
+  Json& probe = json["spec"]["containers"][0]["readinessProbe"];
+  probe = Json::parse(R"({"name":"other","resources":{"limits":{"memory":"lots"}},
+                          "resizePolicy":7,"startupProbe":{"restartPolicy":"Always"}})");
+  for (std::size_t i = 0; i < kMostValues; ++i) probe["exec"]["command"].push_back("x");
+  json["spec"]["containers"].push_back({{"name", "next"}});
+  const Pod pod = parsed(json);
+  ASSERT_EQ(pod.containers.size(), 2U);
+  EXPECT_EQ(pod.containers[0], (Container{.name = "app", .has_probe = true}));
+  EXPECT_EQ(pod.containers[1], (Container{.name = "next"}));
+}
+
 TEST(PodJson, KnowsAMirrorPod) {
   const Pod pod = parsed(Json::parse(test::recorded("32-mirror-pod").front().body));
   EXPECT_TRUE(is_mirror(pod));
