@@ -9,7 +9,8 @@ namespace plimsoll::agent {
 namespace {
 
 constexpr std::array<std::string_view, kAnnotations> kNames{
-    "enabled", "memory-ceiling", "memory-floor", "look-ahead", "dry-run", "actuation", "announce"};
+    "enabled",       "memory-ceiling", "memory-floor", "look-ahead", "cpu-ceiling",
+    "startup-boost", "startup-time",   "dry-run",      "actuation",  "announce"};
 
 constexpr std::array<AnnotationDoc, kAnnotations> kDocs{{
     {Annotation::kEnabled, "`\"true\"`, `\"false\"`",
@@ -29,6 +30,18 @@ constexpr std::array<AnnotationDoc, kAnnotations> kDocs{{
      "A grant covers the measured growth rate for this long: from `1ms` to the operator's "
      "`pods.look_ahead_max`. Without it, `memory.look_ahead`.",
      "`memory.look_ahead`"},
+    {Annotation::kCpuCeiling, "a quantity, `\"2\"`, `1500m`",
+     "The most that the CPU limit may grow to when it is throttled: from the declared limit, which "
+     "means not at all, to what the operator allows (`pods.cpu_ceiling`, `pods.cpu_ceiling_max`).",
+     "not grown"},
+    {Annotation::kStartupBoost, "a quantity, `\"4\"`, `2500m`",
+     "The CPU limit while the container starts: from the declared limit, which means no other, to "
+     "what the operator allows (`startup.boost`, `startup.boost_max`).",
+     "not boosted"},
+    {Annotation::kStartupTime, "a duration, `45s`",
+     "That ends after this at the latest: from `1s` to the operator's `startup.time`, which it is "
+     "without the annotation.",
+     "`startup.time`"},
     {Annotation::kDryRun, "`\"true\"`, `\"false\"`",
      "Decide and report, change nothing. `\"false\"` does not help against the operator's "
      "`pods.dry_run`.",
@@ -80,8 +93,9 @@ std::string render_annotation_docs() {
   std::string text =
       R"(# What a pod can say
 
-The operator decides in the configuration ([config.md](config.md), `pods.*`) which pods are managed and
-how far; a pod's author narrows that with annotations, and with the label `plimsoll.dev/enabled`.
+The operator decides in the configuration ([config.md](config.md), `pods.*` and `startup.*`) which pods
+are managed and how far; a pod's author narrows that with annotations, and with the label
+`plimsoll.dev/enabled`.
 
 ```yaml
 metadata:
@@ -92,6 +106,9 @@ metadata:
     app.plimsoll.dev/memory-ceiling: 2Gi     # the container "app"
     proxy.plimsoll.dev/enabled: "false"      # and "proxy" not at all
     app.plimsoll.dev/announce: make=1Gi,npm  # "app" runs builds
+    app.plimsoll.dev/cpu-ceiling: 1500m      # has up to 1.5 CPUs when it is throttled
+    app.plimsoll.dev/startup-boost: "4"      # and four while it starts,
+    app.plimsoll.dev/startup-time: 45s       # which takes no longer than this
 ```
 
 `plimsoll.dev/<key>` holds for all containers of the pod, `<container>.plimsoll.dev/<key>` for one of
@@ -119,6 +136,11 @@ Not managed, whatever is said:
 - init containers that end (sidecars are managed);
 - where writing to cgroups is not allowed (`resize`): static pods, containers with resource claims, and
   containers whose `resizePolicy` wants a restart, for the API refuses to resize them or restarts them.
+
+The CPU limit of a container that is managed is left alone:
+- where the operator has turned that off (`pods.cpu`), and where the container declares none;
+- in Guaranteed pods: there the limit is the request, and one above it would be another QoS class;
+- where writing to cgroups is not allowed (`resize`) and its `resizePolicy` for CPU wants a restart.
 
 This page is written by `render_annotation_docs()` in `agent/annotations.cc`; a test compares the two.
 )";

@@ -27,11 +27,14 @@ enum class Annotation : std::uint8_t {
   kMemoryCeiling,
   kMemoryFloor,
   kLookAhead,
+  kCpuCeiling,
+  kStartupBoost,
+  kStartupTime,
   kDryRun,
   kActuation,
   kAnnounce,
 };
-inline constexpr std::size_t kAnnotations = 7;
+inline constexpr std::size_t kAnnotations = 10;
 // The part behind the slash: "memory-ceiling".
 std::string_view to_string(Annotation key);
 

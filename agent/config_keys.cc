@@ -23,6 +23,10 @@ struct Inner<std::optional<Bytes>> {
   using Type = Bytes;
 };
 template <>
+struct Inner<std::optional<MilliCpu>> {
+  using Type = MilliCpu;
+};
+template <>
 struct Inner<NamespaceSizes> {
   using Type = Bytes;
 };
@@ -74,12 +78,15 @@ bool within(const ConfigKey& key, const T& value) {
   }
 }
 
-void store(Bytes value, std::string_view, std::optional<Bytes>& member) { member = value; }
 void store(Bytes value, std::string_view name, NamespaceSizes& member) {
   member.insert_or_assign(std::string(last_part(name)), value);
 }
 template <typename T>
 void store(const T& value, std::string_view, T& member) {
+  member = value;
+}
+template <typename T>
+void store(const T& value, std::string_view, std::optional<T>& member) {
   member = value;
 }
 
@@ -150,7 +157,7 @@ std::optional<std::string> value_text(const ConfigKey& key, const Config& config
         using T = std::remove_cvref_t<decltype(value)>;
         if constexpr (std::is_same_v<T, NamespaceSizes>) {
           return std::nullopt;
-        } else if constexpr (std::is_same_v<T, std::optional<Bytes>>) {
+        } else if constexpr (std::is_same_v<T, std::optional<Read<decltype(member)>>>) {
           if (!value) return std::nullopt;
           return text_of(*value);
         } else {

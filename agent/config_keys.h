@@ -23,7 +23,8 @@ inline constexpr std::string_view kNamespacePart = "<namespace>";
 
 // How to reach a key's value in a Config; the type decides how its text is read.
 using Member =
-    std::variant<Bytes& (*)(Config&), std::optional<Bytes>& (*)(Config&), Nanoseconds& (*)(Config&),
+    std::variant<Bytes& (*)(Config&), std::optional<Bytes>& (*)(Config&),
+                 std::optional<MilliCpu>& (*)(Config&), Nanoseconds& (*)(Config&),
                  double& (*)(Config&), std::uint32_t& (*)(Config&), bool& (*)(Config&),
                  std::optional<bpf::Tier>& (*)(Config&), Actuation& (*)(Config&),
                  Coexist& (*)(Config&), LogLevel& (*)(Config&), Selector& (*)(Config&),

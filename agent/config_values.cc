@@ -72,6 +72,12 @@ std::string text_of(const Bytes& value) {
   return std::to_string(count) + std::string(kUnits.at(unit));
 }
 
+ValueKind kind_of(const MilliCpu&) { return {"number of CPUs", 32, {}}; }
+Result<void> read_value(std::string_view text, MilliCpu& value) {
+  return store(parse_cpus(text), value);
+}
+std::string text_of(const MilliCpu& value) { return to_string(value); }
+
 ValueKind kind_of(const Nanoseconds&) { return {"duration", 32, {}}; }
 Result<void> read_value(std::string_view text, Nanoseconds& value) {
   return store(parse_duration(text), value);

@@ -35,6 +35,10 @@ ValueKind kind_of(const Bytes& value);
 Result<void> read_value(std::string_view text, Bytes& value);
 std::string text_of(const Bytes& value);
 
+ValueKind kind_of(const MilliCpu& value);
+Result<void> read_value(std::string_view text, MilliCpu& value);
+std::string text_of(const MilliCpu& value);
+
 ValueKind kind_of(const Nanoseconds& value);
 Result<void> read_value(std::string_view text, Nanoseconds& value);
 std::string text_of(const Nanoseconds& value);

@@ -8,16 +8,32 @@
 #include <utility>
 
 #include "agent/config_values.h"
+#include "agent/cpu_policy.h"
 #include "agent/memory_policy.h"
 #include "agent/settings.h"
 #include "kube/quantity.h"
+#include "kube/resize.h"
 
 namespace plimsoll::agent {
 namespace {
 
 constexpr Nanoseconds kShortestLookAhead = std::chrono::milliseconds(1);
+constexpr Nanoseconds kShortestBoost = std::chrono::seconds(1);
 
 std::string in_quantity(Bytes bytes) { return kube::format_memory(bytes); }
+std::string in_quantity(MilliCpu cpus) { return kube::format_cpu(cpus); }
+
+// From the declared limit, so that the author's annotations can only narrow it, to what is allowed.
+template <typename Amount>
+struct Range {
+  Amount limit;
+  Amount allowed;
+};
+
+template <typename Amount>
+Range<Amount> up_to(Amount limit, Amount multiple, std::optional<Amount> most) {
+  return {limit, std::max(limit, std::min(multiple, most.value_or(multiple)))};
+}
 
 // One pod: what its annotations say to the operator's bounds, and what is wrong with them.
 class Reader {
@@ -44,6 +60,7 @@ class Reader {
       policy.look_ahead = look_ahead(index);
       policy.dry_run = dry_run(index);
       policy.announce = announce(index, policy.ceiling);
+      policy.cpu = cpu(index, policy.actuation);
     }
     return policy;
   }
@@ -101,29 +118,35 @@ class Reader {
     return yes_or_no(*own);
   }
 
-  Bytes ceiling(std::size_t index, Bytes limit) {
-    const PodsConfig& pods = config_.node.pods;
-    const Bytes allowed = std::max(
-        limit, std::min(scaled_to_fit(limit, pods.ceiling), pods.ceiling_max.value_or(kNoBound)));
-    const FoundAnnotation* found = annotations_.get(index, Annotation::kMemoryCeiling);
-    if (found == nullptr) return allowed;
-    const Result<Bytes> wanted = kube::parse_memory(found->value);
-    const std::string& name = pod_.containers[index].name;
-    const std::string range = "; allowed for container " + name + ": " + in_quantity(limit) +
-                              " (its limit) to " + in_quantity(allowed);
-    if (!wanted) {
-      complain(*found, "is not a quantity such as 4Gi" + range + "; it is not grown");
-      return limit;
+  // What an annotation makes of a range; without it, all that is allowed.
+  template <typename Amount>
+  Amount narrowed(std::size_t index, Annotation key, const Range<Amount>& range,
+                  Result<Amount> (*parse)(std::string_view), std::string_view example,
+                  std::string_view otherwise) {
+    const FoundAnnotation* found = annotations_.get(index, key);
+    if (found == nullptr) return range.allowed;
+    const Result<Amount> wanted = parse(found->value);
+    const std::string bounds = "; allowed for container " + pod_.containers[index].name + ": " +
+                               in_quantity(range.limit) + " (its limit) to " +
+                               in_quantity(range.allowed);
+    if (!wanted || *wanted < range.limit) {
+      complain(*found, (wanted ? "is below the limit"
+                               : "is not a quantity such as " + std::string(example)) +
+                           bounds + "; " + std::string(otherwise));
+      return range.limit;
     }
-    if (*wanted < limit) {
-      complain(*found, "is below the limit" + range + "; it is not grown");
-      return limit;
-    }
-    if (*wanted > allowed) {
-      complain(*found, "is more than the operator allows" + range + ", which is used");
-      return allowed;
+    if (*wanted > range.allowed) {
+      complain(*found, "is more than the operator allows" + bounds + ", which is used");
+      return range.allowed;
     }
     return *wanted;
+  }
+
+  Bytes ceiling(std::size_t index, Bytes limit) {
+    const PodsConfig& pods = config_.node.pods;
+    return narrowed(index, Annotation::kMemoryCeiling,
+                    up_to(limit, scaled_to_fit(limit, pods.ceiling), pods.ceiling_max),
+                    kube::parse_memory, "4Gi", "it is not grown");
   }
 
   Bytes floor(std::size_t index, Bytes limit, Bytes request) {
@@ -211,7 +234,55 @@ class Reader {
     return std::move(*commands);
   }
 
-  static constexpr Bytes kNoBound{~std::uint64_t{0}};
+  std::optional<ContainerCpuPolicy> cpu(std::size_t index, Actuation actuation) {
+    const PodsCpuConfig& config = config_.node.cpu;
+    const StartupConfig& startup = config_.node.startup;
+    const ContainerFacts& facts = pod_.containers[index];
+    if (!config.enabled) return ignore_cpu(index, "the operator has turned that off");
+    if (pod_.guaranteed) return ignore_cpu(index, "a Guaranteed pod's CPU limit is its request");
+    if (facts.cpu_only_cgroup && actuation == Actuation::kResize) return std::nullopt;
+    // To the kubelet, a CPU limit of 0 is none.
+    const MilliCpu limit = facts.cpu_limit.value_or(MilliCpu{});
+    if (limit == MilliCpu{}) return std::nullopt;
+    const ContainerCpuPolicy policy{
+        .floor = limit,
+        .ceiling = narrowed(index, Annotation::kCpuCeiling,
+                            up_to(limit, scaled(limit, config.ceiling), config.ceiling_max),
+                            kube::parse_cpu, "1500m", "it is not grown"),
+        .promised = facts.cpu_request.value_or(MilliCpu{}),
+        .boost = narrowed(index, Annotation::kStartupBoost,
+                          up_to(limit, scaled(limit, startup.boost), startup.boost_max),
+                          kube::parse_cpu, "1500m", "it is not boosted"),
+        .boost_for = boost_for(index)};
+    if (policy.most() == policy.floor) return std::nullopt;
+    return policy;
+  }
+
+  // Who asks for it is told why there is none.
+  std::nullopt_t ignore_cpu(std::size_t index, const std::string& why) {
+    for (const Annotation key :
+         {Annotation::kCpuCeiling, Annotation::kStartupBoost, Annotation::kStartupTime}) {
+      const FoundAnnotation* found = annotations_.get(index, key);
+      if (found != nullptr) complain(*found, "is ignored: " + why);
+    }
+    return std::nullopt;
+  }
+
+  Nanoseconds boost_for(std::size_t index) {
+    const Nanoseconds most = config_.node.startup.time;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kStartupTime);
+    if (found == nullptr) return most;
+    const Result<Nanoseconds> wanted = parse_duration(found->value);
+    const Nanoseconds used = std::min(most, std::max(wanted.value_or(most), kShortestBoost));
+    if (wanted && *wanted == used) return used;
+    const std::string_view wrong = !wanted          ? "is not a duration such as 45s"
+                                   : *wanted > most ? "is more than the operator allows"
+                                                    : "is too short";
+    complain(*found, std::string(wrong) + "; allowed: " + text_of(kShortestBoost) + " to " +
+                         text_of(most) + "; " + text_of(used) + " is used");
+    return used;
+  }
+
   static constexpr Bytes kLeastFloor{4 * kMiB};
 
   const PodFacts& pod_;
@@ -270,17 +341,21 @@ PodFacts pod_facts(const kube::Pod& pod) {
   PodFacts facts{.namespace_name = pod.id.namespace_name,
                  .labels = pod.labels,
                  .annotations = pod.annotations,
-                 .best_effort = pod.qos == kube::QosClass::kBestEffort};
+                 .best_effort = pod.qos == kube::QosClass::kBestEffort,
+                 .guaranteed = pod.qos.value_or(kube::qos_of(pod)) == kube::QosClass::kGuaranteed};
   const bool mirror = kube::is_mirror(pod);
   for (const kube::Container& each : pod.containers) {
     const kube::Resources& resources = each.resources;
+    const bool refused = mirror || resources.has_claims;
     facts.containers.push_back(
         {.name = each.name,
          .memory_limit = resources.limits.memory,
          .memory_request = resources.requests.memory,
+         .cpu_limit = resources.limits.cpu,
+         .cpu_request = resources.requests.cpu,
          .init = each.kind == kube::ContainerKind::kInit,
-         .only_cgroup = mirror || resources.has_claims ||
-                        each.memory_resize == kube::ResizePolicy::kRestartContainer});
+         .only_cgroup = refused || each.memory_resize == kube::ResizePolicy::kRestartContainer,
+         .cpu_only_cgroup = refused || each.cpu_resize == kube::ResizePolicy::kRestartContainer});
   }
   return facts;
 }

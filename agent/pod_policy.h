@@ -30,11 +30,12 @@ struct ContainerFacts {
   // As the pod's author declared them: of the spec before any raise of ours.
   std::optional<Bytes> memory_limit;
   std::optional<Bytes> memory_request;
-  std::optional<MilliCpu> cpu_limit;  // as declared, too
+  std::optional<MilliCpu> cpu_limit;
   std::optional<MilliCpu> cpu_request;
   bool init = false;  // an init container that ends; a sidecar is not one
   // A resize by the API would restart it, or is refused whatever is asked for.
   bool only_cgroup = false;
+  bool cpu_only_cgroup = false;  // the same of its CPU limit
 
   bool operator==(const ContainerFacts&) const = default;
 };
@@ -44,6 +45,7 @@ struct PodFacts {
   Labels labels;
   Labels annotations;
   bool best_effort = false;
+  bool guaranteed = false;
   std::vector<ContainerFacts> containers;
 
   bool operator==(const PodFacts&) const = default;

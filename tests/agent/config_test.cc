@@ -149,6 +149,11 @@ pods:
   look_ahead_max: 20s
   actuation: cgroup
   dry_run: true
+  cpu: false
+  cpu_ceiling: 2.25
+  cpu_ceiling_max: 2500m
+  cpu_ask_after: 20s
+startup: {boost: 5, boost_max: 6, time: 90s, settle_after: 4s}
 fallback: {lease: 3m, on_refusal: true}
 api:
   deadline: 8s
@@ -182,6 +187,14 @@ log.level: debug
                .look_ahead_max = seconds(20),
                .actuation = Actuation::kCgroup,
                .dry_run = true},
+      .cpu = {.enabled = false,
+              .ceiling = 2.25,
+              .ceiling_max = MilliCpu{2500},
+              .ask_after = seconds(20)},
+      .startup = {.boost = 5,
+                  .boost_max = MilliCpu{6000},
+                  .time = seconds(90),
+                  .settle_after = seconds(4)},
       .fallback = {.lease = minutes(3), .on_refusal = true},
       .api = {.deadline = seconds(8),
               .rescue_deadline = milliseconds(1500),
@@ -210,7 +223,7 @@ log.level: debug
 }
 
 // The two tests above set every key that there is, each to something else than its default.
-TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 69U); }
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 77U); }
 
 TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
   EXPECT_EQ(error_of("pods:\n"
@@ -242,6 +255,22 @@ TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
             "\"127.0.0.1:9464\" or \"off\"\n"
             "plimsoll.yaml:12: log.level: \"3\" is none of debug, info, warn, error\n"
             "plimsoll.yaml:13: pods.selector: set twice, first in line 2");
+}
+
+TEST(Config, NumbersOfCpusAreReadAsKubernetesWritesThem) {
+  const auto read = [](std::string_view text) {
+    const auto config = parse_config("pods.cpu_ceiling_max: " + std::string(text), "f");
+    if (!config) return config.error().message;
+    return value_text(*find_key("pods.cpu_ceiling_max"), *config).value_or("(none)");
+  };
+  EXPECT_EQ(read("2"), "2");
+  EXPECT_EQ(read("0.5"), "500m");
+  EXPECT_EQ(read("1500m"), "1500m");
+  EXPECT_EQ(read("0"), "f:1: pods.cpu_ceiling_max: \"0\" is out of range; allowed: 10m to 10000");
+  EXPECT_EQ(read("4Gi"),
+            "f:1: pods.cpu_ceiling_max: \"4Gi\" has a unit that is not known; expected a number of "
+            "CPUs such as 250m, 0.5 or 2; allowed: 10m to 10000");
+  EXPECT_EQ(kind_text(*find_key("startup.boost_max")), "number of CPUs");
 }
 
 TEST(Config, ValuesThatYamlReadsOtherwiseSayThatTheyNeedQuotes) {

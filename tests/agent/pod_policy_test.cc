@@ -262,6 +262,164 @@ TEST(PodPolicy, LookAheadDryRunAndActuation) {
   EXPECT_EQ(first(with("actuation", "resize", direct)).actuation, Actuation::kResize);
 }
 
+constexpr MilliCpu kCpuLimit{500};
+
+// Opted in, and with a CPU limit.
+PodFacts cpu_pod(Labels annotations) {
+  PodFacts pod = pod_in(std::move(annotations));
+  pod.containers[0].cpu_limit = kCpuLimit;
+  pod.containers[0].cpu_request = MilliCpu{100};
+  return pod;
+}
+
+std::optional<ContainerCpuPolicy> cpu_of(const PodFacts& pod, const Config& config = {}) {
+  return first(policy_for(pod, config)).cpu;
+}
+
+TEST(PodPolicy, CpuLimitsMayGoAsFarAsTheOperatorAllows) {
+  ContainerCpuPolicy expected{.floor = kCpuLimit,
+                              .ceiling = {2000},
+                              .promised = {100},
+                              .boost = {5000},
+                              .boost_for = std::chrono::minutes(2)};
+  EXPECT_EQ(cpu_of(cpu_pod({})), expected);
+  PodFacts pod = cpu_pod({});
+  pod.containers[0].cpu_request.reset();
+  EXPECT_EQ(cpu_of(pod)->promised, MilliCpu{0});
+
+  Config config;
+  config.node.cpu.ceiling = 2.5;
+  config.node.startup.boost = 3;
+  config.node.startup.time = seconds(20);
+  expected.ceiling = {1250};
+  expected.boost = {1500};
+  expected.boost_for = seconds(20);
+  EXPECT_EQ(cpu_of(cpu_pod({}), config), expected);
+  config.node.cpu.ceiling_max = MilliCpu{900};
+  config.node.startup.boost_max = MilliCpu{1000};
+  expected.ceiling = {900};
+  expected.boost = {1000};
+  EXPECT_EQ(cpu_of(cpu_pod({}), config), expected);
+  // Below what was declared: nothing is taken away.
+  config.node.cpu.ceiling_max = MilliCpu{100};
+  expected.ceiling = kCpuLimit;
+  EXPECT_EQ(cpu_of(cpu_pod({}), config), expected);
+}
+
+TEST(PodPolicy, ACpuLimitThatCannotGrowIsLeftAlone) {
+  const PodFacts pod = cpu_pod({});
+  PodFacts changed = pod;
+  changed.containers[0].cpu_limit.reset();
+  EXPECT_EQ(cpu_of(changed), std::nullopt);
+  EXPECT_EQ(managed(changed), Managed::kYes);
+  changed.containers[0].cpu_limit = MilliCpu{0};
+  EXPECT_EQ(cpu_of(changed), std::nullopt) << "which is no limit";
+  changed = pod;
+  changed.guaranteed = true;
+  EXPECT_EQ(cpu_of(changed), std::nullopt);
+  changed = pod;
+  changed.containers[0].memory_limit.reset();
+  EXPECT_EQ(cpu_of(changed), std::nullopt) << "not managed";
+
+  Config config;
+  config.node.cpu.enabled = false;
+  EXPECT_EQ(cpu_of(pod, config), std::nullopt);
+  config = {};
+  config.node.cpu.ceiling = 1;
+  EXPECT_EQ(cpu_of(pod, config)->ceiling, kCpuLimit) << "boosted only";
+  config.node.startup.boost = 1;
+  EXPECT_EQ(cpu_of(pod, config), std::nullopt);
+  config.node.cpu.ceiling = 2;
+  EXPECT_EQ(cpu_of(pod, config)->boost, kCpuLimit) << "raised only";
+  EXPECT_EQ(cpu_of(cpu_pod({{"plimsoll.dev/cpu-ceiling", "500m"}}), config), std::nullopt);
+}
+
+TEST(PodPolicy, WhereAResizeOfItsCpuRestartsAContainerOnlyItsCgroupIsWritten) {
+  PodFacts pod = cpu_pod({});
+  pod.containers[0].cpu_only_cgroup = true;
+  EXPECT_TRUE(cpu_of(pod));
+  Config config;
+  config.node.pods.actuation = Actuation::kResize;
+  EXPECT_EQ(managed(pod, config), Managed::kYes) << "its memory is";
+  EXPECT_EQ(cpu_of(pod, config), std::nullopt);
+  pod.annotations["plimsoll.dev/actuation"] = "resize";
+  EXPECT_EQ(cpu_of(pod), std::nullopt);
+  pod.containers[0].cpu_only_cgroup = false;
+  EXPECT_TRUE(cpu_of(pod, config));
+}
+
+TEST(PodPolicy, CpuCeilingsAndBoostsAreNarrowedOnly) {
+  const auto with = [](std::string_view key, std::string_view value) {
+    return policy_for(cpu_pod({{"plimsoll.dev/" + std::string(key), std::string(value)}}), {});
+  };
+  EXPECT_EQ(first(with("cpu-ceiling", "1500m")).cpu->ceiling, MilliCpu{1500});
+  EXPECT_EQ(first(with("cpu-ceiling", "1500m")).cpu->boost, MilliCpu{5000}) << "of its own";
+  EXPECT_EQ(first(with("cpu-ceiling", "2")).cpu->ceiling, MilliCpu{2000});
+  EXPECT_THAT(with("cpu-ceiling", "2").problems, IsEmpty());
+  EXPECT_EQ(first(with("cpu-ceiling", "8")).cpu->ceiling, MilliCpu{2000});
+  EXPECT_EQ(only_problem(with("cpu-ceiling", "8")),
+            "plimsoll.dev/cpu-ceiling: \"8\" is more than the operator allows; allowed for "
+            "container app: 500m (its limit) to 2, which is used");
+  EXPECT_EQ(first(with("cpu-ceiling", "100m")).cpu->ceiling, kCpuLimit);
+  EXPECT_EQ(only_problem(with("cpu-ceiling", "100m")),
+            "plimsoll.dev/cpu-ceiling: \"100m\" is below the limit; allowed for container app: "
+            "500m (its limit) to 2; it is not grown");
+  EXPECT_EQ(first(with("startup-boost", "2500m")).cpu->boost, MilliCpu{2500});
+  EXPECT_EQ(first(with("startup-boost", "2500m")).cpu->ceiling, MilliCpu{2000}) << "of its own";
+  EXPECT_EQ(first(with("startup-boost", "500m")).cpu->boost, kCpuLimit);
+  EXPECT_THAT(with("startup-boost", "500m").problems, IsEmpty());
+  EXPECT_EQ(first(with("startup-boost", "16")).cpu->boost, MilliCpu{5000});
+  EXPECT_EQ(only_problem(with("startup-boost", "16")),
+            "plimsoll.dev/startup-boost: \"16\" is more than the operator allows; allowed for "
+            "container app: 500m (its limit) to 5, which is used");
+  for (const std::string_view bad : {"", "two", "-1", "2 CPUs"}) {
+    EXPECT_EQ(first(with("cpu-ceiling", bad)).cpu->ceiling, kCpuLimit) << bad;
+    EXPECT_THAT(only_problem(with("cpu-ceiling", bad)),
+                HasSubstr("is not a quantity such as 1500m; allowed for container app: 500m (its "
+                          "limit) to 2; it is not grown"));
+    EXPECT_EQ(first(with("startup-boost", bad)).cpu->boost, kCpuLimit) << bad;
+    EXPECT_THAT(only_problem(with("startup-boost", bad)), HasSubstr("; it is not boosted"));
+  }
+}
+
+TEST(PodPolicy, ABoostLastsNoLongerThanBothSay) {
+  const auto with = [](std::string_view value, const Config& config = {}) {
+    return policy_for(cpu_pod({{"plimsoll.dev/startup-time", std::string(value)}}), config);
+  };
+  EXPECT_EQ(first(with("45s")).cpu->boost_for, seconds(45));
+  EXPECT_EQ(first(with("2m")).cpu->boost_for, seconds(120));
+  EXPECT_THAT(with("2m").problems, IsEmpty());
+  EXPECT_EQ(first(with("3m")).cpu->boost_for, seconds(120));
+  EXPECT_EQ(only_problem(with("3m")),
+            "plimsoll.dev/startup-time: \"3m\" is more than the operator allows; allowed: 1s to "
+            "2m; 2m is used");
+  EXPECT_EQ(first(with("0s")).cpu->boost_for, seconds(1));
+  EXPECT_EQ(only_problem(with("0s")),
+            "plimsoll.dev/startup-time: \"0s\" is too short; allowed: 1s to 2m; 1s is used");
+  EXPECT_EQ(first(with("45")).cpu->boost_for, seconds(120));
+  EXPECT_EQ(only_problem(with("45")),
+            "plimsoll.dev/startup-time: \"45\" is not a duration such as 45s; allowed: 1s to 2m; "
+            "2m is used");
+  Config config;
+  config.node.startup.time = seconds(30);
+  EXPECT_EQ(first(with("45s", config)).cpu->boost_for, seconds(30));
+}
+
+TEST(PodPolicy, WhoAsksForCpuThatNobodyGetsIsToldWhy) {
+  PodFacts pod = cpu_pod({{"plimsoll.dev/cpu-ceiling", "2"}, {"plimsoll.dev/startup-time", "?"}});
+  pod.containers.push_back(container("proxy"));
+  EXPECT_THAT(policy_for(pod, {}).problems, SizeIs(1)) << "the proxy has no CPU limit: no problem";
+  Config config;
+  config.node.cpu.enabled = false;
+  const std::vector<PolicyProblem> off{
+      {"plimsoll.dev/cpu-ceiling", "\"2\" is ignored: the operator has turned that off"},
+      {"plimsoll.dev/startup-time", "\"?\" is ignored: the operator has turned that off"}};
+  EXPECT_EQ(policy_for(pod, config).problems, off);
+  pod.guaranteed = true;
+  EXPECT_EQ(policy_for(pod, {}).problems.at(0).text,
+            "\"2\" is ignored: a Guaranteed pod's CPU limit is its request");
+}
+
 TEST(PodPolicy, CommandsAreAnnouncedByThePodOrTheOperator) {
   using Commands = std::vector<AnnouncedCommand>;
   const auto with = [](std::string_view value, const Config& config = {}) {
@@ -335,7 +493,8 @@ TEST(PodPolicy, UnknownAnnotationsAreReportedAndIgnored) {
   EXPECT_EQ(policy.problems[0].key, "plimsoll.dev/memory-celing");
   EXPECT_EQ(policy.problems[0].text,
             "no annotation of Plimsoll; there are enabled, memory-ceiling, memory-floor, "
-            "look-ahead, dry-run, actuation, announce; ignored");
+            "look-ahead, cpu-ceiling, startup-boost, startup-time, dry-run, actuation, announce; "
+            "ignored");
   EXPECT_EQ(policy.problems[1].key, "sidecar.plimsoll.dev/enabled");
   EXPECT_EQ(policy.problems[1].text, "the pod has no container \"sidecar\"; ignored");
 }
@@ -355,11 +514,13 @@ TEST(PodPolicy, ProblemsFitIntoAnEvent) {
 // Whatever the annotations say, nothing goes beyond what the operator allows to a pod without any.
 TEST(PodPolicy, RandomAnnotationsNeverWiden) {
   std::mt19937_64 random(20261124);
-  const std::string keys[] = {"enabled", "memory-ceiling", "memory-floor", "look-ahead",
-                              "dry-run", "actuation",      "announce",     "else"};
+  const std::string keys[] = {"enabled",     "memory-ceiling", "memory-floor", "look-ahead",
+                              "cpu-ceiling", "startup-boost",  "startup-time", "dry-run",
+                              "actuation",   "announce",       "else"};
   const std::string values[] = {"true",   "false", "1Gi",  "100Gi",   "1",
                                 "16Ei",   "-1",    "5s",   "10h",     "cgroup",
-                                "resize", "",      "0.5x", "512Mi\n", "resize-then-cgroup"};
+                                "resize", "",      "0.5x", "512Mi\n", "resize-then-cgroup",
+                                "700m",   "3",     "0s"};
   const std::string prefixes[] = {"", "app.", "proxy.", "other."};
   const std::string_view actuations[] = {"resize", "resize-then-cgroup", "cgroup"};
   for (int round = 0; round < 20000; ++round) {
@@ -368,11 +529,15 @@ TEST(PodPolicy, RandomAnnotationsNeverWiden) {
     config.node.pods.dry_run = random() % 4 == 0;
     config.node.pods.actuation = static_cast<Actuation>(random() % std::size(actuations));
     if (random() % 2 == 0) config.node.pods.ceiling_max = Bytes{random() % 4 * 700 * kMiB};
+    if (random() % 2 == 0) config.node.cpu.ceiling_max = MilliCpu{random() % 4 * 700};
+    if (random() % 2 == 0) config.node.startup.boost_max = MilliCpu{random() % 4 * 700};
     PodFacts pod = pod_with({});
     pod.containers.push_back(container("proxy"));
+    for (ContainerFacts& each : pod.containers) each.cpu_limit = kCpuLimit;
+    pod.containers[0].cpu_only_cgroup = random() % 4 == 0;
     const PodPolicy plain = policy_for(pod, config);
     for (std::size_t i = random() % 6; i > 0; --i) {
-      pod.annotations[prefixes[random() % 4] + "plimsoll.dev/" + keys[random() % 7]] =
+      pod.annotations[prefixes[random() % 4] + "plimsoll.dev/" + keys[random() % std::size(keys)]] =
           values[random() % std::size(values)];
     }
     const PodPolicy policy = policy_for(pod, config);
@@ -389,6 +554,16 @@ TEST(PodPolicy, RandomAnnotationsNeverWiden) {
       ASSERT_GT(narrow.look_ahead, Nanoseconds{});
       ASSERT_LE(narrow.actuation, wide.actuation);
       ASSERT_GE(narrow.dry_run, wide.dry_run);
+      if (!narrow.cpu) continue;
+      ASSERT_TRUE(wide.cpu);
+      ASSERT_EQ(narrow.cpu->floor, kCpuLimit);
+      ASSERT_LE(narrow.cpu->ceiling, wide.cpu->ceiling);
+      ASSERT_GE(narrow.cpu->ceiling, kCpuLimit);
+      ASSERT_LE(narrow.cpu->boost, wide.cpu->boost);
+      ASSERT_GE(narrow.cpu->boost, kCpuLimit);
+      ASSERT_GT(narrow.cpu->most(), kCpuLimit);
+      ASSERT_LE(narrow.cpu->boost_for, wide.cpu->boost_for);
+      ASSERT_GT(narrow.cpu->boost_for, Nanoseconds{});
     }
   }
 }
@@ -402,25 +577,44 @@ TEST(PodPolicy, FactsOfAPod) {
   kube::Container app{.name = "app"};
   app.resources.limits.memory = kLimit;
   app.resources.requests.memory = Bytes{kMiB};
-  pod.containers = {app, app, app, app};
+  app.resources.limits.cpu = kCpuLimit;
+  app.resources.requests.cpu = MilliCpu{100};
+  pod.containers = {app, app, app, app, app};
   pod.containers[1].resources.has_claims = true;
   pod.containers[2].memory_resize = kube::ResizePolicy::kRestartContainer;
   pod.containers[3].kind = kube::ContainerKind::kInit;
+  pod.containers[4].cpu_resize = kube::ResizePolicy::kRestartContainer;
   const PodFacts facts = pod_facts(pod);
-  const ContainerFacts plain{.name = "app", .memory_limit = kLimit, .memory_request = Bytes{kMiB}};
+  const ContainerFacts plain{.name = "app",
+                             .memory_limit = kLimit,
+                             .memory_request = Bytes{kMiB},
+                             .cpu_limit = kCpuLimit,
+                             .cpu_request = MilliCpu{100}};
   ContainerFacts only_cgroup = plain;
   only_cgroup.only_cgroup = true;
+  ContainerFacts neither = only_cgroup;
+  neither.cpu_only_cgroup = true;
+  ContainerFacts cpu_only_cgroup = plain;
+  cpu_only_cgroup.cpu_only_cgroup = true;
   ContainerFacts init = plain;
   init.init = true;
   EXPECT_EQ(facts, (PodFacts{.namespace_name = "dev",
                              .labels = pod.labels,
                              .annotations = pod.annotations,
                              .best_effort = false,
-                             .containers = {plain, only_cgroup, only_cgroup, init}}));
+                             .guaranteed = false,
+                             .containers = {plain, neither, only_cgroup, init, cpu_only_cgroup}}));
   pod.annotations["kubernetes.io/config.mirror"] = "x";
-  EXPECT_TRUE(pod_facts(pod).containers[0].only_cgroup);
+  EXPECT_EQ(pod_facts(pod).containers[0], neither);
   pod.qos = kube::QosClass::kBestEffort;
   EXPECT_TRUE(pod_facts(pod).best_effort);
+  pod.qos = kube::QosClass::kGuaranteed;
+  EXPECT_TRUE(pod_facts(pod).guaranteed);
+  // Before the kubelet's first status there is none: it is that of the spec.
+  pod.qos.reset();
+  EXPECT_FALSE(pod_facts(pod).guaranteed);
+  for (kube::Container& each : pod.containers) each.resources.requests = each.resources.limits;
+  EXPECT_TRUE(pod_facts(pod).guaranteed);
 }
 
 }  // namespace
