@@ -8,12 +8,36 @@
 #include "agent/resize_state.h"
 
 namespace plimsoll::agent {
+namespace {
 
-ContainerState floor_record(std::string container, Bytes floor, Bytes spec) {
+// `value`, as the spec has it, was declared as `floor`, unless somebody else has set it since:
+// theirs may have been about another resource, or another container.
+template <typename Amount>
+void take_floor(std::optional<Amount>& value, std::optional<Amount> floor,
+                std::optional<Amount> last_known, bool resized_by_others) {
+  if (!value || !floor) return;
+  if (!resized_by_others || value == last_known) value = floor;
+}
+
+std::optional<Bytes> bytes_of(std::optional<Limit> limit) {
+  if (!limit || limit->is_max()) return std::nullopt;
+  return Bytes{limit->bytes};
+}
+
+}  // namespace
+
+ContainerState floor_record(std::string container, const std::optional<HiddenMemory>& memory,
+                            const std::optional<HiddenCpu>& cpu) {
   ContainerState record;
   record.name = std::move(container);
-  record.limit.floor = limit_of(floor);
-  record.limit.confirmed = limit_of(spec);
+  if (memory) {
+    record.limit.floor = limit_of(memory->floor);
+    record.limit.confirmed = limit_of(memory->spec);
+  }
+  if (cpu) {
+    record.limit.cpu = CpuLimitState{
+        .floor = cpu->floor, .confirmed = cpu->spec, .direct_ceiling = {}, .written = {}};
+  }
   return record;
 }
 
@@ -27,19 +51,21 @@ const PodState* find_pod(const NodeState& state, const kube::Pod& pod) {
 DeclaredLimits declared_limits(const kube::Pod& pod, const PodState* record) {
   DeclaredLimits declared;
   for (const kube::Container& container : pod.containers) {
-    if (container.resources.limits.memory) {
-      declared.emplace(container.name, *container.resources.limits.memory);
-    }
+    const kube::Amounts& limits = container.resources.limits;
+    if (!limits.memory && !limits.cpu) continue;
+    declared.emplace(container.name, DeclaredLimit{.memory = limits.memory, .cpu = limits.cpu});
   }
   if (record == nullptr) return declared;
   const kube::ResizedBy* last = kube::last_resized_by(pod);
   const bool others = last != nullptr && last->manager != kFieldManager;
   for (const ContainerState& container : record->containers) {
     const auto spec = declared.find(container.name);
-    if (spec == declared.end() || container.limit.floor.is_max()) continue;
-    // Theirs may have been about another resource, or another container.
-    const bool changed = limit_of(spec->second) != container.limit.confirmed;
-    if (!others || !changed) spec->second = Bytes{container.limit.floor.bytes};
+    if (spec == declared.end()) continue;
+    take_floor(spec->second.memory, bytes_of(container.limit.floor),
+               bytes_of(container.limit.confirmed), others);
+    if (!container.limit.cpu) continue;
+    take_floor(spec->second.cpu, std::optional(container.limit.cpu->floor),
+               container.limit.cpu->confirmed, others);
   }
   return declared;
 }

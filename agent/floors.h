@@ -6,6 +6,7 @@
 // as long as a spec says something else. Pure; docs/decisions/0010-state-and-restore.md.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "agent/node_state.h"
@@ -20,14 +21,25 @@ inline constexpr const char* kFloorsPath = "/var/lib/plimsoll/floors";
 // save waits for the disk.
 inline constexpr Nanoseconds kFloorsCoalesce = std::chrono::seconds(30);
 
-// A record has no cgroup. `spec`: what the API was last known, or asked, to store.
-ContainerState floor_record(std::string container, Bytes floor, Bytes spec);
+// A declared limit that the spec does not say any more.
+template <typename Amount>
+struct HiddenLimit {
+  Amount floor;  // as declared
+  Amount spec;   // what the API was last known, or asked, to store
+};
+using HiddenMemory = HiddenLimit<Bytes>;
+using HiddenCpu = HiddenLimit<MilliCpu>;
+
+// A record has no cgroup, and what is not hidden is not in it.
+ContainerState floor_record(std::string container, const std::optional<HiddenMemory>& memory,
+                            const std::optional<HiddenCpu>& cpu = {});
 
 // What was written down of the pod; nullptr: nothing.
 const PodState* find_pod(const NodeState& state, const kube::Pod& pod);
 
 // What `pod` declares: its spec, but for the limits that `record` (may be null) knows to be ours. A
-// limit that somebody else's resize has changed since then is declared by them.
+// limit that somebody else's resize has changed since then is declared by them, memory and CPU each
+// by itself.
 DeclaredLimits declared_limits(const kube::Pod& pod, const PodState* record);
 
 }  // namespace plimsoll::agent

@@ -12,7 +12,8 @@ std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
   kube::Pod as_declared = pod.pod;
   for (kube::Container& container : as_declared.containers) {
     const auto known = pod.declared.find(container.name);
-    if (known != pod.declared.end()) container.resources.limits.memory = known->second;
+    if (known == pod.declared.end() || !known->second.memory) continue;
+    container.resources.limits.memory = known->second.memory;
   }
   return kube::pod_memory_limit(as_declared);
 }
@@ -177,7 +178,8 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
       .container_id = status_id(pod.pod, policy.name),
       .cgroup = *match.cgroup,
       .group = std::move(*readable),
-      .first_limit = left != nullptr ? left->floor : limit_of(pod.declared[policy.name]),
+      .first_limit = left != nullptr ? left->floor
+                                     : limit_of(pod.declared[policy.name].memory.value_or(Bytes{})),
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
       .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
       .written = left != nullptr ? left->written : std::nullopt};

@@ -57,6 +57,43 @@ ContainerState container_state(const NodePod& pod, const NodeContainer& containe
   return state;
 }
 
+// What the spec hides of a limit, or may. The last of `specs` is what the API will say if
+// everything goes well.
+template <typename Amount>
+std::optional<HiddenLimit<Amount>> hidden_limit(Amount floor,
+                                                std::vector<std::optional<Amount>> specs) {
+  std::erase(specs, std::nullopt);
+  const auto differs = [&](const std::optional<Amount>& spec) { return spec != floor; };
+  if (std::none_of(specs.begin(), specs.end(), differs)) return std::nullopt;
+  return HiddenLimit<Amount>{.floor = floor, .spec = *specs.back()};
+}
+
+std::optional<HiddenMemory> hidden_memory(const NodePod& pod, const kube::Container& container,
+                                          Bytes declared) {
+  std::vector<std::optional<Bytes>> specs{container.resources.limits.memory};
+  const ContainerResize* resize = resize_of(pod, container.name);
+  if (resize != nullptr) specs.push_back(resize->spec);
+  for (const kube::ResizeChange& change : changes_under_way(pod.resize)) {
+    if (change.container == container.name) specs.push_back(change.limits.memory);
+  }
+  const Bytes floor = resize == nullptr ? declared : resize->floor.value_or(declared);
+  return hidden_limit(floor, std::move(specs));
+}
+
+std::optional<HiddenCpu> hidden_cpu(const NodePod& pod, const kube::Container& container,
+                                    MilliCpu declared) {
+  std::vector<std::optional<MilliCpu>> specs{container.resources.limits.cpu};
+  const auto add = [&](const std::vector<kube::ResizeChange>& changes) {
+    for (const kube::ResizeChange& change : changes) {
+      if (change.container == container.name) specs.push_back(change.limits.cpu);
+    }
+  };
+  // Stored, and perhaps not told by the watch yet.
+  if (pod.resize.unverified) add(pod.resize.unverified->changes);
+  add(changes_under_way(pod.resize));
+  return hidden_limit(declared, std::move(specs));
+}
+
 // Adds `added` to the records of its pod; what is said of the same cgroup gives way.
 void merge(NodeState& state, const PodState& added) {
   const auto same = std::find_if(state.pods.begin(), state.pods.end(),
@@ -138,20 +175,12 @@ PodState NodePods::floors_of(const NodePod& pod) const {
   for (const kube::Container& container : pod.pod.containers) {
     const auto declared = pod.declared.find(container.name);
     if (declared == pod.declared.end()) continue;
-    const ContainerResize* resize = resize_of(pod, container.name);
-    const Bytes floor =
-        resize == nullptr ? declared->second : resize->floor.value_or(declared->second);
-    // The last one is what the API will say if everything goes well.
-    std::vector<std::optional<Bytes>> specs{container.resources.limits.memory};
-    if (resize != nullptr) specs.push_back(resize->spec);
-    for (const kube::ResizeChange& change : changes_under_way(pod.resize)) {
-      if (change.container == container.name) specs.push_back(change.limits.memory);
-    }
-    std::erase(specs, std::nullopt);
-    const bool hidden =
-        std::any_of(specs.begin(), specs.end(),
-                    [&](const std::optional<Bytes>& spec) { return spec != floor; });
-    if (hidden) entry.containers.push_back(floor_record(container.name, floor, *specs.back()));
+    const auto& [declared_memory, declared_cpu] = declared->second;
+    const auto memory =
+        declared_memory ? hidden_memory(pod, container, *declared_memory) : std::nullopt;
+    const auto cpu = declared_cpu ? hidden_cpu(pod, container, *declared_cpu) : std::nullopt;
+    if (!memory && !cpu) continue;
+    entry.containers.push_back(floor_record(container.name, memory, cpu));
   }
   return entry;
 }

@@ -42,7 +42,8 @@ struct LimitState {
   CgroupId id{};     // another id under the same path is another cgroup, with limits not ours; 0:
                      // none, of a record that is about the spec (agent/floors)
   std::string path;  // below the root
-  Limit floor;       // what it was when it was first seen
+  Limit floor;       // what it was when it was first seen; "max" and no direct ceiling: its memory
+                     // is not ours to change
   std::optional<Limit> confirmed;    // what the API and the kernel last agreed on
   Limit direct_ceiling{0};           // how far direct writes were allowed to go
   std::optional<Limit> written;      // the last direct write known; may lag behind
@@ -83,16 +84,26 @@ struct NodeState {
 
 // Where a limit belongs without us.
 Limit restore_target(const LimitState& limit);
+MilliCpu restore_target(const CpuLimitState& limit);
 
 // The record of this cgroup; nullptr: none.
 const LimitState* find_limit(const NodeState& state, CgroupId id);
 
-// Of every cgroup in it, how far direct writes may go.
-std::unordered_map<CgroupId, Limit> direct_ceilings(const NodeState& state);
+// How far direct writes to a cgroup may go; 0: none.
+struct DirectCeiling {
+  Limit memory{0};
+  MilliCpu cpu;
+
+  bool operator==(const DirectCeiling&) const = default;
+};
+// Of every cgroup in it.
+std::unordered_map<CgroupId, DirectCeiling> direct_ceilings(const NodeState& state);
 
 // The declared limit that a record about the spec keeps; nullopt: there is none.
 std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
                                 std::string_view container);
+std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view uid,
+                                       std::string_view container);
 
 // True: everything that may be written under `next`, and every floor that a spec may hide, is
 // explained by `saved` already, so there is no hurry to save `next`.

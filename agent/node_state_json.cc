@@ -16,6 +16,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "plimsoll-state ";
+// Of what a reader must understand. A member that it does not know is none of that: an agent of
+// before reads the limits of memory and leaves those of CPUs, which kills nobody, where a version
+// of its own would keep it from all of them.
 constexpr std::uint64_t kVersion = 1;
 
 // CRC-32 as in zlib and Ethernet; it guards against cut and damaged files, not against people.
@@ -80,6 +83,13 @@ void write_limit(Text& out, const LimitState& limit) {
   if (limit.confirmed) out.key("confirmed_bytes").limit(*limit.confirmed);
   out.key("direct_ceiling_bytes").limit(limit.direct_ceiling);
   if (limit.written) out.key("written_bytes").limit(*limit.written);
+  if (limit.cpu) {
+    out.key("cpu").raw("{").key("floor_millicpu").number(limit.cpu->floor.value);
+    if (limit.cpu->confirmed) out.key("confirmed_millicpu").number(limit.cpu->confirmed->value);
+    out.key("direct_ceiling_millicpu").number(limit.cpu->direct_ceiling.value);
+    if (limit.cpu->written) out.key("written_millicpu").number(limit.cpu->written->value);
+    out.raw("}");
+  }
   out.raw("}");
 }
 
@@ -139,6 +149,10 @@ class Reader {
   void limit(const char* key, std::optional<Limit>& value) {
     if (find(key, false) != nullptr) limit(key, value.emplace());
   }
+  void cpus(const char* key, MilliCpu& value) { number(key, value.value); }
+  void cpus(const char* key, std::optional<MilliCpu>& value) {
+    if (find(key, false) != nullptr) cpus(key, value.emplace());
+  }
   void time(const char* key, std::optional<MonotonicTime>& value) {
     if (find(key, false) == nullptr) return;
     std::int64_t ns = 0;
@@ -169,6 +183,16 @@ class Reader {
   std::string& wrong_;
 };
 
+CpuLimitState read_cpu(const json& object, std::string& wrong) {
+  CpuLimitState limit;
+  Reader reader(object, wrong);
+  reader.cpus("floor_millicpu", limit.floor);
+  reader.cpus("confirmed_millicpu", limit.confirmed);
+  reader.cpus("direct_ceiling_millicpu", limit.direct_ceiling);
+  reader.cpus("written_millicpu", limit.written);
+  return limit;
+}
+
 LimitState read_limit(const json& object, std::string& wrong) {
   LimitState limit;
   Reader reader(object, wrong);
@@ -178,6 +202,7 @@ LimitState read_limit(const json& object, std::string& wrong) {
   reader.limit("confirmed_bytes", limit.confirmed);
   reader.limit("direct_ceiling_bytes", limit.direct_ceiling);
   reader.limit("written_bytes", limit.written);
+  if (const json* const cpu = reader.object("cpu")) limit.cpu = read_cpu(*cpu, wrong);
   return limit;
 }
 

@@ -17,7 +17,9 @@ PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared) {
   PodFacts facts = pod_facts(pod);
   for (ContainerFacts& container : facts.containers) {
     const auto known = declared.find(container.name);
-    if (known != declared.end()) container.memory_limit = known->second;
+    if (known == declared.end()) continue;
+    if (known->second.memory) container.memory_limit = known->second.memory;
+    if (known->second.cpu) container.cpu_limit = known->second.cpu;
   }
   return facts;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "agent/api_answer.h"
@@ -17,7 +18,13 @@
 namespace plimsoll::agent {
 
 // The limits that the pod's author declared, by container: of the spec before any raise of ours.
-using DeclaredLimits = std::map<std::string, Bytes, std::less<>>;
+struct DeclaredLimit {
+  std::optional<Bytes> memory;
+  std::optional<MilliCpu> cpu;
+
+  bool operator==(const DeclaredLimit&) const = default;
+};
+using DeclaredLimits = std::map<std::string, DeclaredLimit, std::less<>>;
 
 PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared);
 ApiPod api_pod_of(const kube::Pod& pod);

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/restore.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <thread>
 #include <utility>
 
-#include "agent/cgroup_names.h"
+#include "cgroup/cpu_max.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -37,43 +34,65 @@ Result<Use> read_use(const cgroup::Group& group) {
   return Use{*current, *current - (stat->inactive_file + stat->active_file)};
 }
 
+// Its value for RestoreItem.
+LimitValue value_of(const cgroup::CpuMax& max) {
+  const auto cpus = cgroup::cpus_of(max);
+  return cpus ? LimitValue(*cpus) : LimitValue(kNoLimit);
+}
+
+// Compared as quotas, since a file has no less than the kernel's least.
+bool is_at_most(const cgroup::CpuMax& max, MilliCpu cpus) {
+  return max.quota && *max.quota <= *cgroup::cpu_max_of(cpus, max.period).quota;
+}
+
+std::string foreign(const LimitValue& now, const LimitValue& most) {
+  return "the limit is " + to_string(now) + ", and at most " + to_string(most) +
+         " can be from here: somebody else set it";
+}
+
 // One attempt at one limit.
 class Attempt {
  public:
   Attempt(const cgroup::Root& root, const cgroup::Writer* writer, const RestorePolicy& policy)
       : root_(root), writer_(writer), policy_(policy) {}
 
-  void make(const LimitState& limit, RestoreItem& item) const {
-    const auto done = lower(limit, item);
+  void make(const LimitState& record, RestoreItem& item) const {
+    const auto done = lower(record, item);
     if (done) return;
-    item.outcome = done.error().code == Code::kGone ? Outcome::kGone : Outcome::kFailed;
+    // Without the file there is no limit either.
+    const Code code = done.error().code;
+    const bool gone = code == Code::kGone || (item.is_cpu() && code == Code::kUnsupported);
+    item.outcome = gone ? Outcome::kGone : Outcome::kFailed;
     item.why = done.error().message;
   }
 
  private:
-  Result<void> lower(const LimitState& limit, RestoreItem& item) const {
-    const auto group = root_.open_group(limit.path);
+  Result<void> lower(const LimitState& record, RestoreItem& item) const {
+    const auto group = root_.open_group(record.path);
     if (!group) return tl::unexpected(group.error());
-    if (group->id() != limit.id) {
+    if (group->id() != record.id) {
       return fail(Code::kGone, "another cgroup has this name now, with limits that are not ours");
     }
-    const auto now = group->read_memory_max();
+    return item.is_cpu() ? lower_cpu(*group, *record.cpu, item)
+                         : lower_memory(*group, record, item);
+  }
+
+  Result<void> lower_memory(const cgroup::Group& group, const LimitState& record,
+                            RestoreItem& item) const {
+    const auto now = group.read_memory_max();
     if (!now) return tl::unexpected(now.error());
-    // A later round sees what the first one saw.
-    if (!item.before) item.before = *now;
-    item.after = *now;
-    item.why.clear();
-    if (*now <= item.target) {
+    saw(*now, item);
+    const Limit target = std::get<Limit>(item.target);
+    if (*now <= target) {
       item.outcome = Outcome::kAlready;
       return {};
     }
-    if (*now > limit.direct_ceiling) {
+    if (*now > record.direct_ceiling) {
       item.outcome = Outcome::kForeign;
-      item.why = "the limit is " + to_string(*now) + ", and at most " +
-                 to_string(limit.direct_ceiling) + " can be from here: somebody else set it";
+      item.why = foreign(*now, record.direct_ceiling);
       return {};
     }
-    const auto room = make_room(*group, writer_, Bytes{item.target.bytes}, policy_, item.why);
+    const auto room = make_room(group, writer_, Bytes{target.bytes}, policy_, item.why);
     if (!room) return tl::unexpected(room.error());
     if (!*room) {
       item.outcome = Outcome::kInUse;
@@ -83,11 +102,44 @@ class Attempt {
       item.outcome = Outcome::kWouldRestore;
       return {};
     }
-    const auto change = writer_->set_memory_max(*group, item.target);
+    const auto change = writer_->set_memory_max(group, target);
     if (!change) return tl::unexpected(change.error());
     item.after = change->after;
     item.outcome = Outcome::kRestored;
     return {};
+  }
+
+  Result<void> lower_cpu(const cgroup::Group& group, const CpuLimitState& record,
+                         RestoreItem& item) const {
+    const auto now = group.read_cpu_max();
+    if (!now) return tl::unexpected(now.error());
+    saw(value_of(*now), item);
+    const MilliCpu target = std::get<MilliCpu>(item.target);
+    if (is_at_most(*now, target)) {
+      item.outcome = Outcome::kAlready;
+      return {};
+    }
+    if (!is_at_most(*now, record.direct_ceiling)) {
+      item.outcome = Outcome::kForeign;
+      item.why = foreign(value_of(*now), record.direct_ceiling);
+      return {};
+    }
+    if (writer_ == nullptr) {
+      item.outcome = Outcome::kWouldRestore;
+      return {};
+    }
+    const auto change = writer_->set_cpu_max(group, cgroup::cpu_max_of(target, now->period));
+    if (!change) return tl::unexpected(change.error());
+    item.after = value_of(change->after);
+    item.outcome = Outcome::kRestored;
+    return {};
+  }
+
+  // A later round sees what the first one saw.
+  static void saw(const LimitValue& now, RestoreItem& item) {
+    if (!item.before) item.before = now;
+    item.after = now;
+    item.why.clear();
   }
 
   const cgroup::Root& root_;
@@ -95,63 +147,108 @@ class Attempt {
   const RestorePolicy& policy_;
 };
 
-// The items of one pod: its containers, then its slice.
-struct PodWork {
-  const PodState* pod = nullptr;
-  std::vector<RestoreItem> containers;
-  std::optional<RestoreItem> slice;
+// One limit, and what is known of it.
+struct LimitWork {
+  const LimitState* record = nullptr;
+  RestoreItem item;
+
+  bool pending() const { return is_pending(item.outcome); }
+};
+
+// Memory or CPU of one pod: its containers, then its slice.
+struct NestedWork {
+  std::vector<LimitWork> containers;
+  std::optional<LimitWork> slice;
 
   bool pending() const {
-    const auto is_item_pending = [](const RestoreItem& item) { return is_pending(item.outcome); };
-    return std::any_of(containers.begin(), containers.end(), is_item_pending) ||
-           (slice && is_item_pending(*slice));
+    return std::any_of(containers.begin(), containers.end(),
+                       [](const LimitWork& work) { return work.pending(); }) ||
+           (slice && slice->pending());
+  }
+  bool pending(const LimitState& record) const {
+    const auto is_it = [&](const LimitWork& work) {
+      return work.record == &record && work.pending();
+    };
+    return std::any_of(containers.begin(), containers.end(), is_it) || (slice && is_it(*slice));
   }
 };
 
-RestoreItem item_of(const PodState& pod, const std::string& container, const LimitState& limit) {
-  RestoreItem item;
-  item.pod = pod.name.empty() ? pod.uid : pod.name_space + "/" + pod.name;
-  item.container = container;
-  item.path = limit.path;
-  item.target = restore_target(limit);
-  item.outcome = Outcome::kFailed;  // until it was tried
-  return item;
+// Either may go back without the other.
+struct PodWork {
+  const PodState* pod = nullptr;
+  NestedWork memory;
+  NestedWork cpu;
+
+  bool pending() const { return memory.pending() || cpu.pending(); }
+};
+
+// Nothing of its memory was ever ours to change.
+bool is_cpu_only(const LimitState& record) {
+  return record.floor.is_max() && record.direct_ceiling == Limit{0};
 }
 
-std::vector<PodWork> work_of(const NodeState& state) {
-  std::vector<PodWork> work;
-  for (const PodState& pod : state.pods) {
-    PodWork& one = work.emplace_back();
-    one.pod = &pod;
-    for (const ContainerState& container : pod.containers) {
-      const std::string& name = container.name.empty() ? container.container_id : container.name;
-      one.containers.push_back(item_of(pod, name, container.limit));
+PodWork work_of(const PodState& pod) {
+  PodWork work{.pod = &pod, .memory = {}, .cpu = {}};
+  const auto work_on = [&](const LimitState& record, const std::string& container,
+                           const LimitValue& target) {
+    LimitWork one{.record = &record, .item = {}};
+    one.item.pod = pod.name.empty() ? pod.uid : pod.name_space + "/" + pod.name;
+    one.item.container = container;
+    one.item.path = record.path;
+    one.item.target = target;
+    one.item.outcome = Outcome::kFailed;  // until it was tried
+    return one;
+  };
+  for (const ContainerState& each : pod.containers) {
+    const LimitState& record = each.limit;
+    const std::string& name = each.name.empty() ? each.container_id : each.name;
+    if (!is_cpu_only(record)) {
+      work.memory.containers.push_back(work_on(record, name, restore_target(record)));
     }
-    if (pod.slice) one.slice = item_of(pod, "", *pod.slice);
+    if (record.cpu) {
+      work.cpu.containers.push_back(work_on(record, name, restore_target(*record.cpu)));
+    }
+  }
+  if (pod.slice && !is_cpu_only(*pod.slice)) {
+    work.memory.slice = work_on(*pod.slice, "", restore_target(*pod.slice));
+  }
+  if (pod.slice && pod.slice->cpu) {
+    work.cpu.slice = work_on(*pod.slice, "", restore_target(*pod.slice->cpu));
   }
   return work;
 }
 
 // Containers first: lowered before them, the pod's limit would bite while theirs do not.
-void attempt_pod(const Attempt& attempt, PodWork& work) {
+void attempt_nested(const Attempt& attempt, NestedWork& work) {
   bool held_up = false;
   bool foreign = false;
-  for (std::size_t i = 0; i < work.containers.size(); ++i) {
-    RestoreItem& item = work.containers[i];
-    if (is_pending(item.outcome)) attempt.make(work.pod->containers[i].limit, item);
-    held_up = held_up || is_pending(item.outcome);
-    foreign = foreign || item.outcome == Outcome::kForeign;
+  for (LimitWork& one : work.containers) {
+    if (one.pending()) attempt.make(*one.record, one.item);
+    held_up = held_up || one.pending();
+    foreign = foreign || one.item.outcome == Outcome::kForeign;
   }
-  if (!work.slice || !is_pending(work.slice->outcome)) return;
+  if (!work.slice || !work.slice->pending()) return;
+  RestoreItem& slice = work.slice->item;
   if (held_up) {
-    work.slice->outcome = Outcome::kHeldUp;
-    work.slice->why = "a container of this pod is still raised";
+    slice.outcome = Outcome::kHeldUp;
+    slice.why = "a container of this pod is still raised";
   } else if (foreign) {
-    work.slice->outcome = Outcome::kForeign;
-    work.slice->why = "somebody else set the limit of a container of this pod";
+    slice.outcome = Outcome::kForeign;
+    slice.why = "somebody else set the limit of a container of this pod";
   } else {
-    attempt.make(*work.pod->slice, *work.slice);
+    attempt.make(*work.slice->record, slice);
   }
+}
+
+// What is still to be put back of it; nullopt: nothing.
+std::optional<LimitState> left_of(const PodWork& work, const LimitState& record) {
+  const bool memory = work.memory.pending(record);
+  const bool cpu = work.cpu.pending(record);
+  if (!memory && !cpu) return std::nullopt;
+  LimitState left = record;
+  if (!memory) left.direct_ceiling = Limit{0};  // whatever it is from here on, it is not ours
+  if (!cpu) left.cpu.reset();
+  return left;
 }
 
 NodeState left_of(const NodeState& state, const std::vector<PodWork>& work) {
@@ -160,17 +257,21 @@ NodeState left_of(const NodeState& state, const std::vector<PodWork>& work) {
     if (!one.pending()) continue;
     PodState pod = *one.pod;
     pod.containers.clear();
-    for (std::size_t i = 0; i < one.containers.size(); ++i) {
-      if (!is_pending(one.containers[i].outcome)) continue;
-      pod.containers.push_back(one.pod->containers[i]);
+    for (const ContainerState& container : one.pod->containers) {
+      const auto limit = left_of(one, container.limit);
+      if (limit) pod.containers.emplace_back(container).limit = *limit;
     }
-    if (one.slice && !is_pending(one.slice->outcome)) pod.slice.reset();
+    if (pod.slice) pod.slice = left_of(one, *one.pod->slice);
     left.pods.push_back(std::move(pod));
   }
   return left;
 }
 
 }  // namespace
+
+std::string to_string(const LimitValue& value) {
+  return std::visit([](const auto& of) { return plimsoll::to_string(of); }, value);
+}
 
 std::string_view to_string(RestoreItem::Outcome outcome) {
   switch (outcome) {
@@ -226,10 +327,14 @@ Result<bool> make_room(const cgroup::Group& group, const cgroup::Writer* writer,
 RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
                              const cgroup::Writer* writer, const RestorePolicy& policy) {
   const Attempt attempt(root, writer, policy);
-  std::vector<PodWork> work = work_of(state);
+  std::vector<PodWork> work;
+  for (const PodState& pod : state.pods) work.push_back(work_of(pod));
   const auto deadline = Clock::now() + policy.patience;
   while (true) {
-    for (PodWork& one : work) attempt_pod(attempt, one);
+    for (PodWork& one : work) {
+      attempt_nested(attempt, one.memory);
+      attempt_nested(attempt, one.cpu);
+    }
     const bool pending =
         std::any_of(work.begin(), work.end(), [](const PodWork& one) { return one.pending(); });
     if (!pending || writer == nullptr || Clock::now() + kBetweenRounds > deadline) break;
@@ -238,44 +343,12 @@ RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
   RestoreReport report;
   report.left = left_of(state, work);
   for (PodWork& one : work) {
-    for (RestoreItem& item : one.containers) report.items.push_back(std::move(item));
-    if (one.slice) report.items.push_back(std::move(*one.slice));
-  }
-  return report;
-}
-
-std::size_t tell_restored(const RestoreReport& report, const cgroup::Root& root,
-                          const SystemdUnitsConfig& systemd) {
-  SystemdUnitsConfig at_once = systemd;
-  at_once.settle = Nanoseconds(0);
-  std::map<std::string, UnitLimits> waiting;
-  for (const RestoreItem& item : report.items) {
-    if (item.outcome != Outcome::kRestored) continue;
-    const auto unit = unit_of_cgroup(item.path);
-    if (!unit) continue;
-    waiting.emplace(*unit, UnitLimits{.unit = *unit,
-                                      .path = item.path,
-                                      .memory_max = item.target,
-                                      .cpu_quota_us_per_second = {}});
-  }
-  if (waiting.empty()) return 0;
-  const auto units = SystemdUnits::start(root, at_once);
-  if (!units) return waiting.size();
-  std::size_t refused = 0;
-  for (const auto& [unit, limits] : waiting) (void)(*units)->tell(limits);
-  const auto deadline = Clock::now() + systemd.timeout;
-  while (!waiting.empty() && Clock::now() < deadline) {
-    pollfd ready{(*units)->outcome_fd(), POLLIN, 0};
-    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    ::poll(&ready, 1, static_cast<int>(rest.count()));
-    for (const UnitOutcome& outcome : (*units)->collect()) {
-      if (waiting.erase(outcome.limits.unit) > 0 && outcome.error &&
-          outcome.error->code != Code::kGone) {
-        ++refused;
-      }
+    for (NestedWork* nested : {&one.memory, &one.cpu}) {
+      for (LimitWork& each : nested->containers) report.items.push_back(std::move(each.item));
+      if (nested->slice) report.items.push_back(std::move(nested->slice->item));
     }
   }
-  return waiting.size() + refused;
+  return report;
 }
 
 }  // namespace plimsoll::agent

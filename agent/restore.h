@@ -9,6 +9,8 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "agent/api_access.h"
@@ -26,12 +28,19 @@ namespace plimsoll::agent {
 
 struct RestorePolicy {
   // A limit is not lowered unless this much stays free above what is in use, or a quarter of the
-  // limit where that is less: what is allocated between looking and writing.
+  // limit where that is less: what is allocated between looking and writing. Of memory only:
+  // nobody dies of a low CPU limit.
   Bytes margin{32 * kMiB};
   // Reclaims and looks again until then, over all that is left.
   Nanoseconds patience = std::chrono::seconds(10);
 };
 
+// Of memory or of CPUs; "max" of either is kNoLimit.
+using LimitValue = std::variant<Limit, MilliCpu>;
+std::string to_string(const LimitValue& value);
+
+// What became of one limit: of memory or of CPU, of a container, of a pod's own cgroup or of a
+// spec.
 struct RestoreItem {
   enum class Outcome : std::uint8_t {
     kRestored,
@@ -48,12 +57,13 @@ struct RestoreItem {
   std::string pod;        // "namespace/name", or the uid where the name is not known
   std::string container;  // empty: the pod's own cgroup
   std::string path;       // empty: it is about the limit in the pod's spec
-  Limit target;
-  std::optional<Limit> before;
-  std::optional<Limit> after;
+  LimitValue target;      // says which of both it is about
+  std::optional<LimitValue> before;
+  std::optional<LimitValue> after;
   Outcome outcome = Outcome::kRestored;
   std::string why;  // what was not put back, in one sentence with the numbers
 
+  bool is_cpu() const { return std::holds_alternative<MilliCpu>(target); }
   bool operator==(const RestoreItem&) const = default;
 };
 std::string_view to_string(RestoreItem::Outcome outcome);
@@ -65,7 +75,8 @@ struct RestoreReport {
   bool complete() const { return left.pods.empty(); }
 };
 
-// `writer` null: a dry run. Blocks for at most `patience` and one reclaim.
+// `writer` null: a dry run. Blocks for at most `patience` and one reclaim. A cpu.max.burst stays,
+// but for what of it is above the restored quota.
 RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
                              const cgroup::Writer* writer, const RestorePolicy& policy);
 

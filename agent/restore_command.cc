@@ -29,17 +29,23 @@ struct Restored {
   }
 };
 
-json json_of(Limit limit) { return limit.is_max() ? json("max") : json(limit.bytes); }
+json json_of(const LimitValue& value) {
+  if (const auto* const cpus = std::get_if<MilliCpu>(&value)) return cpus->value;
+  const Limit limit = std::get<Limit>(value);
+  return limit.is_max() ? json("max") : json(limit.bytes);
+}
 
 json json_of(const RestoreItem& item) {
   json object{{"pod", item.pod},
               {"container", item.container},
               {"what", item.path.empty() ? "spec" : "cgroup"},
+              {"resource", item.is_cpu() ? "cpu" : "memory"},
               {"path", item.path},
-              {"outcome", to_string(item.outcome)},
-              {"target_bytes", json_of(item.target)}};
-  if (item.before) object["before_bytes"] = json_of(*item.before);
-  if (item.after) object["after_bytes"] = json_of(*item.after);
+              {"outcome", to_string(item.outcome)}};
+  const std::string unit = item.is_cpu() ? "_millicpu" : "_bytes";
+  object["target" + unit] = json_of(item.target);
+  if (item.before) object["before" + unit] = json_of(*item.before);
+  if (item.after) object["after" + unit] = json_of(*item.after);
   if (!item.why.empty()) object["why"] = item.why;
   return object;
 }
@@ -55,6 +61,7 @@ void print_text(const Restored& restored, std::ostream& out) {
   restored.for_each_item([&](const RestoreItem& item) {
     out << to_string(item.outcome) << "  " << item.pod;
     if (!item.container.empty()) out << "/" << item.container;
+    if (item.is_cpu()) out << " cpu";
     if (item.path.empty()) out << " (spec)";
     if (item.before) out << "  " << to_string(*item.before);
     if (item.after && item.after != item.before) out << " -> " << to_string(*item.after);

@@ -11,8 +11,9 @@
 #include "agent/api_probe.h"
 #include "agent/floors.h"
 #include "agent/pod_cgroups.h"
-#include "agent/pod_cgroups_join.h"
 #include "agent/resize_state.h"
+#include "agent/restore_stored.h"
+#include "cgroup/cpu_max.h"
 #include "kube/pod_watch.h"
 #include "kube/resize.h"
 #include "kube/status.h"
@@ -41,17 +42,18 @@ bool is_over(kube::Resizability why) {
          why == kube::Resizability::kNotRunning;
 }
 
-std::optional<Limit> spec_of(const kube::Container& container) {
-  const auto& limit = container.resources.limits.memory;
-  return limit ? std::optional(limit_of(*limit)) : std::nullopt;
+// The limit that `item` is about, of those.
+std::optional<LimitValue> value_in(const kube::Amounts& limits, const RestoreItem& item) {
+  if (item.is_cpu()) return limits.cpu ? std::optional<LimitValue>(*limits.cpu) : std::nullopt;
+  return limits.memory ? std::optional<LimitValue>(limit_of(*limits.memory)) : std::nullopt;
 }
 
 // The kubelet carries the spec out, as far as it tells.
-bool in_force(const kube::Pod& pod, const kube::Container& container) {
+bool in_force(const kube::Pod& pod, const kube::Container& container, const RestoreItem& item) {
   if (kube::resize_phase(pod) != kube::ResizePhase::kNone) return false;
   const bool runs = container.status && container.status->state == kube::ContainerState::kRunning;
   return !runs || !container.status->resources ||
-         container.status->resources->limits.memory == container.resources.limits.memory;
+         value_in(container.status->resources->limits, item) == item.target;
 }
 
 std::string kubelet_says(const kube::Pod& pod) {
@@ -60,62 +62,18 @@ std::string kubelet_says(const kube::Pod& pod) {
   return std::string(kube::to_string(kube::resize_phase(pod)));
 }
 
-// The cgroups of one pod's containers, by name.
-struct PodGroups {
-  const PodCgroup* slice = nullptr;
-  std::map<std::string, const PodCgroup*> containers;
-};
-
-PodGroups groups_of(const PodCgroups& cgroups, const kube::Pod& pod) {
-  const std::vector<ApiPod> api{api_pod_of(pod)};
-  PodGroups groups;
-  for (const Match& match : join(cgroups.all(), api)) {
-    if (match.known_to != KnownTo::kBoth) continue;
-    groups.slice = match.pod_cgroup;
-    groups.containers[api[0].containers[*match.container].name] = match.cgroup;
+// `changes` with what one more item needs.
+void add_change(std::vector<kube::ResizeChange>& changes, const kube::ResizeChange& change) {
+  const auto same = std::find_if(
+      changes.begin(), changes.end(),
+      [&](const kube::ResizeChange& each) { return each.container == change.container; });
+  if (same == changes.end()) {
+    changes.push_back(change);
+    return;
   }
-  return groups;
-}
-
-// The record of a cgroup says from now on that the API has `stored`, and that what is above it, up
-// to `before`, was ours.
-void note_limit(LimitState& record, const PodCgroup& cgroup, Limit stored, Limit before) {
-  if (record.id != cgroup.id) {
-    record = {.id = cgroup.id, .path = cgroup.path, .floor = stored, .confirmed = {}};
-  }
-  record.confirmed = stored;
-  record.direct_ceiling = std::max(record.direct_ceiling, before);
-}
-
-void note_stored(NodeState& state, const PodState& floors, const kube::Pod& before,
-                 const kube::Pod& after, const PodGroups& groups,
-                 const std::vector<kube::ResizeChange>& changes) {
-  auto pod = std::find_if(state.pods.begin(), state.pods.end(),
-                          [&](const PodState& each) { return each.uid == floors.uid; });
-  if (pod == state.pods.end()) {
-    state.pods.push_back({.uid = floors.uid, .name_space = floors.name_space, .name = floors.name});
-    pod = state.pods.end() - 1;
-  }
-  for (const kube::ResizeChange& change : changes) {
-    const auto group = groups.containers.find(change.container);
-    if (group == groups.containers.end()) continue;
-    auto record = std::find_if(
-        pod->containers.begin(), pod->containers.end(),
-        [&](const ContainerState& each) { return each.limit.id == group->second->id; });
-    if (record == pod->containers.end()) {
-      pod->containers.push_back({.container_id = group->second->name.container_id,
-                                 .name = change.container,
-                                 .limit = {}});
-      record = pod->containers.end() - 1;
-    }
-    note_limit(record->limit, *group->second, limit_of(*change.limits.memory),
-               spec_of(*find_container(before, change.container)).value_or(Limit{0}));
-  }
-  const auto slice_after = kube::pod_memory_limit(after);
-  const auto slice_before = kube::pod_memory_limit(before);
-  if (groups.slice == nullptr || !slice_after || !slice_before) return;
-  if (!pod->slice) pod->slice.emplace();
-  note_limit(*pod->slice, *groups.slice, limit_of(*slice_after), limit_of(*slice_before));
+  if (change.limits.memory) same->limits.memory = change.limits.memory;
+  if (change.requests.memory) same->requests.memory = change.requests.memory;
+  if (change.limits.cpu) same->limits.cpu = change.limits.cpu;
 }
 
 // One restore of specs: what it was given, and what it knows by now.
@@ -135,12 +93,17 @@ class Specs {
 
   static std::vector<RestoreItem> items_of(const PodState& pod) {
     std::vector<RestoreItem> items;
-    for (const ContainerState& container : pod.containers) {
+    const auto add = [&](const std::string& container, const LimitValue& target) {
       RestoreItem& item = items.emplace_back();
       item.pod = pod.name_space + "/" + pod.name;
-      item.container = container.name;
-      item.target = container.limit.floor;
+      item.container = container;
+      item.target = target;
       item.outcome = Outcome::kFailed;  // until it was tried
+    };
+    for (const ContainerState& container : pod.containers) {
+      const LimitState& floor = container.limit;
+      if (!floor.floor.is_max()) add(container.name, floor.floor);
+      if (floor.cpu) add(container.name, floor.cpu->floor);
     }
     return items;
   }
@@ -164,10 +127,20 @@ class Specs {
     SpecReport report;
     for (Work& work : work_) {
       PodState left = *work.floors;
-      std::erase_if(left.containers, [&](const ContainerState& container) {
+      const auto is_over = [&](const ContainerState& container, bool cpu) {
         return std::none_of(work.items.begin(), work.items.end(), [&](const RestoreItem& item) {
-          return item.container == container.name && is_left(item.outcome);
+          return item.container == container.name && item.is_cpu() == cpu && is_left(item.outcome);
         });
+      };
+      for (ContainerState& container : left.containers) {
+        if (is_over(container, false)) {
+          container.limit.floor = kNoLimit;
+          container.limit.confirmed.reset();
+        }
+        if (is_over(container, true)) container.limit.cpu.reset();
+      }
+      std::erase_if(left.containers, [&](const ContainerState& container) {
+        return container.limit.floor.is_max() && !container.limit.cpu;
       });
       if (!left.containers.empty()) report.left.pods.push_back(std::move(left));
       for (RestoreItem& item : work.items) report.items.push_back(std::move(item));
@@ -241,9 +214,9 @@ class Specs {
     std::vector<RestoreItem*> asking;
     for (RestoreItem& item : work.items) {
       if (!is_open(item.outcome)) continue;
-      auto change = change_for(pod, declared, groups, changes, item);
-      if (!change) continue;
-      changes.push_back(*std::move(change));
+      auto more = changes_with(pod, declared, groups, changes, item);
+      if (!more) continue;
+      changes = *std::move(more);
       asking.push_back(&item);
     }
     if (changes.empty()) return;
@@ -273,14 +246,15 @@ class Specs {
     }
   }
 
-  // What is to be asked for; nullopt: nothing, and `item` says why. `before`: of the same pod.
-  std::optional<kube::ResizeChange> change_for(const kube::Pod& pod, const DeclaredLimits& declared,
-                                               const PodGroups& groups,
-                                               const std::vector<kube::ResizeChange>& before,
-                                               RestoreItem& item) {
+  // What is to be asked for with it, beside `changes` of the same pod; nullopt: nothing more, and
+  // `item` says why.
+  std::optional<std::vector<kube::ResizeChange>> changes_with(
+      const kube::Pod& pod, const DeclaredLimits& declared, const PodGroups& groups,
+      std::vector<kube::ResizeChange> changes, RestoreItem& item) const {
     item.why.clear();
     const kube::Container* container = find_container(pod, item.container);
-    const std::optional<Limit> spec = container == nullptr ? std::nullopt : spec_of(*container);
+    const std::optional<LimitValue> spec =
+        container == nullptr ? std::nullopt : value_in(container->resources.limits, item);
     if (!spec) {
       item.outcome = Outcome::kGone;
       return std::nullopt;
@@ -290,7 +264,7 @@ class Specs {
     if (*spec == item.target) {
       if (item.outcome != Outcome::kStored) {
         item.outcome = Outcome::kAlready;
-      } else if (in_force(pod, *container)) {
+      } else if (in_force(pod, *container, item) || file_shows(groups, item)) {
         item.outcome = Outcome::kRestored;
       } else {
         item.why =
@@ -299,28 +273,33 @@ class Specs {
       return std::nullopt;
     }
     const auto known = declared.find(item.container);
-    if (known == declared.end() || limit_of(known->second) != item.target) {
+    const kube::Amounts ours =
+        known == declared.end()
+            ? kube::Amounts{}
+            : kube::Amounts{.memory = known->second.memory, .cpu = known->second.cpu};
+    if (value_in(ours, item) != item.target) {
       item.outcome = Outcome::kForeign;
       item.why = "somebody else has resized the pod since then";
       return std::nullopt;
     }
-    auto change = kube::memory_change(pod, item.container, Bytes{item.target.bytes});
-    std::vector<kube::ResizeChange> together = before;
-    if (change) together.push_back(*change);
-    const kube::Resizability why_not = can_ask(pod, item.container, together);
+    const auto change = item.is_cpu()
+                            ? kube::cpu_change(pod, item.container, std::get<MilliCpu>(item.target))
+                            : kube::memory_change(pod, item.container, memory_target(item));
+    if (change) add_change(changes, *change);
+    const kube::Resizability why_not = can_ask(pod, item, changes);
     if (!change || why_not != kube::Resizability::kYes) {
       item.outcome = is_over(why_not) ? Outcome::kGone : Outcome::kRefused;
       item.why = kube::explain(why_not);
       return std::nullopt;
     }
-    const auto room = has_room(pod, groups, together, *spec, item);
-    if (room && *room) return change;
+    const auto room = has_room(pod, groups, changes, *spec, item);
+    if (room && *room) return changes;
     item.outcome = room ? Outcome::kInUse : Outcome::kFailed;
     if (!room) item.why = room.error().message;
     return std::nullopt;
   }
 
-  kube::Resizability can_ask(const kube::Pod& pod, const std::string& container,
+  kube::Resizability can_ask(const kube::Pod& pod, const RestoreItem& item,
                              const std::vector<kube::ResizeChange>& changes) const {
     kube::ResizeAbility ability{.path = facts_->path, .minor = facts_->version.minor};
     if (facts_->node) {
@@ -329,25 +308,41 @@ class Specs {
     }
     kube::Resizability answer = kube::can_resize(pod, ability, node_name_);
     if (answer != kube::Resizability::kYes) return answer;
-    answer = kube::can_resize_memory(pod, container, ability);
+    answer = item.is_cpu() ? kube::can_resize_cpu(pod, item.container, ability)
+                           : kube::can_resize_memory(pod, item.container, ability);
     return answer == kube::Resizability::kYes ? kube::can_apply(pod, changes, ability) : answer;
   }
 
-  // A container that does not run needs none, and neither does a raise.
+  static Bytes memory_target(const RestoreItem& item) {
+    return Bytes{std::get<Limit>(item.target).bytes};
+  }
+
+  // Of memory. A container that does not run needs none, and neither does a raise.
   Result<bool> has_room(const kube::Pod& pod, const PodGroups& groups,
-                        const std::vector<kube::ResizeChange>& changes, Limit spec,
+                        const std::vector<kube::ResizeChange>& changes, const LimitValue& spec,
                         RestoreItem& item) const {
     const auto cgroup = groups.containers.find(item.container);
-    if (item.target > spec || cgroup == groups.containers.end()) return true;
+    if (item.is_cpu() || item.target > spec || cgroup == groups.containers.end()) return true;
     const auto fits = [&](const PodCgroup& each, Bytes target) -> Result<bool> {
       const auto group = root_.open_group(each.path);
       if (!group) return tl::unexpected(group.error());
       return make_room(*group, writer_, target, policy_, item.why);
     };
-    auto room = fits(*cgroup->second, Bytes{item.target.bytes});
+    auto room = fits(*cgroup->second, memory_target(item));
     const auto slice = kube::pod_memory_limit(kube::applied(pod, changes));
     if (!room || !*room || !slice || groups.slice == nullptr) return room;
     return fits(*groups.slice, *slice);
+  }
+
+  // The kubelet writes cpu.max at once, and tells of it later.
+  bool file_shows(const PodGroups& groups, const RestoreItem& item) const {
+    const auto cgroup = groups.containers.find(item.container);
+    if (!item.is_cpu() || cgroup == groups.containers.end()) return false;
+    const auto max =
+        root_.open_group(cgroup->second->path).and_then([](const cgroup::Group& group) {
+          return group.read_cpu_max();
+        });
+    return max && *max == cgroup::cpu_max_of(std::get<MilliCpu>(item.target), max->period);
   }
 
   kube::Client& client_;

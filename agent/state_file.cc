@@ -110,7 +110,13 @@ Result<StateFile> StateFile::open(std::string path, const std::string& boot_id,
 
 bool StateFile::covers(CgroupId id, Limit direct_ceiling) const {
   const auto known = ceilings_.find(id);
-  return known != ceilings_.end() && known->second >= direct_ceiling;
+  return known != ceilings_.end() && known->second.memory >= direct_ceiling;
+}
+
+bool StateFile::covers_cpu(CgroupId id, MilliCpu direct_ceiling) const {
+  if (direct_ceiling == MilliCpu{}) return true;
+  const auto known = ceilings_.find(id);
+  return known != ceilings_.end() && known->second.cpu >= direct_ceiling;
 }
 
 Result<bool> StateFile::update(NodeState state, MonotonicTime now) {

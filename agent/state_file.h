@@ -41,7 +41,8 @@ class StateFile {
 
   // Brings `state` to disk (its boot id and generation are set here): at once if something in it is
   // not explained by what is there (a new cgroup, a higher direct ceiling, a floor), else at
-  // most every `coalesce`. True: written. After an error the old state stays, and covers() with it.
+  // most every `coalesce`. True: written. After an error the old state stays, and covers() and
+  // covers_cpu() with it.
   Result<bool> update(NodeState state, MonotonicTime now);
   // The same without coalescing: at a clean stop.
   Result<bool> flush(NodeState state, MonotonicTime now);
@@ -49,6 +50,8 @@ class StateFile {
   // The write-ahead rule: nobody may write directly to a cgroup, nor above `direct_ceiling`, unless
   // this is true.
   bool covers(CgroupId id, Limit direct_ceiling) const;
+  // The same of its cpu.max; 0 is no write, and needs nothing.
+  bool covers_cpu(CgroupId id, MilliCpu direct_ceiling) const;
 
   const NodeState& saved() const { return saved_; }
 
@@ -61,7 +64,7 @@ class StateFile {
   FoundState found_;
   Nanoseconds coalesce_;
   NodeState saved_;
-  std::unordered_map<CgroupId, Limit> ceilings_;  // of saved_
+  std::unordered_map<CgroupId, DirectCeiling> ceilings_;  // of saved_
   std::optional<MonotonicTime> saved_at_;
 };
 

@@ -23,6 +23,11 @@ using resize_test::mib;
 
 const std::string kUid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
 
+// With the CPU limit that all of them have.
+DeclaredLimit with_memory(std::uint64_t count) {
+  return {.memory = mib(count), .cpu = MilliCpu{500}};
+}
+
 // "app" was declared with 128 MiB and raised to 512 by us, "side" was not touched.
 kube::Pod raised_pod() {
   kube::Pod pod = burstable_pod();
@@ -41,17 +46,17 @@ PodState record() {
   return {.uid = kUid,
           .name_space = "demo",
           .name = "web",
-          .containers = {floor_record("app", mib(128), mib(512))}};
+          .containers = {floor_record("app", HiddenMemory{mib(128), mib(512)})}};
 }
 
 TEST(Floors, WithoutARecordTheSpecIsTheDeclaration) {
   const DeclaredLimits declared = declared_limits(raised_pod(), nullptr);
-  EXPECT_EQ(declared, (DeclaredLimits{{"app", mib(512)}, {"side", mib(64)}}));
+  EXPECT_EQ(declared, (DeclaredLimits{{"app", with_memory(512)}, {"side", with_memory(64)}}));
 }
 
 TEST(Floors, WhatWePutIntoTheSpecIsNotDeclared) {
   const PodState kept = record();
-  const DeclaredLimits as_declared{{"app", mib(128)}, {"side", mib(64)}};
+  const DeclaredLimits as_declared{{"app", with_memory(128)}, {"side", with_memory(64)}};
   EXPECT_EQ(declared_limits(raised_pod(), &kept), as_declared);
   // A later PATCH of ours, which the record had not heard of.
   kube::Pod later = raised_pod();
@@ -70,9 +75,9 @@ TEST(Floors, WhatAPersonSetAfterUsIsTheNewFloor) {
   kube::Pod pod = raised_pod();
   resized_by_another(pod);
   pod.containers[0].resources.limits.memory = mib(300);
-  EXPECT_EQ(declared_limits(pod, &kept).at("app"), mib(300));
+  EXPECT_EQ(declared_limits(pod, &kept).at("app").memory, mib(300));
   pod.containers[0].resources.limits.memory = mib(2000);
-  EXPECT_EQ(declared_limits(pod, &kept).at("app"), mib(2000));
+  EXPECT_EQ(declared_limits(pod, &kept).at("app").memory, mib(2000));
 }
 
 // A VerticalPodAutoscaler that changed the CPU, or the other container.
@@ -81,16 +86,67 @@ TEST(Floors, AResizeThatIsNotAboutTheLimitLeavesTheFloor) {
   kube::Pod pod = raised_pod();
   resized_by_another(pod);
   pod.containers[1].resources.limits.memory = mib(80);
-  EXPECT_EQ(declared_limits(pod, &kept), (DeclaredLimits{{"app", mib(128)}, {"side", mib(80)}}));
+  EXPECT_EQ(declared_limits(pod, &kept),
+            (DeclaredLimits{{"app", with_memory(128)}, {"side", with_memory(80)}}));
 }
 
 TEST(Floors, ContainersThatDeclareNoLimitHaveNoFloor) {
   PodState kept = record();
-  kept.containers.push_back(floor_record("side", mib(1), mib(2)));
-  kept.containers.push_back(floor_record("gone", mib(1), mib(2)));
+  kept.containers.push_back(floor_record("side", HiddenMemory{mib(1), mib(2)}));
+  kept.containers.push_back(floor_record("gone", HiddenMemory{mib(1), mib(2)}));
   kube::Pod pod = raised_pod();
-  pod.containers[1].resources.limits.memory.reset();
-  EXPECT_EQ(declared_limits(pod, &kept), (DeclaredLimits{{"app", mib(128)}}));
+  pod.containers[1].resources.limits = {};
+  EXPECT_EQ(declared_limits(pod, &kept), (DeclaredLimits{{"app", with_memory(128)}}));
+}
+
+// As raised_pod(), and its CPUs from 500m to 2.
+kube::Pod cpu_raised_pod() {
+  kube::Pod pod = raised_pod();
+  pod.containers[0].resources.limits.cpu = MilliCpu{2000};
+  return pod;
+}
+
+TEST(Floors, ACpuLimitOfOursIsNotDeclaredEither) {
+  const kube::Pod pod = cpu_raised_pod();
+  EXPECT_EQ(declared_limits(pod, nullptr).at("app").cpu, MilliCpu{2000});
+  PodState kept = record();
+  EXPECT_EQ(declared_limits(pod, &kept).at("app").cpu, MilliCpu{2000}) << "of memory only";
+  const HiddenCpu cpu{MilliCpu{500}, MilliCpu{2000}};
+  kept.containers = {floor_record("app", HiddenMemory{mib(128), mib(512)}, cpu)};
+  EXPECT_EQ(declared_limits(pod, &kept).at("app"),
+            (DeclaredLimit{.memory = mib(128), .cpu = MilliCpu{500}}));
+  kept.containers = {floor_record("app", {}, cpu)};
+  EXPECT_EQ(declared_limits(pod, &kept).at("app"),
+            (DeclaredLimit{.memory = mib(512), .cpu = MilliCpu{500}}));
+  kube::Pod none = pod;
+  none.containers[0].resources.limits.cpu.reset();
+  EXPECT_EQ(declared_limits(none, &kept).at("app").cpu, std::nullopt);
+}
+
+// Somebody else's resize is about the number that is not the one that we last knew.
+TEST(Floors, WhatAPersonSetIsTheNewFloorOfThatResourceOnly) {
+  PodState kept = record();
+  kept.containers = {floor_record("app", HiddenMemory{mib(128), mib(512)},
+                                  HiddenCpu{MilliCpu{500}, MilliCpu{2000}})};
+  kube::Pod pod = cpu_raised_pod();
+  pod.containers[0].resources.limits.cpu = MilliCpu{1500};
+  EXPECT_EQ(declared_limits(pod, &kept).at("app").cpu, MilliCpu{500}) << "a later one of ours";
+  resized_by_another(pod);
+  EXPECT_EQ(declared_limits(pod, &kept).at("app"),
+            (DeclaredLimit{.memory = mib(128), .cpu = MilliCpu{1500}}));
+  pod.containers[0].resources.limits.cpu = MilliCpu{2000};
+  pod.containers[0].resources.limits.memory = mib(300);
+  EXPECT_EQ(declared_limits(pod, &kept).at("app"),
+            (DeclaredLimit{.memory = mib(300), .cpu = MilliCpu{500}}));
+}
+
+TEST(Floors, PoliciesSeeWhatWasDeclared) {
+  const DeclaredLimits declared{{"app", {.memory = mib(128), .cpu = MilliCpu{500}}}};
+  const PodFacts facts = facts_of(cpu_raised_pod(), declared);
+  ASSERT_EQ(facts.containers.size(), 2U);
+  EXPECT_EQ(facts.containers[0].memory_limit, mib(128));
+  EXPECT_EQ(facts.containers[0].cpu_limit, MilliCpu{500});
+  EXPECT_EQ(facts.containers[1].memory_limit, mib(64)) << "its spec";
 }
 
 // A StatefulSet's next pod has the name and not the uid.
@@ -122,7 +178,7 @@ TEST_F(FloorsFileTest, OnlyAFloorIsInAHurry) {
   state.pods[0].containers[0].limit.confirmed = limit_of(mib(768));
   EXPECT_FALSE(file.update(state, kStart + std::chrono::seconds(29)).value());
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(30)).value());
-  state.pods[0].containers.push_back(floor_record("side", mib(64), mib(128)));
+  state.pods[0].containers.push_back(floor_record("side", HiddenMemory{mib(64), mib(128)}));
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(31)).value());
   state.pods[0].containers[1].limit.floor = limit_of(mib(65));
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(32)).value());
@@ -131,6 +187,21 @@ TEST_F(FloorsFileTest, OnlyAFloorIsInAHurry) {
   EXPECT_EQ(read_state(path, "").state.pods.size(), 1U);
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(62)).value());
   EXPECT_TRUE(read_state(path, "").state.pods.empty());
+}
+
+TEST_F(FloorsFileTest, ACpuFloorIsInAHurryToo) {
+  StateFile file = open();
+  NodeState state{.pods = {record()}};
+  ASSERT_TRUE(file.update(state, kStart).value());
+  LimitState& limit = state.pods[0].containers[0].limit;
+  limit.cpu = floor_record("app", {}, HiddenCpu{MilliCpu{500}, MilliCpu{900}}).limit.cpu;
+  EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(1)).value());
+  limit.cpu->confirmed = MilliCpu{1200};
+  EXPECT_FALSE(file.update(state, kStart + std::chrono::seconds(2)).value());
+  limit.cpu->floor = MilliCpu{400};
+  EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(3)).value());
+  EXPECT_EQ(find_cpu_floor(read_state(path, "").state, kUid, "app"), MilliCpu{400});
+  EXPECT_EQ(find_floor(read_state(path, "").state, kUid, "app"), limit_of(mib(128)));
 }
 
 TEST_F(FloorsFileTest, ADamagedFileIsSaidAndTheOneBeforeIsUsed) {
@@ -146,7 +217,7 @@ TEST_F(FloorsFileTest, ADamagedFileIsSaidAndTheOneBeforeIsUsed) {
   EXPECT_EQ(file.found().complaints.size(), 1U);
   EXPECT_EQ(find_floor(file.found().state, kUid, "app"), limit_of(mib(128)));
   EXPECT_EQ(declared_limits(raised_pod(), find_pod(file.found().state, raised_pod())).at("app"),
-            mib(128));
+            with_memory(128));
   // Made whole again with the first save, though nothing is new.
   EXPECT_TRUE(file.update(file.found().state, kStart).value());
   EXPECT_TRUE(read_state(path, "").complaints.empty());

@@ -225,6 +225,42 @@ TEST_F(NodePodsTest, TheFloorIsOnDiskBeforeTheSpecIsRaised) {
   EXPECT_TRUE(kept());
 }
 
+TEST_F(NodePodsTest, TheFloorOfACpuLimitIsOnDiskBeforeTheSpecIsRaised) {
+  add_cgroups(mib(128));
+  kube::Pod pod = app_pod();
+  pod.containers[0].resources.limits.cpu = MilliCpu{500};
+  present(pod);
+  EXPECT_TRUE(pods->floors().pods.empty());
+  kube::ResizeChange change{.container = "app", .requests = {}, .limits = {}};
+  change.limits.cpu = MilliCpu{2000};
+  const kube::Resize resize{.pod = pod.id, .changes = {change}, .dry_run = false};
+  web().resize.in_flight = ResizeInFlight{.id = 1, .resize = resize, .sent = now};
+  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), std::nullopt) << "its memory is as declared";
+  EXPECT_FALSE(kept()) << "the PATCH has to wait";
+  EXPECT_TRUE(save().value());
+  EXPECT_TRUE(kept());
+
+  // Without an answer, and stored while the watch has not told yet.
+  web().resize.in_flight.reset();
+  EXPECT_TRUE(pods->floors().pods.empty());
+  web().resize.unknown = {change};
+  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  web().resize.unknown.clear();
+  web().resize.unverified = ResizeUnverified{.changes = {change}, .visible = {}};
+  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  web().resize.unverified.reset();
+
+  pod.containers[0].resources.limits.cpu = MilliCpu{2000};
+  pod.resource_version += "1";
+  present(pod);
+  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(web().declared.at("app").cpu, MilliCpu{500});
+  start();
+  present(pod);
+  EXPECT_EQ(web().declared.at("app").cpu, MilliCpu{500}) << "the next agent knows";
+}
+
 TEST_F(NodePodsTest, AFloorThatCannotBeSavedHoldsThePatchBack) {
   add_cgroups(mib(128));
   follow(raised());
@@ -296,7 +332,7 @@ TEST_F(NodePodsTest, APodThatWasMadeAnewDeclaresItsOwnFloor) {
   anew.containers[0].resources.limits.memory = mib(512);
   present(anew);
   pods->forget_unseen();
-  EXPECT_EQ(pods->find(anew.id.uid)->declared.at("app"), mib(512));
+  EXPECT_EQ(pods->find(anew.id.uid)->declared.at("app").memory, mib(512));
   EXPECT_TRUE(pods->floors().pods.empty());
 }
 

@@ -24,6 +24,11 @@ LimitState limit(std::uint64_t id, const std::string& path) {
           .written = std::nullopt};
 }
 
+constexpr CpuLimitState kCpu{.floor = {500},
+                             .confirmed = MilliCpu{750},
+                             .direct_ceiling = {2000},
+                             .written = MilliCpu{1999}};
+
 NodeState full() {
   NodeState state{.boot_id = "a boot", .generation = 7, .pods = {}};
   PodState pod{.uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
@@ -40,7 +45,10 @@ NodeState full() {
   app.limit.floor = kNoLimit;
   app.limit.confirmed = Limit{1};
   app.limit.written = Limit{kNoLimit.bytes - 1};
+  app.limit.cpu = kCpu;
   pod.containers = {app, app};
+  pod.slice->cpu =
+      CpuLimitState{.floor = {1}, .confirmed = {}, .direct_ceiling = {}, .written = {}};
   pod.containers[1].backing = Backing::kBridge;
   pod.containers[1].lease_end = std::nullopt;
   state.learned.learn("team-a/Deployment/web/app", "make", {kGiB}, 20000);
@@ -79,6 +87,16 @@ TEST(NodeState, WithoutLearnedSizesItIsWhole) {
   state.learned = {};
   EXPECT_EQ(with(body.substr(0, from) + "}\n"), state);
   EXPECT_EQ(with(body.substr(0, from) + ",\"learned\":{\"v\":2}}\n"), state);
+}
+
+// Agents of before knew of no CPU limits: theirs are not ours to change.
+TEST(NodeState, WithoutCpuLimitsItIsWhole) {
+  NodeState state = full();
+  state.pods[0].slice->cpu.reset();
+  for (ContainerState& container : state.pods[0].containers) container.limit.cpu.reset();
+  const std::string text = format_state(state);
+  EXPECT_EQ(text.find("cpu"), std::string::npos);
+  EXPECT_EQ(parse_state(text), state);
 }
 
 // A cgroup may have any name; the others must not suffer from it.
@@ -146,6 +164,12 @@ TEST(NodeState, AForeignBodyIsRefused) {
         Row{"\"floor_bytes\":\"max\"", "\"floor_bytes\":\"min\"", "floor_bytes is not a limit"},
         Row{"\"limit\"", "\"limits\"", "limit is missing"},
         Row{"\"slice\":{", "\"slice\":5,\"spare\":{", "an entry is not an object"},
+        Row{"\"cpu\":{", "\"cpu\":500,\"spare\":{", "an entry is not an object"},
+        Row{"\"floor_millicpu\"", "\"floor_cpus\"", "floor_millicpu is missing"},
+        Row{"\"confirmed_millicpu\":750", "\"confirmed_millicpu\":\"750m\"",
+            "confirmed_millicpu is not a whole number"},
+        Row{"\"direct_ceiling_millicpu\":2000", "\"direct_ceiling_millicpu\":2.5",
+            "direct_ceiling_millicpu is not a whole number"},
         Row{"\"containers\":[]", "\"containers\":{}", "containers is not a list"},
         Row{"{", "[", "not JSON"}}) {
     std::string other = body;
@@ -175,6 +199,10 @@ TEST(NodeState, WhereALimitBelongs) {
   EXPECT_EQ(restore_target(one), kFloor);
   one.confirmed = Limit{kGiB};
   EXPECT_EQ(restore_target(one), Limit{kGiB});
+  CpuLimitState cpu = kCpu;
+  EXPECT_EQ(restore_target(cpu), MilliCpu{750});
+  cpu.confirmed.reset();
+  EXPECT_EQ(restore_target(cpu), MilliCpu{500});
 }
 
 TEST(NodeState, WhatMustBeOnDiskBeforeAWrite) {
@@ -206,7 +234,72 @@ TEST(NodeState, WhatMustBeOnDiskBeforeAWrite) {
   EXPECT_TRUE(change([](LimitState& one) {
     one.id = CgroupId{99};
     one.direct_ceiling = Limit{0};
+    one.cpu.reset();
   }));
+}
+
+TEST(NodeState, WhatMustBeOnDiskBeforeAWriteOfACpuLimit) {
+  const auto change = [](auto edit) {
+    NodeState other = full();
+    edit(other.pods[0].containers[0].limit);
+    return explains(full(), other);
+  };
+  EXPECT_FALSE(change([](LimitState& one) { one.cpu->direct_ceiling = MilliCpu{2001}; }));
+  EXPECT_FALSE(change([](LimitState& one) { one.cpu->floor = MilliCpu{501}; }));
+  EXPECT_FALSE(change([](LimitState& one) { one.cpu->confirmed = MilliCpu{751}; }));
+  EXPECT_TRUE(change([](LimitState& one) { one.cpu->direct_ceiling = MilliCpu{1000}; }));
+  EXPECT_TRUE(change([](LimitState& one) { one.cpu->written = MilliCpu{1}; }));
+  EXPECT_TRUE(change([](LimitState& one) { one.cpu.reset(); }));
+  // The memory of the same cgroup is another matter.
+  EXPECT_FALSE(change([](LimitState& one) {
+    one.direct_ceiling = Limit{0};
+    one.id = CgroupId{99};
+  }));
+  EXPECT_TRUE(change([](LimitState& one) {
+    one.direct_ceiling = Limit{0};
+    one.cpu->direct_ceiling = MilliCpu{};
+    one.id = CgroupId{99};
+  })) << "nobody writes to it";
+
+  NodeState next = full();
+  next.pods[0].slice->cpu->direct_ceiling = MilliCpu{1};
+  EXPECT_FALSE(explains(full(), next)) << "the pod's own limit counts too";
+  NodeState without = full();
+  without.pods[0].containers[0].limit.cpu.reset();
+  without.pods[0].containers.pop_back();
+  EXPECT_FALSE(explains(without, full())) << "nothing is known of its CPU limit";
+}
+
+// Records about specs, which have no cgroup.
+TEST(NodeState, FloorsOfSpecsAreExplainedOneByOne) {
+  NodeState saved{.boot_id = "", .generation = 1, .pods = {{.uid = "u"}}};
+  ContainerState& app = saved.pods[0].containers.emplace_back();
+  app.name = "app";
+  constexpr CpuLimitState kHidden{
+      .floor = {500}, .confirmed = MilliCpu{750}, .direct_ceiling = {}, .written = {}};
+  app.limit.cpu = kHidden;
+  EXPECT_EQ(find_cpu_floor(saved, "u", "app"), MilliCpu{500});
+  EXPECT_EQ(find_floor(saved, "u", "app"), std::nullopt) << "its memory is not hidden";
+  EXPECT_EQ(find_cpu_floor(saved, "u", "side"), std::nullopt);
+  EXPECT_EQ(find_cpu_floor(saved, "v", "app"), std::nullopt);
+
+  const auto change = [&saved](auto edit) {
+    NodeState next = saved;
+    edit(next.pods[0].containers[0]);
+    return explains(saved, next);
+  };
+  EXPECT_TRUE(change([](ContainerState& one) { one.limit.cpu->confirmed = MilliCpu{900}; }));
+  EXPECT_TRUE(change([](ContainerState& one) { one.limit.cpu.reset(); }));
+  EXPECT_FALSE(change([](ContainerState& one) { one.limit.cpu->floor = MilliCpu{499}; }));
+  EXPECT_FALSE(change([](ContainerState& one) { one.limit.floor = kFloor; }));
+  EXPECT_FALSE(change([](ContainerState& one) { one.name = "side"; }));
+
+  app.limit.floor = kFloor;
+  EXPECT_EQ(find_floor(saved, "u", "app"), kFloor);
+  EXPECT_TRUE(change([](ContainerState& one) { one.limit.floor = kNoLimit; }));
+  app.limit.cpu.reset();
+  EXPECT_EQ(find_cpu_floor(saved, "u", "app"), std::nullopt);
+  EXPECT_FALSE(change([&](ContainerState& one) { one.limit.cpu = kHidden; }));
 }
 
 TEST(NodeState, AnyBytesAreAccepted) {

@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 
 #include "agent/floors.h"
 #include "agent/resize_state.h"
+#include "cgroup/cpu_max.h"
 #include "kube/resize.h"
 #include "tests/fake_api/fake_api.h"
 #include "tests/fake_kubelet/fake_kubelet.h"
@@ -121,7 +123,35 @@ class RestoreSpecsTest : public testing::Test {
     if (floors.pods.empty()) {
       floors.pods.push_back({.uid = id().uid, .name_space = "demo", .name = "web"});
     }
-    floors.pods[0].containers.push_back(floor_record(name, floor, spec));
+    floors.pods[0].containers.push_back(floor_record(name, HiddenMemory{floor, spec}));
+  }
+  // The CPU limit, always 500m, and the memory limit where it was raised too.
+  void note_cpu(const std::string& name, MilliCpu spec, std::optional<HiddenMemory> memory = {}) {
+    if (floors.pods.empty()) {
+      floors.pods.push_back({.uid = id().uid, .name_space = "demo", .name = "web"});
+    }
+    floors.pods[0].containers.push_back(floor_record(name, memory, HiddenCpu{MilliCpu{500}, spec}));
+  }
+  void raise_cpu(const std::string& name, MilliCpu limit) {
+    kube::ResizeChange change{.container = name};
+    change.limits.cpu = limit;
+    const kube::Resize resize{.pod = id(), .changes = {change}};
+    const auto reply =
+        client->send(kube::resize_request(resize, kube::ResizePath::kSubresource, kFieldManager));
+    ASSERT_TRUE(reply);
+    ASSERT_EQ(reply->status, 200) << reply->body;
+    settle_at_cpu(name, limit);
+    api->clear_requests();
+  }
+  void settle_at_cpu(const std::string& name, MilliCpu limit) {
+    ASSERT_TRUE(
+        kubelet->wait([&] { return kubelet->settled() == 1 && cpu_of_group(name) == limit; }));
+  }
+  std::optional<MilliCpu> cpu_of_group(const std::string& name = "app") const {
+    return cgroup::cpus_of(tree.group(group(name)).read_cpu_max().value());
+  }
+  std::string cpu_spec(std::size_t index = 0) const {
+    return web()["spec"]["containers"][index]["resources"]["limits"]["cpu"].get<std::string>();
   }
   void start_raised() {
     start();
@@ -160,8 +190,8 @@ TEST_F(RestoreSpecsTest, ARaisedSpecGoesBackToWhatWasDeclared) {
   EXPECT_EQ(report.items[0].pod, "demo/web");
   EXPECT_EQ(report.items[0].container, "app");
   EXPECT_EQ(report.items[0].path, "");
-  EXPECT_EQ(report.items[0].before, limit_of(mib(512)));
-  EXPECT_EQ(report.items[0].after, limit_of(mib(128)));
+  EXPECT_EQ(report.items[0].before, LimitValue(limit_of(mib(512))));
+  EXPECT_EQ(report.items[0].after, LimitValue(limit_of(mib(128))));
   EXPECT_TRUE(report.complete());
   EXPECT_TRUE(report.left.pods.empty());
   EXPECT_EQ(spec(), mib(128));
@@ -384,6 +414,161 @@ TEST_F(RestoreSpecsTest, WhatSomebodyWroteToTheCgroupStays) {
   EXPECT_EQ(limit_of_group(), limit_of(mib(700)));
 }
 
+// ---- CPU limits
+
+TEST_F(RestoreSpecsTest, ARaisedCpuLimitGoesBackAlone) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  tree.set(group(), "memory.current", text(mib(127)));  // which is no matter
+  const SpecReport report = restore();
+  ASSERT_EQ(report.items.size(), 1U);
+  EXPECT_EQ(report.items[0].outcome, Outcome::kRestored) << report.items[0].why;
+  EXPECT_EQ(report.items[0].before, LimitValue(MilliCpu{2000}));
+  EXPECT_EQ(report.items[0].after, LimitValue(MilliCpu{500}));
+  EXPECT_TRUE(report.complete());
+  EXPECT_TRUE(report.left.pods.empty());
+  EXPECT_EQ(patches(), 1U);
+  EXPECT_EQ(cpu_spec(), "500m");
+  EXPECT_EQ(spec(), mib(128));
+  settle_at_cpu("app", {500});
+  EXPECT_EQ(kubelet->place("demo/web", "app")->restarts, 0);
+  EXPECT_EQ(restore().items.at(0).outcome, Outcome::kAlready);
+  EXPECT_EQ(patches(), 1U);
+}
+
+TEST_F(RestoreSpecsTest, MemoryAndCpuOfAPodGoInOnePatch) {
+  start(pod_of({container("app", "128Mi"), container("side", "64Mi")}));
+  note_cpu("app", {2000}, HiddenMemory{mib(128), mib(512)});
+  note_cpu("side", {1000});
+  raise("app", mib(512));
+  raise_cpu("app", {2000});
+  raise_cpu("side", {1000});
+  const SpecReport report = restore();
+  ASSERT_EQ(report.items.size(), 3U);
+  EXPECT_FALSE(report.items[0].is_cpu());
+  EXPECT_TRUE(report.items[1].is_cpu());
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(patches(), 1U);
+  EXPECT_EQ(spec(0), mib(128));
+  EXPECT_EQ(cpu_spec(0), "500m");
+  EXPECT_EQ(cpu_spec(1), "500m");
+  EXPECT_EQ(spec(1), mib(64));
+}
+
+TEST_F(RestoreSpecsTest, MemoryThatIsInUseKeepsNoCpuLimit) {
+  start();
+  note_cpu("app", {2000}, HiddenMemory{mib(128), mib(512)});
+  raise("app", mib(512));
+  raise_cpu("app", {2000});
+  policy.patience = Nanoseconds(0);
+  tree.set(group(), "memory.current", text(mib(300)));
+  const SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kInUse);
+  EXPECT_EQ(report.items.at(1).outcome, Outcome::kStored);
+  EXPECT_EQ(spec(), mib(512));
+  EXPECT_EQ(cpu_spec(), "500m");
+  // What is left is the memory.
+  EXPECT_EQ(find_floor(report.left, id().uid, "app"), limit_of(mib(128)));
+  EXPECT_EQ(find_cpu_floor(report.left, id().uid, "app"), std::nullopt);
+}
+
+TEST_F(RestoreSpecsTest, NoContainerIsRestartedForItsCpuLimit) {
+  Json restarts = container("app", "512Mi");
+  restarts["resources"]["limits"]["cpu"] = "2";
+  restarts["resizePolicy"] =
+      Json::array({{{"resourceName", "cpu"}, {"restartPolicy", "RestartContainer"}}});
+  start(pod_of({restarts}));
+  note_cpu("app", {2000}, HiddenMemory{mib(128), mib(512)});
+  const SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kRestored) << report.items.at(0).why;
+  EXPECT_EQ(report.items.at(1).outcome, Outcome::kRefused);
+  EXPECT_NE(report.items.at(1).why.find("restarts the container"), std::string::npos);
+  EXPECT_FALSE(report.complete());
+  EXPECT_EQ(cpu_spec(), "2");
+  EXPECT_EQ(spec(), mib(128));
+  EXPECT_EQ(find_floor(report.left, id().uid, "app"), std::nullopt);
+  EXPECT_EQ(find_cpu_floor(report.left, id().uid, "app"), MilliCpu{500});
+  EXPECT_EQ(kubelet->place("demo/web", "app")->restarts, 0);
+}
+
+// It is of memory only that 1.33 cannot lower a limit.
+TEST_F(RestoreSpecsTest, Kubernetes133LowersCpuLimits) {
+  start(pod_of({container("app", "128Mi")}), "1.33");
+  note_cpu("app", {2000}, HiddenMemory{mib(128), mib(512)});
+  raise("app", mib(512));
+  raise_cpu("app", {2000});
+  const SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kRefused);
+  EXPECT_EQ(report.items.at(1).outcome, Outcome::kRestored) << report.items.at(1).why;
+  EXPECT_EQ(cpu_spec(), "500m");
+  EXPECT_EQ(spec(), mib(512));
+}
+
+TEST_F(RestoreSpecsTest, SomebodyElsesCpuLimitIsTheirs) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  const auto reply = api->request(
+      "PATCH", "/api/v1/namespaces/demo/pods/web/resize?fieldManager=kubectl",
+      {{"spec",
+        {{"containers", {{{"name", "app"}, {"resources", {{"limits", {{"cpu", "900m"}}}}}}}}}}});
+  ASSERT_EQ(reply.status, 200) << reply.body.dump();
+  settle_at_cpu("app", {900});
+  const SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kForeign);
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(cpu_spec(), "900m");
+  EXPECT_EQ(patches(), 0U);
+}
+
+// The cgroup is then brought to what the API server has, and its pod with it.
+TEST_F(RestoreSpecsTest, AKubeletThatDoesNothingForACpuLimitIsSaid) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  kubelet->set_mode("*", test::ResizeMode::kNever);
+  policy.patience = milliseconds(1100);
+  SpecReport report = restore();
+  EXPECT_EQ(report.items.at(0).outcome, Outcome::kStored);
+  EXPECT_FALSE(report.complete());
+  EXPECT_EQ(cpu_spec(), "500m");
+  EXPECT_EQ(cpu_of_group(), MilliCpu{2000});
+  const RestoreReport limits = restore_limits(state, tree.root(), &writer, policy);
+  EXPECT_TRUE(limits.complete());
+  ASSERT_EQ(limits.items.size(), 2U) << "its memory is as declared";
+  EXPECT_EQ(limits.items[0].outcome, Outcome::kRestored);
+  EXPECT_EQ(limits.items[1].outcome, Outcome::kRestored);
+  EXPECT_EQ(cpu_of_group(), MilliCpu{500});
+  const auto slice = kubelet->place("demo/web", "app")->slice;
+  EXPECT_EQ(cgroup::cpus_of(tree.group(slice).read_cpu_max().value()), MilliCpu{500});
+}
+
+// The status still says 2 CPUs; whoever is throttled is so by the file.
+TEST_F(RestoreSpecsTest, TheFileShowsThatItIsBack) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  kubelet->set_mode("*", test::ResizeMode::kNever);
+  tree.set(group(), "cpu.max", "50000 100000\n");
+  EXPECT_EQ(restore().items.at(0).outcome, Outcome::kRestored);
+  EXPECT_EQ(cpu_spec(), "500m");
+}
+
+TEST_F(RestoreSpecsTest, WhatSomebodyWroteToCpuMaxStays) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  kubelet->set_mode("*", test::ResizeMode::kNever);
+  policy.patience = Nanoseconds(0);
+  tree.set(group(), "cpu.max", "200100 100000\n");
+  (void)restore();
+  const RestoreReport limits = restore_limits(state, tree.root(), &writer, policy);
+  ASSERT_FALSE(limits.items.empty());
+  EXPECT_EQ(limits.items[0].outcome, Outcome::kForeign);
+  EXPECT_EQ(cpu_of_group(), MilliCpu{2001});
+}
+
 // ---- the command
 
 class RestoreSpecsCommandTest : public RestoreSpecsTest {
@@ -426,6 +611,20 @@ TEST_F(RestoreSpecsCommandTest, PutsSpecsAndCgroupsBack) {
   api->clear_requests();
   EXPECT_EQ(run(options()), 0);
   EXPECT_TRUE(api->requests().empty()) << "nothing to ask for";
+}
+
+TEST_F(RestoreSpecsCommandTest, NamesWhatIsOfCpu) {
+  start();
+  note_cpu("app", {2000});
+  raise_cpu("app", {2000});
+  save_floors();
+  EXPECT_EQ(run(options()), 0) << out.str() << err.str();
+  EXPECT_EQ(out.str(),
+            "restored  demo/web/app cpu (spec)  2 -> 500m\n"
+            "already  demo/web/app cpu  500m\n"
+            "already  demo/web cpu  500m\n"
+            "everything is back\n");
+  EXPECT_TRUE(read_state(scratch / "floors", "").state.pods.empty());
 }
 
 TEST_F(RestoreSpecsCommandTest, WithoutTheApiItNamesWhatRemains) {

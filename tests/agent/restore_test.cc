@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -83,8 +84,8 @@ TEST_F(RestoreTest, EverythingGoesBackToItsFloor) {
             (std::vector{Outcome::kRestored, Outcome::kAlready, Outcome::kRestored}));
   EXPECT_EQ(report.items[0].pod, "team/web");
   EXPECT_EQ(report.items[0].container, "app");
-  EXPECT_EQ(report.items[0].before, mib(1024));
-  EXPECT_EQ(report.items[0].after, mib(256));
+  EXPECT_EQ(report.items[0].before, LimitValue(mib(1024)));
+  EXPECT_EQ(report.items[0].after, LimitValue(mib(256)));
   EXPECT_EQ(report.items[2].container, "");
   EXPECT_EQ(max_of(kApp), mib(256));
   EXPECT_EQ(max_of(kPod), mib(512));
@@ -208,6 +209,214 @@ TEST_F(RestoreTest, SystemdIsToldWhatIsBack) {
   EXPECT_EQ(calls[1].properties.at("MemoryMax"), 512 * kMiB);
 }
 
+// ---- CPU limits
+
+class RestoreCpuTest : public RestoreTest {
+ protected:
+  // Memory is as declared; of CPU, "app" was raised from 500m to 2 and the pod with it.
+  RestoreCpuTest() {
+    tree.set(kPod, "memory.max", text(512));
+    tree.set(kApp, "memory.max", text(256));
+    tree.set(kPod, "cpu.max", "220000 100000\n");
+    tree.set(kApp, "cpu.max", "200000 100000\n");
+    tree.set(kSide, "cpu.max", "20000 100000\n");
+    app().cpu = cpu(500, 2500);
+    side().cpu = cpu(200, 0);
+    slice().cpu = cpu(700, 2700);
+  }
+  static CpuLimitState cpu(std::uint64_t floor, std::uint64_t ceiling) {
+    return {.floor = {floor}, .confirmed = {}, .direct_ceiling = {ceiling}, .written = {}};
+  }
+  LimitState& app() { return state.pods[0].containers[0].limit; }
+  LimitState& side() { return state.pods[0].containers[1].limit; }
+  LimitState& slice() { return *state.pods[0].slice; }
+  // Of app, side and the pod.
+  std::vector<Outcome> cpu_outcomes(const RestoreReport& report) const {
+    std::vector<Outcome> all;
+    for (const RestoreItem& item : report.items) {
+      if (item.is_cpu()) all.push_back(item.outcome);
+    }
+    return all;
+  }
+  // As the file has it, up to what an earlier value has left behind in the fake.
+  std::string cpu_max(const std::string& path) const {
+    const std::string all = tree.get(path, "cpu.max");
+    return all.substr(0, all.find('\n'));
+  }
+};
+
+TEST_F(RestoreCpuTest, GoesBackToItsFloor) {
+  const RestoreReport report = restore();
+  EXPECT_TRUE(report.complete());
+  ASSERT_EQ(report.items.size(), 6U);
+  EXPECT_EQ(outcomes(report),
+            (std::vector{Outcome::kAlready, Outcome::kAlready, Outcome::kAlready,
+                         Outcome::kRestored, Outcome::kAlready, Outcome::kRestored}));
+  const RestoreItem& item = report.items[3];
+  EXPECT_EQ(item.pod, "team/web");
+  EXPECT_EQ(item.container, "app");
+  EXPECT_EQ(item.path, kApp);
+  EXPECT_EQ(item.target, LimitValue(MilliCpu{500}));
+  EXPECT_EQ(item.before, LimitValue(MilliCpu{2000}));
+  EXPECT_EQ(item.after, LimitValue(MilliCpu{500}));
+  EXPECT_EQ(cpu_max(kApp), "50000 100000");
+  EXPECT_EQ(cpu_max(kSide), "20000 100000");
+  EXPECT_EQ(cpu_max(kPod), "70000 100000");
+  EXPECT_EQ(cpu_outcomes(restore()), std::vector(3, Outcome::kAlready));
+}
+
+TEST_F(RestoreCpuTest, BothGoBack) {
+  tree.set(kApp, "memory.max", text(1024));
+  tree.set(kPod, "memory.max", text(2048));
+  const RestoreReport report = restore();
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(max_of(kApp), mib(256));
+  EXPECT_EQ(max_of(kPod), mib(512));
+  EXPECT_EQ(cpu_max(kApp), "50000 100000");
+  EXPECT_EQ(cpu_max(kPod), "70000 100000");
+}
+
+TEST_F(RestoreCpuTest, WhatTheApiConfirmedStays) {
+  app().cpu->confirmed = MilliCpu{1500};
+  slice().cpu->confirmed = MilliCpu{1700};
+  EXPECT_TRUE(restore().complete());
+  EXPECT_EQ(cpu_max(kApp), "150000 100000");
+  EXPECT_EQ(cpu_max(kPod), "170000 100000");
+}
+
+TEST_F(RestoreCpuTest, NothingIsRaised) {
+  tree.set(kApp, "cpu.max", "30000 100000\n");
+  EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kAlready);
+  EXPECT_EQ(cpu_max(kApp), "30000 100000");
+}
+
+TEST_F(RestoreCpuTest, ThePeriodStays) {
+  tree.set(kApp, "cpu.max", "100000 50000\n");
+  EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kRestored);
+  EXPECT_EQ(cpu_max(kApp), "25000 50000");
+  EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kAlready);
+}
+
+// The kernel takes no quota below 1 ms: the file of a limit of 5m says 10m, and is back.
+TEST_F(RestoreCpuTest, ALimitBelowTheLeastQuotaIsTheLeastQuota) {
+  app().cpu->floor = MilliCpu{5};
+  EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kRestored);
+  EXPECT_EQ(cpu_max(kApp), "1000 100000");
+  EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kAlready);
+}
+
+// Memory that is in use keeps nothing but memory.
+TEST_F(RestoreCpuTest, WhatIsInUseKeepsTheMemoryOnly) {
+  tree.set(kApp, "memory.max", text(1024));
+  tree.set(kPod, "memory.max", text(2048));
+  tree.set(kApp, "memory.current", text(250));
+  const RestoreReport report = restore();
+  EXPECT_EQ(outcomes(report),
+            (std::vector{Outcome::kInUse, Outcome::kAlready, Outcome::kHeldUp, Outcome::kRestored,
+                         Outcome::kAlready, Outcome::kRestored}));
+  EXPECT_EQ(cpu_max(kApp), "50000 100000");
+  EXPECT_EQ(cpu_max(kPod), "70000 100000");
+  ASSERT_EQ(report.left.pods.size(), 1U);
+  ASSERT_EQ(report.left.pods[0].containers.size(), 1U);
+  EXPECT_EQ(report.left.pods[0].containers[0].limit.direct_ceiling, mib(2048));
+  EXPECT_FALSE(report.left.pods[0].containers[0].limit.cpu) << "this is back";
+  EXPECT_FALSE(report.left.pods[0].slice->cpu);
+}
+
+TEST_F(RestoreCpuTest, WhatIsLeftOfItIsOfCpuOnly) {
+  tree.set(kApp, "cpu.max", "garbage\n");
+  const RestoreReport report = restore();
+  EXPECT_FALSE(report.complete());
+  EXPECT_EQ(cpu_outcomes(report),
+            (std::vector{Outcome::kFailed, Outcome::kAlready, Outcome::kHeldUp}));
+  EXPECT_EQ(cpu_max(kPod), "220000 100000") << "it would hold its container down";
+  ASSERT_EQ(report.left.pods.size(), 1U);
+  ASSERT_EQ(report.left.pods[0].containers.size(), 1U);
+  const LimitState& left = report.left.pods[0].containers[0].limit;
+  EXPECT_EQ(left.cpu, app().cpu);
+  EXPECT_EQ(left.direct_ceiling, Limit{0}) << "its memory is not ours any more";
+  EXPECT_EQ(report.left.pods[0].slice->cpu, slice().cpu);
+}
+
+TEST_F(RestoreCpuTest, ALimitOfSomebodyElseIsNotTouched) {
+  tree.set(kApp, "cpu.max", "250100 100000\n");
+  RestoreReport report = restore();
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(cpu_outcomes(report),
+            (std::vector{Outcome::kForeign, Outcome::kAlready, Outcome::kForeign}));
+  EXPECT_EQ(report.items[3].why,
+            "the limit is 2501m, and at most 2500m can be from here: somebody else set it");
+  EXPECT_EQ(cpu_max(kApp), "250100 100000");
+  EXPECT_EQ(cpu_max(kPod), "220000 100000");
+  tree.set(kApp, "cpu.max", "max 100000\n");
+  report = restore();
+  EXPECT_EQ(cpu_outcomes(report).at(0), Outcome::kForeign);
+  EXPECT_EQ(report.items[3].before, LimitValue(kNoLimit));
+  // Never written by us.
+  tree.set(kApp, "cpu.max", "50000 100000\n");
+  tree.set(kSide, "cpu.max", "20100 100000\n");
+  EXPECT_EQ(cpu_outcomes(restore()).at(1), Outcome::kForeign);
+}
+
+// The kernel takes no quota below the burst.
+TEST_F(RestoreCpuTest, TheBurstIsLoweredFirst) {
+  tree.set(kApp, "cpu.max.burst", "200000\n");
+  tree.set(kPod, "cpu.max.burst", "30000\n");
+  EXPECT_TRUE(restore().complete());
+  EXPECT_EQ(tree.group(kApp).read_cpu_max_burst(), std::chrono::microseconds(50'000));
+  EXPECT_EQ(tree.group(kPod).read_cpu_max_burst(), std::chrono::microseconds(30'000));
+  EXPECT_EQ(cpu_max(kApp), "50000 100000");
+}
+
+TEST_F(RestoreCpuTest, WithoutItsCgroupOrFileItIsGone) {
+  tree.drop(kApp, "cpu.max");  // the controller was taken away
+  app().id = CgroupId{1};
+  RestoreReport report = restore();
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(cpu_outcomes(report),
+            (std::vector{Outcome::kGone, Outcome::kAlready, Outcome::kRestored}));
+  app().id = tree.group(kApp).id();
+  report = restore();
+  EXPECT_TRUE(report.complete());
+  EXPECT_EQ(cpu_outcomes(report).at(0), Outcome::kGone);
+  tree.remove(kPod);
+  EXPECT_EQ(outcomes(restore()), std::vector(6, Outcome::kGone));
+}
+
+TEST_F(RestoreCpuTest, ADryRunWritesNothing) {
+  EXPECT_EQ(cpu_outcomes(restore(true)),
+            (std::vector{Outcome::kWouldRestore, Outcome::kAlready, Outcome::kWouldRestore}));
+  EXPECT_EQ(cpu_max(kApp), "200000 100000");
+}
+
+// Of a container without a memory limit.
+TEST_F(RestoreCpuTest, WhereMemoryIsNotOursNothingIsSaidOfIt) {
+  app().floor = kNoLimit;
+  app().direct_ceiling = Limit{0};
+  slice().floor = kNoLimit;
+  slice().direct_ceiling = Limit{0};
+  const RestoreReport report = restore();
+  ASSERT_EQ(report.items.size(), 4U);
+  EXPECT_EQ(report.items[0].container, "side");
+  EXPECT_EQ(cpu_outcomes(report),
+            (std::vector{Outcome::kRestored, Outcome::kAlready, Outcome::kRestored}));
+}
+
+TEST_F(RestoreCpuTest, SystemdIsToldBothAtOnce) {
+  tree.set(kApp, "memory.max", text(1024));
+  SystemdUnitsConfig config;
+  config.bus.socket = scratch / "private";
+  const auto systemd = FakeSystemd::listen(config.bus.socket);
+  EXPECT_EQ(tell_restored(restore(), tree.root(), config), 0U);
+  const auto calls = systemd->calls();
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_EQ(calls[0].unit, kScope);
+  EXPECT_EQ(calls[0].properties, (std::map<std::string, std::uint64_t>{
+                                     {"MemoryMax", 256 * kMiB}, {"CPUQuotaPerSecUSec", 500'000}}));
+  EXPECT_EQ(calls[1].properties,
+            (std::map<std::string, std::uint64_t>{{"CPUQuotaPerSecUSec", 700'000}}));
+}
+
 class RestoreCommandTest : public RestoreTest {
  protected:
   RestoreCommandTest() {
@@ -257,6 +466,45 @@ TEST_F(RestoreCommandTest, KeepsWhatIsLeft) {
   tree.set(kApp, "memory.current", text(10));
   EXPECT_EQ(run(), 0);
   EXPECT_EQ(max_of(kApp), mib(256));
+}
+
+TEST_F(RestoreCommandTest, SaysWhatIsOfCpu) {
+  tree.set(kApp, "cpu.max", "200000 100000\n");
+  tree.set(kSide, "cpu.max", "max 100000\n");
+  state.pods[0].containers[0].limit.cpu =
+      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+  state.pods[0].containers[1].limit.cpu = state.pods[0].containers[0].limit.cpu;
+  {
+    auto file = StateFile::open(options.state, state.boot_id);
+    ASSERT_TRUE(file->flush(state, MonotonicTime{}));
+  }
+  options.dry_run = true;
+  options.json = true;
+  EXPECT_EQ(run(), 0);
+  const auto report = nlohmann::json::parse(out.str());
+  EXPECT_EQ(report["items"][0]["resource"], "memory");
+  EXPECT_EQ(report["items"][3], (nlohmann::json{{"pod", "team/web"},
+                                                {"container", "app"},
+                                                {"what", "cgroup"},
+                                                {"resource", "cpu"},
+                                                {"path", kApp},
+                                                {"outcome", "would-restore"},
+                                                {"target_millicpu", 500},
+                                                {"before_millicpu", 2000},
+                                                {"after_millicpu", 2000}}));
+  EXPECT_EQ(report["items"][4]["before_millicpu"], "max");
+  options.dry_run = false;
+  options.json = false;
+  EXPECT_EQ(run(), 0);
+  EXPECT_EQ(out.str(),
+            "restored  team/web/app  1 GiB -> 256 MiB\n"
+            "already  team/web/side  256 MiB\n"
+            "restored  team/web  2 GiB -> 512 MiB\n"
+            "restored  team/web/app cpu  2 -> 500m\n"
+            "foreign  team/web/side cpu  max  (the limit is max, and at most 2 can be from here: "
+            "somebody else set it)\n"
+            "everything is back\n");
+  EXPECT_TRUE(read_state(options.state, state.boot_id).state.pods.empty());
 }
 
 TEST_F(RestoreCommandTest, NotBesideAnAgent) {

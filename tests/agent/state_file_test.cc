@@ -127,6 +127,50 @@ TEST_F(StateFileTest, WritesAreCoalescedWhereThatIsSafe) {
   EXPECT_TRUE(file.flush(state, kStart + std::chrono::seconds(2)).value());
 }
 
+// Before the first write of a CPU limit, as of a memory limit; each by itself.
+TEST_F(StateFileTest, CpuLimitsAreCoveredByTheirOwnRecord) {
+  StateFile file = open();
+  EXPECT_TRUE(file.covers_cpu(CgroupId{1}, MilliCpu{})) << "no write needs nothing";
+  EXPECT_FALSE(file.covers_cpu(CgroupId{1}, MilliCpu{1}));
+  NodeState state = node({pod(1, Limit{kGiB})});
+  ASSERT_TRUE(file.update(state, kStart).value());
+  EXPECT_FALSE(file.covers_cpu(CgroupId{1}, MilliCpu{1})) << "this is about memory";
+
+  LimitState& limit = state.pods[0].containers[0].limit;
+  limit.cpu =
+      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+  const auto soon = kStart + std::chrono::milliseconds(1);
+  EXPECT_TRUE(file.update(state, soon).value()) << "a boost does not wait for the next second";
+  EXPECT_TRUE(file.covers_cpu(CgroupId{1}, MilliCpu{2000}));
+  EXPECT_FALSE(file.covers_cpu(CgroupId{1}, MilliCpu{2001}));
+  EXPECT_FALSE(file.covers_cpu(CgroupId{2}, MilliCpu{1}));
+  EXPECT_TRUE(file.covers(CgroupId{1}, Limit{kGiB}));
+  limit.cpu->written = MilliCpu{1000};
+  EXPECT_FALSE(file.update(state, soon).value());
+  limit.cpu->direct_ceiling = MilliCpu{2500};
+  EXPECT_TRUE(file.update(state, soon).value());
+  EXPECT_TRUE(file.covers_cpu(CgroupId{1}, MilliCpu{2500}));
+
+  // As the next agent finds it.
+  const FoundState found = read_state(path, kBoot);
+  EXPECT_EQ(found.state.pods, state.pods);
+}
+
+// A container that has a CPU limit only.
+TEST_F(StateFileTest, ACpuLimitNeedsNoMemoryLimit) {
+  NodeState state = node({pod(1, Limit{0})});
+  state.pods[0].containers[0].limit.floor = kNoLimit;
+  state.pods[0].containers[0].limit.cpu =
+      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+  {
+    StateFile file = open();
+    ASSERT_TRUE(file.update(state, kStart).value());
+  }
+  const StateFile file = open();
+  EXPECT_TRUE(file.covers_cpu(CgroupId{1}, MilliCpu{2000}));
+  EXPECT_FALSE(file.covers(CgroupId{1}, Limit{1}));
+}
+
 TEST_F(StateFileTest, WhatCannotBeWrittenIsNotCovered) {
   StateFile file = open();
   ASSERT_TRUE(file.update(node({pod(1, Limit{kGiB})}), kStart));

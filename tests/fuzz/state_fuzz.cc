@@ -18,6 +18,10 @@ agent::NodeState sample() {
   agent::LimitState limit{.id = CgroupId{42}, .path = "/kubepods/pod1/a", .floor = {256 * kMiB}};
   limit.direct_ceiling = {kGiB};
   limit.written = Limit{512 * kMiB};
+  limit.cpu = agent::CpuLimitState{.floor = {500},
+                                   .confirmed = MilliCpu{600},
+                                   .direct_ceiling = {2000},
+                                   .written = MilliCpu{1000}};
   agent::ContainerState container{.container_id = "abc", .name = "app", .limit = limit};
   container.backing = agent::Backing::kLease;
   container.lease_end = MonotonicTime(std::chrono::seconds(100));
