@@ -89,7 +89,8 @@ void write_overdue(Stepping& step) {
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
     const ContainerReading* seen = step.reading(*container);
-    const Bytes to = *change.limits.memory;
+    // Less of it, where the kubelet has refused more.
+    const Bytes to = std::min(*change.limits.memory, direct_ceiling(step, *container));
     if (seen == nullptr || seen->memory.limit.bytes >= to.value) continue;  // nothing to raise
     if (reads_as(seen->memory.limit, to) || !may_write(step, *container)) continue;
     container->lease = Lease{.limit = to,
@@ -98,7 +99,7 @@ void write_overdue(Stepping& step) {
                              .until = step.now + step.config.fallback.lease,
                              .written_at = step.now,
                              .withdrawing = false};
-    std::erase(request.visible, container->name);
+    if (to == *change.limits.memory) std::erase(request.visible, container->name);
     step.act(RaiseLimit{.container = container->name,
                         .limit = to,
                         .slice = slice_limit(step, true),

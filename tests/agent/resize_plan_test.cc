@@ -556,6 +556,27 @@ TEST(ResizePlan, AKubeletThatDoesNothingIsHelped) {
   EXPECT_EQ(scene.sent.size(), 1u);
 }
 
+TEST(ResizePlan, AKubeletThatHasRefusedMoreIsNotHelped) {
+  Scene scene = armed();
+  scene.wish(mib(512));
+  scene.step();
+  scene.accept();
+  scene.pod.observed_generation = 2;
+  scene.pod.resize.pending = condition("Infeasible", "no");
+  scene.after(milliseconds(100));
+  scene.accept();  // taken back
+  scene.actuate();
+  scene.after(milliseconds(100));
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
+  scene.wish(mib(256));
+  scene.step();
+  ASSERT_EQ(asked(scene.patch()), mib(256)) << "less than what was refused";
+  scene.accept();
+  scene.run_until(scene.now + seconds(5));
+  EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "no direct write beyond what is allowed";
+  EXPECT_TRUE(scene.said(Kind::kFallback).empty());
+}
+
 TEST(ResizePlan, InModeResizeNothingIsEverWritten) {
   Scene scene;
   scene.policies[0].actuation = Actuation::kResize;
