@@ -26,11 +26,20 @@ struct Subject {
   bool operator==(const Subject&) const = default;
 };
 
+// Where a CPU limit was and where it was to go.
+struct CpuAnswer {
+  MilliCpu from;
+  MilliCpu to;
+
+  bool operator==(const CpuAnswer&) const = default;
+};
+
 struct ApiAnswer {
   enum class Kind : std::uint8_t {
     kSent,             // the PATCH is on its way
     kAccepted,         // stored by the API server, not yet in the cgroup
-    kApplied,          // memory.max of the container and of the pod show it
+    kApplied,          // memory.max of the container and of the pod show it; of a CPU limit, the
+                       // kubelet says so
     kRefused,          // somebody decided against it; `cause` says who
     kDeferred,         // accepted, and postponed by the kubelet
     kInfeasible,       // accepted, and refused by the kubelet
@@ -57,6 +66,8 @@ struct ApiAnswer {
   std::string cause;                        // a short fixed word: "quota", "rbac", "node_capacity"
   std::string message;                      // the server's or the kubelet's words
   std::optional<Nanoseconds> patch_to_limit;  // kApplied: PATCH sent to limit seen
+  // Set: this is about the CPU limit, and from and to mean nothing.
+  std::optional<CpuAnswer> cpu;
 
   bool operator==(const ApiAnswer&) const = default;
 };

@@ -154,9 +154,16 @@ std::vector<LogField> fields_of(const Subject& subject) {
   return fields;
 }
 
-void add_change(std::vector<LogField>& fields, Bytes from, Bytes to, Layer layer, Reason reason) {
+void add_change(std::vector<LogField>& fields, Bytes from, Bytes to) {
   fields.push_back({"from_bytes", from.value});
   fields.push_back({"to_bytes", to.value});
+}
+void add_change(std::vector<LogField>& fields, const CpuAnswer& cpu) {
+  fields.push_back({"from_millicpu", cpu.from.value});
+  fields.push_back({"to_millicpu", cpu.to.value});
+}
+
+void add_reason(std::vector<LogField>& fields, Layer layer, Reason reason) {
   fields.push_back({"layer", to_string(layer)});
   fields.push_back({"reason", to_string(reason)});
 }
@@ -255,7 +262,8 @@ void DecisionLog::record(const Subject& subject, const Record& record) {
   if (!impl_->is_news(subject, lasts(record), std::move(matter))) return;
 
   std::vector<LogField> fields = fields_of(subject);
-  add_change(fields, record.from, record.to, record.layer, record.reason);
+  add_change(fields, record.from, record.to);
+  add_reason(fields, record.layer, record.reason);
   fields.push_back({"limit_bytes", record.facts.limit.value});
   fields.push_back({"usage_bytes", record.facts.usage.value});
   fields.push_back({"reclaimable_bytes", record.facts.reclaimable.value});
@@ -270,11 +278,18 @@ void DecisionLog::record(const Subject& subject, const Record& record) {
 void DecisionLog::answer(const Subject& subject, const ApiAnswer& answer) {
   const Sentence sentence = sentence_of(answer);
   std::string matter(sentence.text);
-  matter.append(answer.cause).append(std::to_string(answer.to.value));
+  matter.append(answer.cause);
+  matter +=
+      answer.cpu ? "cpu" + std::to_string(answer.cpu->to.value) : std::to_string(answer.to.value);
   if (!impl_->is_news(subject, lasts(answer), std::move(matter))) return;
 
   std::vector<LogField> fields = fields_of(subject);
-  add_change(fields, answer.from, answer.to, answer.layer, answer.reason);
+  if (answer.cpu) {
+    add_change(fields, *answer.cpu);
+  } else {
+    add_change(fields, answer.from, answer.to);
+  }
+  add_reason(fields, answer.layer, answer.reason);
   if (answer.bridged) fields.push_back({"bridged", true});
   if (answer.status) fields.push_back({"status", static_cast<std::int64_t>(*answer.status)});
   if (!answer.cause.empty()) fields.push_back({"cause", answer.cause});

@@ -15,12 +15,13 @@ kube::EventSubject on_pod(const Subject& subject) {
 }
 
 // "memory limit of container app"
-std::string limit_of_whom(const Subject& subject) {
-  return subject.container.empty() ? "memory limit of the pod"
-                                   : "memory limit of container " + subject.container;
+std::string limit_of_whom(const Subject& subject, std::string_view resource = "memory") {
+  const std::string limit = std::string(resource) + " limit of ";
+  return limit + (subject.container.empty() ? "the pod" : "container " + subject.container);
 }
 
-std::string from_to(Bytes from, Bytes to) {
+template <typename Amount>
+std::string from_to(Amount from, Amount to) {
   return "from " + to_string(from) + " to " + to_string(to);
 }
 
@@ -50,6 +51,11 @@ std::optional<EventReason> reason_of_denial(Reason reason) {
   }
 }
 
+EventReason reason_of_move(bool is_cpu, bool raise) {
+  if (is_cpu) return raise ? EventReason::kCpuLimitRaised : EventReason::kCpuLimitLowered;
+  return raise ? EventReason::kMemoryLimitRaised : EventReason::kMemoryLimitLowered;
+}
+
 // "quota: exceeded quota: q, ..." - who decided, in whose words.
 std::string words_of(const ApiAnswer& answer) {
   if (answer.message.empty()) return answer.cause;
@@ -64,6 +70,10 @@ std::string_view to_string(EventReason reason) {
       return "MemoryLimitRaised";
     case EventReason::kMemoryLimitLowered:
       return "MemoryLimitLowered";
+    case EventReason::kCpuLimitRaised:
+      return "CpuLimitRaised";
+    case EventReason::kCpuLimitLowered:
+      return "CpuLimitLowered";
     case EventReason::kResizeRefused:
       return "ResizeRefused";
     case EventReason::kResizeWithdrawn:
@@ -94,6 +104,8 @@ std::string_view action_of(EventReason reason) {
   switch (reason) {
     case EventReason::kMemoryLimitRaised:
     case EventReason::kMemoryLimitLowered:
+    case EventReason::kCpuLimitRaised:
+    case EventReason::kCpuLimitLowered:
     case EventReason::kResizeRefused:
       return "Resize";
     case EventReason::kResizeWithdrawn:
@@ -119,6 +131,8 @@ bool is_warning(EventReason reason) {
   switch (reason) {
     case EventReason::kMemoryLimitRaised:
     case EventReason::kMemoryLimitLowered:
+    case EventReason::kCpuLimitRaised:
+    case EventReason::kCpuLimitLowered:
     case EventReason::kResizeWithdrawn:
     case EventReason::kSteppedBack:
       return false;
@@ -159,35 +173,39 @@ std::optional<Notice> notice_of(const Subject& subject, const ApiAnswer& answer)
   const auto notice = [&](EventReason reason, std::string note) {
     return Notice{on_pod(subject), reason, std::move(note)};
   };
-  const bool raise = answer.to > answer.from;
+  const bool is_cpu = answer.cpu.has_value();
+  const bool raise = is_cpu ? answer.cpu->to > answer.cpu->from : answer.to > answer.from;
+  const bool moves = is_cpu ? answer.cpu->to != answer.cpu->from : answer.to != answer.from;
+  const std::string limit = limit_of_whom(subject, is_cpu ? "CPU" : "memory");
+  const std::string change =
+      is_cpu ? from_to(answer.cpu->from, answer.cpu->to) : from_to(answer.from, answer.to);
   switch (answer.kind) {
     case ApiAnswer::Kind::kApplied:
       // What was written ahead of the request was told of then.
-      if (answer.bridged || answer.to == answer.from) return std::nullopt;
-      return notice(
-          raise ? EventReason::kMemoryLimitRaised : EventReason::kMemoryLimitLowered,
-          moved(subject, raise ? "raised" : "lowered", answer.from, answer.to, answer.reason));
+      if (answer.bridged || !moves) return std::nullopt;
+      return notice(reason_of_move(is_cpu, raise), limit + (raise ? " raised " : " lowered ") +
+                                                       change + ": " +
+                                                       std::string(sentence_of(answer.reason)));
     case ApiAnswer::Kind::kRefused:
-      return notice(EventReason::kResizeRefused, limit_of_whom(subject) + " cannot be set " +
-                                                     from_to(answer.from, answer.to) +
-                                                     ", refused by " + words_of(answer));
+      return notice(EventReason::kResizeRefused,
+                    limit + " cannot be set " + change + ", refused by " + words_of(answer));
     case ApiAnswer::Kind::kWithdrawn:
-      return notice(EventReason::kResizeWithdrawn, "the resize of the " + limit_of_whom(subject) +
-                                                       " to " + to_string(answer.to) +
-                                                       " was taken back: " + words_of(answer));
+      return notice(EventReason::kResizeWithdrawn,
+                    "the resize of the " + limit + " to " +
+                        (is_cpu ? to_string(answer.cpu->to) : to_string(answer.to)) +
+                        " was taken back: " + words_of(answer));
     case ApiAnswer::Kind::kBridgeWithdrawn:
       return notice(EventReason::kBridgeWithdrawn,
-                    limit_of_whom(subject) + " put back " + from_to(answer.from, answer.to) +
+                    limit + " put back " + change +
                         " as far as nothing has to be killed for it: the API refused the raise (" +
                         words_of(answer) + ")");
     case ApiAnswer::Kind::kFallback:
-      return notice(EventReason::kCgroupFallback,
-                    limit_of_whom(subject) + " written to the cgroup only, " +
-                        from_to(answer.from, answer.to) + ", for the API is of no use now (" +
-                        words_of(answer) + ")");
+      return notice(EventReason::kCgroupFallback, limit + " written to the cgroup only, " + change +
+                                                      ", for the API is of no use now (" +
+                                                      words_of(answer) + ")");
     case ApiAnswer::Kind::kSteppedBack:
       return notice(EventReason::kSteppedBack,
-                    limit_of_whom(subject) + " is left alone for a while: " + words_of(answer));
+                    limit + " is left alone for a while: " + words_of(answer));
     // The kubelet tells of these itself (ResizeDeferred, ResizeInfeasible, ResizeError), or they
     // are steps on the way to one of the above.
     case ApiAnswer::Kind::kSent:

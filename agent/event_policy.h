@@ -27,6 +27,8 @@ namespace plimsoll::agent {
 enum class EventReason : std::uint8_t {
   kMemoryLimitRaised,
   kMemoryLimitLowered,
+  kCpuLimitRaised,
+  kCpuLimitLowered,
   kResizeRefused,
   kResizeWithdrawn,
   kCgroupFallback,

@@ -53,6 +53,10 @@ Json entry_json(const TimelineEntry& entry, const Clock& clock) {
   if (entry.layer) json["layer"] = to_string(*entry.layer);
   if (entry.from) json["from_bytes"] = entry.from->value;
   if (entry.to) json["to_bytes"] = entry.to->value;
+  if (entry.cpu) {
+    json["from_millicpu"] = entry.cpu->from.value;
+    json["to_millicpu"] = entry.cpu->to.value;
+  }
   if (entry.reason) {
     json["reason"] = to_string(*entry.reason);
     json["why"] = sentence_of(*entry.reason);

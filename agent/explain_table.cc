@@ -47,6 +47,12 @@ std::string size(const Json& json, const char* key) {
   return found->is_number_unsigned() ? to_string(Bytes{found->get<std::uint64_t>()}) : "-";
 }
 
+// "500m".
+std::string cpus(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found->is_number_unsigned() ? to_string(MilliCpu{found->get<std::uint64_t>()}) : "-";
+}
+
 std::string duration(const Json& json, const char* key) {
   if (!has(json, key)) return "";
   const double seconds = std::clamp(json.at(key).get<double>(), 0.0, 1e6);
@@ -81,6 +87,8 @@ Row row_of(const Json& entry) {
     row[1] += " x" + std::to_string(entry.at("repeats").get<std::int64_t>());
   if (has(entry, "from_bytes") && has(entry, "to_bytes")) {
     row[3] = size(entry, "from_bytes") + " -> " + size(entry, "to_bytes");
+  } else if (has(entry, "from_millicpu") && has(entry, "to_millicpu")) {
+    row[3] = cpus(entry, "from_millicpu") + " -> " + cpus(entry, "to_millicpu");
   } else if (has(entry, "limit_bytes")) {
     row[3] = size(entry, "limit_bytes");
   }

@@ -25,7 +25,7 @@ std::array<Distribution, kApiVerbs> distributions(std::span<const double> bounds
           Distribution(bounds), Distribution(bounds), Distribution(bounds)};
 }
 
-bool is_raise(const ApiAnswer& answer) { return answer.to > answer.from; }
+bool is_raise(const ApiAnswer& answer) { return !answer.cpu && answer.to > answer.from; }
 
 }  // namespace
 

@@ -97,7 +97,7 @@ struct Activity {
   void add(const Record& record);
   void add(const ApiAnswer& answer);
 
-  // Needs that were met: raises written directly, and raises through the API without one.
+  // Needs for memory that were met: raises written directly, and through the API without one.
   std::array<std::uint64_t, kLayers> saves{};
   std::map<Reason, std::uint64_t> grants;
   std::map<Reason, std::uint64_t> wishes;

@@ -19,21 +19,33 @@ std::optional<std::string_view> text_after(std::string_view text, std::string_vi
   return text.substr(0, text.find_first_of(ends));
 }
 
-std::optional<Bytes> memory_after(std::string_view text, std::string_view prefix,
-                                  std::string_view ends) {
+// How the API server calls a resource, and how it writes amounts of it.
+template <typename Amount>
+constexpr std::string_view kName = "memory";
+template <>
+constexpr std::string_view kName<MilliCpu> = "cpu";
+
+Result<Bytes> parse(std::string_view text, Bytes) { return kube::parse_memory(text); }
+Result<MilliCpu> parse(std::string_view text, MilliCpu) { return kube::parse_cpu(text); }
+
+template <typename Amount>
+std::optional<Amount> amount_after(std::string_view text, std::string_view prefix,
+                                   std::string_view ends) {
   const std::optional<std::string_view> amount = text_after(text, prefix, ends);
   if (!amount) return std::nullopt;
-  const Result<Bytes> bytes = kube::parse_memory(*amount);
-  if (!bytes) return std::nullopt;
-  return *bytes;
+  const Result<Amount> parsed = parse(*amount, Amount{});
+  if (!parsed) return std::nullopt;
+  return *parsed;
 }
 
-void keep_smaller(std::optional<Bytes>& into, std::optional<Bytes> other) {
+template <typename Amount>
+void keep_smaller(std::optional<Amount>& into, std::optional<Amount> other) {
   if (other && (!into || *other < *into)) into = other;
 }
 
 // "limits.memory=512Mi,requests.memory=1Gi" after "used: " and after "limited: ".
-std::optional<Bytes> quota_room(std::string_view message) {
+template <typename Amount>
+std::optional<Amount> quota_room(std::string_view message) {
   const std::size_t used_at = message.find("used: ");
   const std::size_t limited_at = message.find("limited: ");
   if (used_at == std::string_view::npos || limited_at == std::string_view::npos ||
@@ -42,26 +54,24 @@ std::optional<Bytes> quota_room(std::string_view message) {
   }
   const std::string_view used = message.substr(used_at + 5, limited_at - used_at - 5);
   const std::string_view limited = message.substr(limited_at + 8);
-  std::optional<Bytes> room;
+  std::optional<Amount> room;
   // A blank or a comma stands before each: "requests.memory=" does not match inside another name.
-  for (const std::string_view resource : {"limits.memory=", "requests.memory=", "memory="}) {
+  for (const std::string_view of : {"limits.", "requests.", ""}) {
+    const std::string resource = std::string(of).append(kName<Amount>).append("=");
     for (const char before : {' ', ','}) {
-      const std::string name = before + std::string(resource);
-      const std::optional<Bytes> top = memory_after(limited, name, ", ");
+      const auto top = amount_after<Amount>(limited, before + resource, ", ");
       if (!top) continue;
       for (const char used_before : {' ', ','}) {
-        const std::string used_name = used_before + std::string(resource);
-        const std::optional<Bytes> now = memory_after(used, used_name, ", ");
-        if (now) keep_smaller(room, *top - *now);
+        const auto now = amount_after<Amount>(used, used_before + resource, ", ");
+        if (now) keep_smaller<Amount>(room, *top - *now);
       }
     }
   }
   return room;
 }
 
-std::optional<double> ratio_of(std::string_view message) {
-  const std::optional<std::string_view> text =
-      text_after(message, "memory max limit to request ratio per Container is ", ", ");
+std::optional<double> ratio_after(std::string_view message, std::string_view prefix) {
+  const std::optional<std::string_view> text = text_after(message, prefix, ", ");
   if (!text) return std::nullopt;
   double ratio = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ratio);
@@ -71,59 +81,90 @@ std::optional<double> ratio_of(std::string_view message) {
   return ratio;
 }
 
+template <typename Amount>
+RoomFor<Amount> limit_range_room(std::string_view message) {
+  const std::string name(kName<Amount>);
+  const std::string maximum = "maximum " + name + " usage per ";
+  return {
+      .increase = std::nullopt,
+      .container_max = amount_after<Amount>(message, maximum + "Container is ", ", "),
+      .limit_ratio = ratio_after(message, name + " max limit to request ratio per Container is "),
+      .pod_max = amount_after<Amount>(message, maximum + "Pod is ", ", ")};
+}
+
 std::optional<Bytes> node_room(std::string_view message) {
   const std::size_t at = message.find("memory, requested: ");
   if (at == std::string_view::npos) return std::nullopt;
   // "requested" is the sum of the pod's requests, "allocatable" the node's.
-  return memory_after(message.substr(at), "allocatable: ", ", ");
+  return amount_after<Bytes>(message.substr(at), "allocatable: ", ", ");
+}
+
+template <typename Amount>
+Amount part_of(Amount whole, double part) {
+  return {scaled_to_fit(Bytes{whole.value}, part).value};
+}
+
+template <typename Amount>
+std::vector<Amount> fit_all(const RoomFor<Amount>& room,
+                            const std::vector<ClaimFor<Amount>>& claims, Amount pod_total,
+                            Amount unit) {
+  std::vector<Amount> to;
+  Amount asked;
+  for (const ClaimFor<Amount>& claim : claims) {
+    Amount most = claim.to;
+    if (room.container_max) most = std::min(most, *room.container_max);
+    if (room.limit_ratio && claim.request) {
+      most = std::min(most, part_of(*claim.request, *room.limit_ratio));
+    }
+    to.push_back(std::max(most, claim.from));
+    asked += to.back() - claim.from;
+  }
+  std::optional<Amount> together = room.increase;
+  if (room.pod_max) keep_smaller<Amount>(together, *room.pod_max - pod_total);
+  const double part = !together || asked <= *together
+                          ? 1
+                          : static_cast<double>(together->value) / static_cast<double>(asked.value);
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    const Amount grown = part < 1 ? claims[i].from + part_of(to[i] - claims[i].from, part) : to[i];
+    to[i] = std::max(Amount{grown.value / unit.value * unit.value}, claims[i].from);
+  }
+  return to;
 }
 
 }  // namespace
 
 Room room_of(const kube::Refusal& refusal) {
-  const std::string_view message = refusal.message;
-  Room room;
   switch (refusal.cause) {
     case kube::Cause::kQuota:
-      room.increase = quota_room(message);
-      break;
+      return {.increase = quota_room<Bytes>(refusal.message)};
     case kube::Cause::kLimitRange:
-      room.container_max = memory_after(message, "maximum memory usage per Container is ", ", ");
-      room.pod_max = memory_after(message, "maximum memory usage per Pod is ", ", ");
-      room.limit_ratio = ratio_of(message);
-      break;
+      return limit_range_room<Bytes>(refusal.message);
     case kube::Cause::kNodeCapacity:
-      room.pod_max = node_room(message);
-      break;
+      return {.pod_max = node_room(refusal.message)};
     default:
-      break;
+      return {};
   }
-  return room;
+}
+
+CpuRoom cpu_room_of(const kube::Refusal& refusal) {
+  switch (refusal.cause) {
+    case kube::Cause::kQuota:
+      return {.increase = quota_room<MilliCpu>(refusal.message)};
+    case kube::Cause::kLimitRange:
+      return limit_range_room<MilliCpu>(refusal.message);
+    default:
+      return {};
+  }
 }
 
 std::vector<Bytes> fit(const Room& room, const std::vector<RoomClaim>& claims, Bytes pod_total,
                        Bytes unit) {
-  std::vector<Bytes> to;
-  Bytes asked;
-  for (const RoomClaim& claim : claims) {
-    Bytes most = claim.to;
-    if (room.container_max) most = std::min(most, *room.container_max);
-    if (room.limit_ratio && claim.request) {
-      most = std::min(most, scaled_to_fit(*claim.request, *room.limit_ratio));
-    }
-    to.push_back(std::max(most, claim.from));
-    asked += to.back() - claim.from;
-  }
-  std::optional<Bytes> together = room.increase;
-  if (room.pod_max) keep_smaller(together, *room.pod_max - pod_total);
-  const double part = !together || asked <= *together
-                          ? 1
-                          : static_cast<double>(together->value) / static_cast<double>(asked.value);
-  for (std::size_t i = 0; i < claims.size(); ++i) {
-    const Bytes grown = part < 1 ? claims[i].from + scaled(to[i] - claims[i].from, part) : to[i];
-    to[i] = std::max(round_down(grown, unit), claims[i].from);
-  }
-  return to;
+  return fit_all(room, claims, pod_total, unit);
+}
+
+std::vector<MilliCpu> fit(const CpuRoom& room, const std::vector<CpuClaim>& claims,
+                          MilliCpu pod_total) {
+  return fit_all(room, claims, pod_total, MilliCpu{1});
 }
 
 }  // namespace plimsoll::agent

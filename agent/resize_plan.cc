@@ -66,6 +66,7 @@ ResizeConfig resize_config(const NodeConfig& config, std::string node_name) {
   out.coexist = config.coexist;
   out.yield_for = config.yield_for;
   out.preflight = config.preflight.enabled;
+  out.cpu_ask_after = config.cpu.ask_after;
   return out;
 }
 
@@ -80,12 +81,15 @@ ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
   absorb_outcomes(stepping);
   if (out.state.gone) return out;
   absorb_words(stepping);
+  absorb_cpu_words(stepping);
   // From here on the state is what is known now; what follows only decides.
   verify(stepping);
+  verify_cpu(stepping);
   ask(stepping);
   keep_leases(stepping);  // those that ask() found refused among them
   repair_slice(stepping);
   set_bounds(stepping);
+  set_cpu_bounds(stepping);
   return out;
 }
 

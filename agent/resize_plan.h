@@ -7,7 +7,7 @@
 // What it promises for every history: at most one storing PATCH and one dry run in flight; no PATCH
 // that changes the QoS class or restarts a container; after a refusal by the cluster no direct
 // write beyond what is allowed (unless configured); every lease ends; nothing is lowered below the
-// usage and its margin.
+// usage and its margin; a CPU limit is asked for only while no container of the pod needs memory.
 #pragma once
 
 #include <cstdint>

@@ -75,8 +75,7 @@ void note_untaken(Stepping& step, ContainerResize& container, Bytes asked, Bytes
   const bool capacity = step.state.phase == kube::ResizePhase::kInfeasible ||
                         message.find("enough resource") != std::string::npos;
   const Nanoseconds last = container.refused ? container.refused->backoff : Nanoseconds{};
-  const Nanoseconds wait =
-      std::clamp(last * 2, step.config.api.refused_backoff, step.config.api.refused_backoff_max);
+  const Nanoseconds wait = next_refused_backoff(step, last);
   // A lack of room is a decision. Anything else (disk pressure, say) does not concern memory: the
   // lease may stay, to its end.
   const bool lease_stays = container.lease && !capacity;
@@ -99,9 +98,7 @@ bool withdraw(Stepping& step) {
   const std::optional<ResizeUnverified>& request = step.state.unverified;
   if (!request || request->withdraws) return false;
   const bool infeasible = step.state.phase == kube::ResizePhase::kInfeasible;
-  const bool stuck = step.state.phase == kube::ResizePhase::kDeferred ||
-                     step.state.phase == kube::ResizePhase::kError;
-  if (!infeasible && !stuck) return false;
+  if (!refused_by_node(step.state.phase)) return false;
   const MonotonicTime due = step.state.phase_since + step.config.api.withdraw_after;
   if (!infeasible && step.now < due) {  // the kubelet tries again by itself, but for Infeasible
     step.wake_at(due);
@@ -253,7 +250,7 @@ bool shrink_is_safe(const Stepping& step, const ContainerResize& container, cons
 }
 
 bool shrink(Stepping& step, const kube::Pod& known) {
-  if (step.state.unverified || step.state.phase != kube::ResizePhase::kNone) return false;
+  if (step.state.unverified || memory_phase(step) != kube::ResizePhase::kNone) return false;
   std::vector<kube::ResizeChange> changes;
   for (ContainerResize& container : step.state.containers) {
     if (!through_api(step, container) || step.yielding() || container.lease) continue;
@@ -339,6 +336,7 @@ void ask(Stepping& step) {
   const PodResize& state = step.state;
   const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
   fall_back(step);
+  forget_cpu_wishes(step);
   if (!possible || state.in_flight) return;
   if (!step.facts.api.may_ask) {
     if (step.facts.api.ask_at && has_wishes(step)) step.wake_at(*step.facts.api.ask_at);
@@ -353,7 +351,9 @@ void ask(Stepping& step) {
   if (grow(step, known)) return;
   if (step.facts.api.away) return;
   if (shrink(step, known)) return;
+  if (ask_cpu(step, known)) return;
   ask_preflight(step, known);
+  ask_cpu_preflight(step, known);
 }
 
 }  // namespace plimsoll::agent

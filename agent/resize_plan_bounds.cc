@@ -6,24 +6,6 @@ namespace {
 
 using kube::Resizability;
 
-// Reasons against any growth at all, by whatever way; the others only rule out the API.
-bool rules_out_growth(Resizability why) {
-  switch (why) {
-    case Resizability::kOtherNode:
-    case Resizability::kWindows:
-    case Resizability::kBestEffort:
-    case Resizability::kTerminating:
-    case Resizability::kFinished:
-    case Resizability::kNoSuchContainer:
-    case Resizability::kNotRunning:
-    case Resizability::kNoLimit:
-    case Resizability::kNoRequest:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container) {
   return std::any_of(changes.begin(), changes.end(), [&](const kube::ResizeChange& change) {
     return change.container == container;
@@ -56,6 +38,37 @@ EngineBounds bounds_of(const Stepping& step, const ContainerResize& container) {
 
 }  // namespace
 
+bool rules_out_growth(Resizability why) {
+  switch (why) {
+    case Resizability::kOtherNode:
+    case Resizability::kWindows:
+    case Resizability::kBestEffort:
+    case Resizability::kTerminating:
+    case Resizability::kFinished:
+    case Resizability::kNoSuchContainer:
+    case Resizability::kNotRunning:
+    case Resizability::kNoLimit:
+    case Resizability::kNoRequest:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool refused_by_node(kube::ResizePhase phase) {
+  return phase == kube::ResizePhase::kDeferred || phase == kube::ResizePhase::kInfeasible ||
+         phase == kube::ResizePhase::kError;
+}
+
+kube::ResizePhase memory_phase(const Stepping& step) {
+  const bool only_cpu = step.state.cpu_stored && !step.state.unverified;
+  return only_cpu ? kube::ResizePhase::kNone : step.state.phase;
+}
+
+Nanoseconds next_refused_backoff(const Stepping& step, Nanoseconds last) {
+  return std::clamp(last * 2, step.config.api.refused_backoff, step.config.api.refused_backoff_max);
+}
+
 Nanoseconds scaled_time(Nanoseconds time, double factor) {
   return std::chrono::duration_cast<Nanoseconds>(time * factor);
 }
@@ -83,10 +96,7 @@ Bytes ground(const Stepping& step, const ContainerResize& container) {
   const Bytes spec = container.spec.value_or(Bytes{});
   const bool pending =
       step.state.unverified && in_request(step.state.unverified->changes, container.name);
-  const bool refused_by_node = step.state.phase == kube::ResizePhase::kDeferred ||
-                               step.state.phase == kube::ResizePhase::kInfeasible ||
-                               step.state.phase == kube::ResizePhase::kError;
-  if (!pending || !refused_by_node) return spec;
+  if (!pending || !refused_by_node(step.state.phase)) return spec;
   const kube::Container* seen = step.in_pod(container);
   if (seen == nullptr || !seen->status || !seen->status->resources) return spec;
   return std::min(spec, seen->status->resources->limits.memory.value_or(spec));
@@ -166,8 +176,9 @@ kube::Pod known_pod(const Stepping& step) {
   kube::Pod pod = *step.facts.pod;
   for (kube::Container& each : pod.containers) {
     for (const ContainerResize& container : step.state.containers) {
-      if (container.name != each.name || !container.spec) continue;
-      if (each.resources.limits.memory == container.spec) continue;
+      if (container.name != each.name) continue;
+      if (container.cpu.spec) each.resources.limits.cpu = container.cpu.spec;
+      if (!container.spec || each.resources.limits.memory == container.spec) continue;
       each.resources.limits.memory = container.spec;
       if (pod.qos == kube::QosClass::kGuaranteed) each.resources.requests.memory = container.spec;
     }

@@ -13,11 +13,6 @@ bool may_write(const Stepping& step, const ContainerResize& container) {
   return direct_ceiling(step, container).value > 0;
 }
 
-bool refused_by_node(kube::ResizePhase phase) {
-  return phase == kube::ResizePhase::kDeferred || phase == kube::ResizePhase::kInfeasible ||
-         phase == kube::ResizePhase::kError;
-}
-
 bool is_visible(const ResizeUnverified& request, const std::string& container) {
   return std::find(request.visible.begin(), request.visible.end(), container) !=
          request.visible.end();
@@ -185,7 +180,8 @@ void renew_or_end(Stepping& step, ContainerResize& container, const ContainerRea
       .api_away = step.facts.api.away,
       .usage_above_spec = safe_limit(step, seen.memory) > bottom,
       .wanted = step.policy(container) != nullptr,
-      .request_open = step.state.in_flight.has_value() || step.state.unverified.has_value()};
+      .request_open = (step.state.in_flight && !is_cpu(step.state.in_flight->resize)) ||
+                      step.state.unverified.has_value()};
   if (renewable(lease.why, need)) {
     lease.until = step.now + step.config.fallback.lease;
     return;
@@ -277,7 +273,7 @@ void repair_slice(Stepping& step) {
                                    [&](const auto& each) { return may_write(step, each); });
   // While a resize is on its way, of ours or another's, the slice may be first or last.
   const bool moving = step.state.unverified ? !step.state.unverified->overdue
-                                            : step.state.phase != kube::ResizePhase::kNone;
+                                            : memory_phase(step) != kube::ResizePhase::kNone;
   const std::optional<Bytes> needed =
       read && allowed && !moving ? slice_limit(step, true) : std::nullopt;
   if (!needed || step.facts.reading->slice->limit.bytes >= needed->value ||

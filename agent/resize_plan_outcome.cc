@@ -59,8 +59,7 @@ void respect(Stepping& step, const ResizeInFlight& request, const kube::Refusal&
       continue;
     }
     const Nanoseconds before = container.refused ? container.refused->backoff : Nanoseconds{};
-    const Nanoseconds wait = std::clamp(before * 2, step.config.api.refused_backoff,
-                                        step.config.api.refused_backoff_max);
+    const Nanoseconds wait = next_refused_backoff(step, before);
     container.refused = RefusedValue{.value = claims[i].to,
                                      .allowed = room_known ? allowed[i] : claims[i].from,
                                      .cause = refusal.cause,
@@ -119,10 +118,7 @@ void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome&
         step.state.no_decrease = true;
         respect(step, request, refusal);
       } else {
-        step.state.unsupported = refusal.cause;
-        for (ContainerResize& container : step.state.containers) {
-          if (container.lease) container.lease->why = LeaseWhy::kNoApi;
-        }
+        note_unsupported(step, refusal.cause);
       }
       say_all(ApiAnswer::Kind::kRefused);
       return;
@@ -131,6 +127,15 @@ void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome&
       respect(step, request, refusal);
       say_all(ApiAnswer::Kind::kRefused);
       return;
+  }
+}
+
+}  // namespace
+
+void note_unsupported(Stepping& step, Cause cause) {
+  step.state.unsupported = cause;
+  for (ContainerResize& container : step.state.containers) {
+    if (container.lease) container.lease->why = LeaseWhy::kNoApi;
   }
 }
 
@@ -144,8 +149,6 @@ void learn_from_reply(Stepping& step, const kube::Pod& reply) {
   if (reply.generation) step.state.generation = reply.generation;
   step.state.reply_at = step.now;
 }
-
-}  // namespace
 
 Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most) {
   const int doublings = std::clamp(attempts - 1, 0, 20);
@@ -199,6 +202,10 @@ void absorb_outcomes(Stepping& step) {
     if (!step.state.in_flight || step.state.in_flight->id != outcome.id) continue;
     const ResizeInFlight request = *std::move(step.state.in_flight);
     step.state.in_flight.reset();
+    if (is_cpu(request.resize)) {
+      absorb_cpu_outcome(step, request, outcome);
+      continue;
+    }
     if (outcome.refusal) {
       refused(step, request, outcome);
       continue;

@@ -31,17 +31,6 @@ bool is_due(const Stepping& step, const ContainerResize& container) {
   return age >= step.config.preflight_expires && is_active(step, container);
 }
 
-void send_preflight(Stepping& step, std::vector<kube::ResizeChange> changes) {
-  SendResize action;
-  action.id = step.state.next_id++;
-  action.resize = {.pod = step.state.id, .changes = std::move(changes), .dry_run = true};
-  action.urgency = SendResize::Urgency::kPreflight;
-  action.deadline = step.config.api.deadline;
-  step.state.preflight = ResizeInFlight{
-      .id = action.id, .resize = action.resize, .withdraws = false, .sent = step.now};
-  step.act(std::move(action));
-}
-
 void answered(Stepping& step, const kube::ResizeChange& change, Bytes allowed) {
   ContainerResize* container = step.find(change.container);
   if (container == nullptr) return;
@@ -101,11 +90,21 @@ void note_refusal(Stepping& step, const kube::ResizeChange& change, const kube::
   known.refused = refusal.cause;
   known.message = refusal.message;
   known.room_known = room_known;
-  known.backoff = std::clamp(known.backoff * 2, step.config.api.refused_backoff,
-                             step.config.api.refused_backoff_max);
+  known.backoff = next_refused_backoff(step, known.backoff);
 }
 
 }  // namespace
+
+void send_preflight(Stepping& step, std::vector<kube::ResizeChange> changes) {
+  SendResize action;
+  action.id = step.state.next_id++;
+  action.resize = {.pod = step.state.id, .changes = std::move(changes), .dry_run = true};
+  action.urgency = SendResize::Urgency::kPreflight;
+  action.deadline = step.config.api.deadline;
+  step.state.preflight = ResizeInFlight{
+      .id = action.id, .resize = action.resize, .withdraws = false, .sent = step.now};
+  step.act(std::move(action));
+}
 
 void ask_preflight(Stepping& step, const kube::Pod& known) {
   if (!step.config.preflight || step.state.preflight || step.yielding()) return;
@@ -141,6 +140,10 @@ void ask_preflight(Stepping& step, const kube::Pod& known) {
 void absorb_preflight(Stepping& step, const ResizeOutcome& outcome) {
   const ResizeInFlight asked = *std::move(step.state.preflight);
   step.state.preflight.reset();
+  if (!outcome.refusal && is_cpu(asked.resize)) {
+    cpu_preflight_taken(step, asked);
+    return;
+  }
   if (!outcome.refusal) {
     for (const kube::ResizeChange& change : asked.resize.changes) {
       answered(step, change, change.limits.memory.value_or(Bytes{}));
@@ -178,6 +181,10 @@ void absorb_preflight(Stepping& step, const ResizeOutcome& outcome) {
     case Code::kDenied:
     case Code::kMalformed:
       break;
+  }
+  if (is_cpu(asked.resize)) {
+    cpu_preflight_refused(step, asked, outcome);
+    return;
   }
   const Room room = room_of(refusal);
   for (const kube::ResizeChange& change : asked.resize.changes) {

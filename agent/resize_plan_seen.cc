@@ -26,9 +26,7 @@ bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
   if (step.state.in_flight && carries(step.state.in_flight->resize.changes, container, limit)) {
     return true;
   }
-  if (carries(step.state.unknown, container, limit)) return true;
-  const kube::ResizedBy* last = kube::last_resized_by(*step.facts.pod);
-  return last != nullptr && last->manager == step.config.field_manager;
+  return carries(step.state.unknown, container, limit) || resized_by_us(step);
 }
 
 void start_container(Stepping& step, ContainerResize& container, const std::string& id) {
@@ -42,17 +40,15 @@ void start_container(Stepping& step, ContainerResize& container, const std::stri
   if (!container.container_id.empty()) {
     container.lease.reset();
     container.want.reset();
+    restart_cpu(container.cpu);
   }
   container.container_id = id;
   container.level_known = false;
 }
 
 void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to) {
-  const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
-  ApiAnswer answer = step.answer(ApiAnswer::Kind::kSteppedBack, container, from, to);
-  answer.cause = to_string(step.config.coexist);
-  answer.message = "resized by " + (who == nullptr ? std::string("somebody else") : who->manager);
-  step.say(container.name, std::move(answer));
+  say_stepped_back(step, container,
+                   step.answer(ApiAnswer::Kind::kSteppedBack, container, from, to));
   std::erase_if(step.state.unknown,
                 [&](const kube::ResizeChange& each) { return each.container == container.name; });
   container.preflight = {};
@@ -62,11 +58,7 @@ void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to)
     if (container.want && *container.want <= to) container.want.reset();
     return;
   }
-  step.state.yield_until = step.now + step.config.yield_for;
-  for (ContainerResize& each : step.state.containers) {
-    each.want.reset();
-    if (each.lease) each.lease->withdrawing = true;
-  }
+  give_way(step);
 }
 
 void absorb_spec(Stepping& step, ContainerResize& container, Bytes limit) {
@@ -103,8 +95,7 @@ void adopt_unknown(Stepping& step) {
 
 // A pod that comes with a resize of ours under way, of the agent before this one.
 void adopt_pending(Stepping& step) {
-  const kube::ResizedBy* last = kube::last_resized_by(*step.facts.pod);
-  if (last == nullptr || last->manager != step.config.field_manager) return;
+  if (!resized_by_us(step)) return;
   std::vector<kube::ResizeChange> changes;
   for (const ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
@@ -132,7 +123,7 @@ void absorb_phase(Stepping& step) {
   if (phase == step.state.phase) return;
   step.state.phase = phase;
   step.state.phase_since = step.now;
-  if (!step.state.unverified) return;  // not ours to report
+  if (!step.state.unverified && !step.state.cpu_stored) return;  // not ours to report
   ApiAnswer::Kind kind{};
   const kube::ResizeStatus& status = step.facts.pod->resize;
   const kube::ResizeCondition* condition = status.pending ? &*status.pending : nullptr;
@@ -150,14 +141,26 @@ void absorb_phase(Stepping& step) {
     default:
       return;
   }
-  for (const kube::ResizeChange& change : step.state.unverified->changes) {
-    const ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.memory) continue;
-    ApiAnswer answer =
-        step.answer(kind, *container, ground(step, *container), *change.limits.memory);
+  const auto say = [&](const ContainerResize& container, ApiAnswer answer) {
     answer.cause = kube::to_string(phase);
     if (condition != nullptr) answer.message = condition->message;
-    step.say(container->name, std::move(answer));
+    step.say(container.name, std::move(answer));
+  };
+  if (step.state.unverified) {
+    for (const kube::ResizeChange& change : step.state.unverified->changes) {
+      const ContainerResize* container = step.find(change.container);
+      if (container == nullptr || !change.limits.memory) continue;
+      say(*container,
+          step.answer(kind, *container, ground(step, *container), *change.limits.memory));
+    }
+  }
+  if (!step.state.cpu_stored) return;
+  for (const kube::ResizeChange& change : step.state.cpu_stored->changes) {
+    const ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !change.limits.cpu) continue;
+    const MilliCpu to = *change.limits.cpu;
+    const MilliCpu from = container->cpu.asked ? container->cpu.asked->from : to;
+    say(*container, cpu_answer(kind, *container, from, to));
   }
 }
 
@@ -205,6 +208,26 @@ void note_no_decrease(Stepping& step) {
 
 }  // namespace
 
+bool resized_by_us(const Stepping& step) {
+  const kube::ResizedBy* last = kube::last_resized_by(*step.facts.pod);
+  return last != nullptr && last->manager == step.config.field_manager;
+}
+
+void say_stepped_back(Stepping& step, const ContainerResize& container, ApiAnswer answer) {
+  const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
+  answer.cause = to_string(step.config.coexist);
+  answer.message = "resized by " + (who == nullptr ? std::string("somebody else") : who->manager);
+  step.say(container.name, std::move(answer));
+}
+
+void give_way(Stepping& step) {
+  step.state.yield_until = step.now + step.config.yield_for;
+  for (ContainerResize& each : step.state.containers) {
+    each.want.reset();
+    if (each.lease) each.lease->withdrawing = true;
+  }
+}
+
 void absorb_pod(Stepping& step) {
   const kube::Pod& pod = *step.facts.pod;
   const bool stale = is_stale(step);
@@ -225,6 +248,10 @@ void absorb_pod(Stepping& step) {
     if (!stale && seen.resources.limits.memory) {
       absorb_spec(step, *container, *seen.resources.limits.memory);
     }
+    container->cpu.resizable = kube::can_resize_cpu(pod, seen.name, step.facts.api.ability);
+    if (!stale && seen.resources.limits.cpu) {
+      absorb_cpu_spec(step, *container, *seen.resources.limits.cpu);
+    }
   }
   note_no_decrease(step);
   if (stale) return;
@@ -236,7 +263,10 @@ void absorb_pod(Stepping& step) {
   if (pod.generation) step.state.generation = pod.generation;
   step.state.resource_version = pod.resource_version;
   adopt_unknown(step);
-  if (first) adopt_pending(step);
+  if (first) {
+    adopt_pending(step);
+    adopt_cpu_pending(step);
+  }
   absorb_phase(step);
 }
 

@@ -41,11 +41,61 @@ struct Stepping {
 // ---- agent/resize_plan_seen.cc: what the watch and the engine say
 void absorb_pod(Stepping& step);
 void absorb_words(Stepping& step);
+// The watch shows a change that somebody else made: we yield, or not.
+void say_stepped_back(Stepping& step, const ContainerResize& container, ApiAnswer answer);
+void give_way(Stepping& step);
+bool resized_by_us(const Stepping& step);
+
+// ---- agent/resize_plan_cpu.cc: the CPU limits
+// What is asked for about CPU is never asked together with memory.
+bool is_cpu(const kube::Resize& resize);
+void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit);
+void absorb_cpu_words(Stepping& step);
+void restart_cpu(CpuResize& cpu);
+// A resize of the agent before this one that is still under way.
+void adopt_cpu_pending(Stepping& step);
+void verify_cpu(Stepping& step);
+// Wishes that the API cannot be asked for.
+void forget_cpu_wishes(Stepping& step);
+// True: a PATCH was sent.
+bool ask_cpu(Stepping& step, const kube::Pod& known);
+// Whether the container can do with what the API knows of its memory limit: to carry out a CPU
+// resize the kubelet writes memory.max as well. Else it is looked at again soon.
+bool memory_is_quiet(Stepping& step, const std::string& container);
+ApiAnswer cpu_answer(ApiAnswer::Kind kind, const ContainerResize& container, MilliCpu from,
+                     MilliCpu to);
+
+// ---- agent/resize_plan_cpu_outcome.cc
+void absorb_cpu_outcome(Stepping& step, const ResizeInFlight& request,
+                        const ResizeOutcome& outcome);
+void note_cpu_stored(Stepping& step, const kube::ResizeChange& change, bool withdraws);
+// Our own check says that the API would refuse.
+void refuse_cpu_here(Stepping& step, const kube::ResizeChange& change, kube::Resizability why);
+// Takes back what the kubelet does not carry out. True: a PATCH was sent.
+bool withdraw_cpu(Stepping& step, const kube::Pod& known);
+void send_cpu(Stepping& step, std::vector<kube::ResizeChange> changes, bool withdraws);
+
+// ---- agent/resize_plan_cpu_bounds.cc
+// How far it may go at all: the author's, or another actor's; and the most of its policy.
+struct CpuRange {
+  MilliCpu floor;
+  MilliCpu most;
+};
+std::optional<CpuRange> cpu_range(const Stepping& step, const ContainerResize& container);
+bool cpu_resizable(const Stepping& step, const ContainerResize& container);
+bool cpu_through_api(const Stepping& step, const ContainerResize& container);
+void set_cpu_bounds(Stepping& step);
+void ask_cpu_preflight(Stepping& step, const kube::Pod& known);
+void cpu_preflight_taken(Stepping& step, const ResizeInFlight& asked);
+void cpu_preflight_refused(Stepping& step, const ResizeInFlight& asked,
+                           const ResizeOutcome& outcome);
 
 // ---- agent/resize_plan_outcome.cc
 void absorb_outcomes(Stepping& step);
 // A stored PATCH, whose reply came or whose values the watch shows.
 void accepted(Stepping& step, const kube::Resize& resize, bool withdraws, MonotonicTime sent);
+void learn_from_reply(Stepping& step, const kube::Pod& reply);
+void note_unsupported(Stepping& step, kube::Cause cause);
 // Until when a request of this pod waits after its nth failure: doubled, with full jitter.
 Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most);
 
@@ -59,6 +109,7 @@ void ask(Stepping& step);
 
 // ---- agent/resize_plan_preflight.cc
 void ask_preflight(Stepping& step, const kube::Pod& known);
+void send_preflight(Stepping& step, std::vector<kube::ResizeChange> changes);
 void absorb_preflight(Stepping& step, const ResizeOutcome& outcome);
 
 // ---- agent/resize_plan_bounds.cc
@@ -66,6 +117,12 @@ void absorb_preflight(Stepping& step, const ResizeOutcome& outcome);
 Bytes confirmed(const Stepping& step, const ContainerResize& container);
 // Where a lease on it ends: what is in force without us.
 Bytes ground(const Stepping& step, const ContainerResize& container);
+// By the kubelet, for now or for good, or tried in vain.
+bool refused_by_node(kube::ResizePhase phase);
+// What the kubelet says of memory: nothing while only a CPU limit of ours is on its way.
+kube::ResizePhase memory_phase(const Stepping& step);
+// A reason against any growth at all, by whatever way; the others only rule out the API.
+bool rules_out_growth(kube::Resizability why);
 // Neither the pod nor the container has a reason against a resize through the API.
 bool resizable(const Stepping& step, const ContainerResize& container);
 Bytes direct_ceiling(const Stepping& step, const ContainerResize& container);
@@ -82,6 +139,8 @@ kube::Pod known_pod(const Stepping& step);
 // The lowest limit that does not hurt.
 Bytes safe_limit(const Stepping& step, const CgroupReading& now);
 Nanoseconds scaled_time(Nanoseconds time, double factor);
+// How long a refusal is respected that comes after one that was for `last`.
+Nanoseconds next_refused_backoff(const Stepping& step, Nanoseconds last);
 // `limit` is what a write of `bytes` reads as: the kernel rounds down to whole pages.
 bool reads_as(Limit limit, Bytes bytes);
 

@@ -4,7 +4,7 @@
 // so that any history can be replayed. The slow loop owns one PodResize per managed pod.
 //
 // Words: the *spec* is the limit that the API server has stored; the *level* is what we wrote to
-// the cgroup above it, under a lease.
+// the cgroup above it, under a lease; of a CPU limit, what we wrote last.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,9 @@ struct ResizeConfig {
   // What lowering leaves above the usage: the larger of both.
   double keep_share = 0.05;
   Bytes keep_least{8 * kMiB};
+
+  // A CPU limit that stands in the cgroup is asked for when it has stood for so long.
+  Nanoseconds cpu_ask_after = std::chrono::seconds(5);
 
   // A pod slice that is this long below its containers is raised (kubernetes#138760).
   Nanoseconds repair_after = std::chrono::milliseconds(1500);
@@ -153,17 +156,19 @@ struct ResizeFacts {
 // ---- what it remembers -----------------------------------------------------------------------
 
 // A refusal of a storing PATCH, by the API server or the kubelet.
-struct RefusedValue {
-  Bytes value;    // this and more was refused
-  Bytes allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
+template <typename Amount>
+struct RefusedFor {
+  Amount value;    // this and more was refused
+  Amount allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
   kube::Cause cause = kube::Cause::kInvalid;
   bool by_kubelet = false;
   std::string message;
   MonotonicTime retry_at;
   Nanoseconds backoff{};
 
-  bool operator==(const RefusedValue&) const = default;
+  bool operator==(const RefusedFor&) const = default;
 };
+using RefusedValue = RefusedFor<Bytes>;
 
 // How an engine's spec for the container is to be; sent when it differs from what was sent last.
 struct EngineBounds {
@@ -186,6 +191,37 @@ struct CpuBounds {
   bool operator==(const CpuBounds&) const = default;
 };
 
+// What the last PATCH asked for.
+struct CpuAsked {
+  MilliCpu from;
+  MilliCpu to;
+  bool written = false;  // it stood in the cgroup by then
+
+  bool operator==(const CpuAsked&) const = default;
+};
+
+struct CpuResize {
+  std::optional<MilliCpu> spec;   // the stored limit that we know of
+  std::optional<MilliCpu> level;  // absent: what the kubelet wrote
+  MonotonicTime since;            // the level has been on its side of the spec
+  bool starting = false;          // it is above the spec only because the container starts
+  std::optional<MilliCpu> wish;   // what somebody waits for
+  MonotonicTime wished_at;
+  Reason reason = Reason::kEnoughHeadroom;  // of the last word
+  MonotonicTime needed_at;                  // the last word of more than the spec
+  std::optional<CpuAsked> asked;
+  std::optional<RefusedFor<MilliCpu>> refused;
+  MonotonicTime lower_retry_at;
+  PreflightFor<MilliCpu> preflight;
+  std::optional<CpuBounds> bounds;  // as sent last
+  std::optional<MilliCpu> floor;    // of another actor's resize
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  // It stands above the spec: a lease, for as long as the engine needs it.
+  bool leased() const { return spec && level && *level > *spec; }
+  bool operator==(const CpuResize&) const = default;
+};
+
 struct ContainerResize {
   std::string name;
   std::string container_id;
@@ -205,6 +241,7 @@ struct ContainerResize {
   std::optional<Bytes> floor;          // of another actor's resize
   MonotonicTime shrink_retry_at;
   kube::Resizability resizable = kube::Resizability::kYes;
+  CpuResize cpu;
 
   bool operator==(const ContainerResize&) const = default;
 };
@@ -230,6 +267,16 @@ struct ResizeUnverified {
   bool operator==(const ResizeUnverified&) const = default;
 };
 
+// CPU changes that are stored, and of which the kubelet has yet to say that they are in force. No
+// request waits for them.
+struct CpuStored {
+  std::vector<kube::ResizeChange> changes;  // one per container
+  std::optional<std::int64_t> generation;
+  bool withdraws = false;
+
+  bool operator==(const CpuStored&) const = default;
+};
+
 struct PodResize {
   kube::PodIdentity id;
   bool gone = false;  // forget it
@@ -239,6 +286,7 @@ struct PodResize {
   std::optional<ResizeInFlight> preflight;  // at most one dry run
   std::optional<ResizeUnverified> unverified;
   std::vector<kube::ResizeChange> unknown;  // of a PATCH whose outcome is unknown
+  std::optional<CpuStored> cpu_stored;
   std::uint64_t next_id = 1;
   std::uint64_t patches = 0;  // storing ones, so far
 
@@ -249,6 +297,8 @@ struct PodResize {
   MonotonicTime retry_at;
   int attempts = 0;
   bool unanswered = false;  // the last request had no usable answer
+  MonotonicTime cpu_retry_at;
+  int cpu_attempts = 0;
   MonotonicTime preflight_retry_at;
   int preflight_tries = 0;  // of the round that is going on
 

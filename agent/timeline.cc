@@ -43,11 +43,14 @@ TimelineEntry entry_of(const ApiAnswer& answer) {
                       .what = to_string(answer.kind),
                       .layer = answer.layer,
                       .reason = answer.reason,
-                      .from = answer.from,
-                      .to = answer.to,
+                      .cpu = answer.cpu,
                       .took = answer.patch_to_limit,
                       .status = answer.status,
                       .detail = answer.cause};
+  if (!answer.cpu) {
+    entry.from = answer.from;
+    entry.to = answer.to;
+  }
   if (!answer.message.empty()) {
     entry.detail += (entry.detail.empty() ? "" : ": ") + answer.message.substr(0, kLongestDetail);
   }
@@ -58,7 +61,8 @@ TimelineEntry entry_of(const ApiAnswer& answer) {
 bool repeats(const TimelineEntry& earlier, const TimelineEntry& later) {
   return earlier.what == later.what && earlier.reason == later.reason &&
          earlier.layer == later.layer && earlier.from == later.from && earlier.to == later.to &&
-         earlier.status == later.status && earlier.detail == later.detail;
+         earlier.cpu == later.cpu && earlier.status == later.status &&
+         earlier.detail == later.detail;
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct TimelineEntry {
   std::optional<MemoryFacts> facts;
   std::optional<Bytes> from;
   std::optional<Bytes> to;
+  std::optional<CpuAnswer> cpu;     // a CPU limit: then the two above are absent
   std::optional<Nanoseconds> took;  // event to limit, or PATCH to limit
   std::optional<int> status;
   std::string detail;  // cause and words of who answered

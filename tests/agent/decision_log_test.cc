@@ -113,6 +113,21 @@ TEST_F(DecisionLogTest, OrOneJsonObject) {
   EXPECT_EQ(line.at("to_bytes"), 2 * kMiB);
 }
 
+TEST_F(DecisionLogTest, AnAnswerAboutACpuLimitSaysNothingOfMemory) {
+  open();
+  ApiAnswer refused{.kind = ApiAnswer::Kind::kRefused,
+                    .reason = Reason::kThrottled,
+                    .status = 403,
+                    .cause = "quota",
+                    .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+  log_->answer(kApp, refused);
+  const auto all = lines();
+  ASSERT_THAT(all, SizeIs(1));
+  EXPECT_EQ(after_time(all[0]),
+            "warn resize refused namespace=demo pod=web container=app from_millicpu=500 "
+            "to_millicpu=2000 layer=slow_loop reason=throttled status=403 cause=quota");
+}
+
 // Nothing that somebody else wrote can end a line or look like a field of ours.
 TEST_F(DecisionLogTest, ValuesCannotLeaveTheirField) {
   open();

@@ -248,6 +248,30 @@ TEST(EventNotice, ARaiseIsToldOfOnce) {
   EXPECT_EQ(notice_of(kApp, applied)->reason, EventReason::kMemoryLimitLowered);
 }
 
+TEST(EventNotice, OfACpuLimit) {
+  ApiAnswer about{.kind = ApiAnswer::Kind::kRefused,
+                  .reason = Reason::kThrottled,
+                  .cause = "quota",
+                  .message = "exceeded quota: team",
+                  .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+  EXPECT_EQ(notice_of(kApp, about)->note,
+            "CPU limit of container app cannot be set from 500m to 2, refused by quota: exceeded "
+            "quota: team");
+  about.kind = ApiAnswer::Kind::kWithdrawn;
+  EXPECT_EQ(notice_of(kApp, about)->note,
+            "the resize of the CPU limit of container app to 2 was taken back: quota: exceeded "
+            "quota: team");
+  about.kind = ApiAnswer::Kind::kApplied;
+  EXPECT_EQ(notice_of(kApp, about)->reason, EventReason::kCpuLimitRaised);
+  EXPECT_EQ(notice_of(kApp, about)->note,
+            "CPU limit of container app raised from 500m to 2: its quota kept it from the CPUs in "
+            "more periods than is tolerated");
+  std::swap(about.cpu->from, about.cpu->to);
+  EXPECT_EQ(notice_of(kApp, about)->reason, EventReason::kCpuLimitLowered);
+  about.bridged = true;
+  EXPECT_FALSE(notice_of(kApp, about)) << "told of when it was written";
+}
+
 TEST(EventNotice, WhatTheKubeletTellsItselfIsNotRepeated) {
   for (const ApiAnswer::Kind kind :
        {ApiAnswer::Kind::kSent, ApiAnswer::Kind::kAccepted, ApiAnswer::Kind::kDeferred,

@@ -207,6 +207,22 @@ TEST(Explain, WhatIsNowBelongsToTheLivingOne) {
   EXPECT_THAT(answer.at("containers")[1].at("timeline"), SizeIs(1));
 }
 
+TEST(Explain, OfACpuLimit) {
+  Timelines timelines;
+  timelines.add(subject(), ApiAnswer{.kind = ApiAnswer::Kind::kAccepted,
+                                     .at = at(990),
+                                     .reason = Reason::kThrottled,
+                                     .status = 200,
+                                     .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+  const json entry = explained(timelines).at("containers")[0].at("timeline")[0];
+  EXPECT_EQ(entry.at("from_millicpu"), 500);
+  EXPECT_EQ(entry.at("to_millicpu"), 2000);
+  EXPECT_FALSE(entry.contains("from_bytes") || entry.contains("to_bytes"));
+  const auto table = explain_table(explain_json(timelines, {}, "demo", "web", "", at(1000), kWall));
+  ASSERT_TRUE(table);
+  EXPECT_NE(table->find("500m -> 2 "), std::string::npos) << *table;
+}
+
 TEST(Explain, TheTableIsReadable) {
   Timelines timelines;
   timelines.add(subject(), grant(990, 256, 384));

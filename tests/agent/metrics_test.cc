@@ -162,6 +162,18 @@ TEST(Metrics, ABridgedRaiseIsOneSave) {
   EXPECT_EQ(samples.at("plimsoll_patch_to_limit_seconds_count"), 2);
 }
 
+TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
+  AgentSight sight;
+  sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kApplied,
+                               .from = mebibytes(1),
+                               .to = mebibytes(2),
+                               .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_resizes_total{step=\"applied\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 0);
+}
+
 TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
   AgentSight sight;
   for (const int micros : {5, 10, 60, 60, 5'000'000}) {

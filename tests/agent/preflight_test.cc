@@ -81,6 +81,49 @@ TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
   }
 }
 
+TEST(Room, OfCpuIsReadFromTheSameWords) {
+  struct Row {
+    const char* message;
+    CpuRoom room;
+  };
+  const std::string is_forbidden = "pods \"q\" is forbidden: ";
+  for (const Row& row : {
+           Row{"exceeded quota: q, requested: limits.cpu=1500m, used: limits.cpu=500m, limited: "
+               "limits.cpu=1",
+               {.increase = MilliCpu{500}}},
+           Row{"exceeded quota: q, requested: limits.cpu=1,limits.memory=1Gi, used: "
+               "limits.cpu=2,limits.memory=1Gi, limited: limits.cpu=2,limits.memory=1Gi",
+               {.increase = MilliCpu{}}},
+           Row{"exceeded quota: q, requested: limits.memory=1Gi, used: limits.memory=1Gi, limited: "
+               "limits.memory=1Gi",
+               {}},
+           Row{"maximum cpu usage per Container is 1, but limit is 2",
+               {.container_max = MilliCpu{1000}}},
+           Row{"[maximum cpu usage per Pod is 1500m, but limit is 2, cpu max limit to request "
+               "ratio per Container is 4, but provided ratio is 20.000000]",
+               {.limit_ratio = 4, .pod_max = MilliCpu{1500}}},
+           Row{"maximum memory usage per Container is 512Mi, but limit is 768Mi", {}},
+           Row{"minimum cpu usage per Container is 1, but request is 100m", {}},
+       }) {
+    const kube::Refusal refusal = refusal_of(403, is_forbidden + row.message);
+    EXPECT_EQ(cpu_room_of(refusal), row.room) << row.message;
+    EXPECT_FALSE(row.room.known() && room_of(refusal).container_max) << row.message;
+  }
+}
+
+TEST(Fit, OfCpu) {
+  const std::vector<CpuClaim> claims{{MilliCpu{500}, MilliCpu{2000}, MilliCpu{100}},
+                                     {MilliCpu{500}, MilliCpu{1250}, MilliCpu{200}}};
+  using Sizes = std::vector<MilliCpu>;
+  EXPECT_EQ(fit({.increase = MilliCpu{1000}}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{1166}, MilliCpu{833}}));
+  EXPECT_EQ(fit({.limit_ratio = 6}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{600}, MilliCpu{1200}}));
+  EXPECT_EQ(fit({.pod_max = MilliCpu{500}}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{500}, MilliCpu{500}}))
+      << "never below where it stands";
+}
+
 TEST(Fit, CutsDownToTheRoom) {
   const RoomClaim small{.from = mib(100), .to = mib(400), .request = mib(50)};
   const RoomClaim large{.from = mib(100), .to = mib(1000), .request = mib(200)};

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random histories of a pod with two containers: an engine that needs memory, an API server that is
-// slow, away, full, or fought over, and a kubelet that is late, defers, or does nothing. What
-// agent/resize_plan.h promises must hold at every step of each.
+// Random histories of a pod with two containers: an engine that needs memory and CPU, an API server
+// that is slow, away, full, or fought over, and a kubelet that is late, defers, or does nothing.
+// What agent/resize_plan.h promises must hold at every step of each.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <deque>
 #include <random>
 #include <string>
@@ -44,6 +45,8 @@ class World {
     config.fallback.lease = seconds(60);
     api.ability = {.path = kube::ResizePath::kSubresource, .minor = chance(0.2) ? 33 : 36};
     quota = mib(200 + number(2000));
+    cpu_quota = {1000 + number(8000)};
+    const bool with_cpu = chance(0.8);
     actuation = static_cast<Actuation>(number(3));
     for (const kube::Container& each : pod.containers) {
       const Bytes limit = *each.resources.limits.memory;
@@ -51,6 +54,9 @@ class World {
                           .floor = limit,
                           .ceiling = {limit.value * 8},
                           .actuation = actuation});
+      if (with_cpu) {
+        policies.back().cpu = ContainerCpuPolicy{.floor = kCpuFloor, .ceiling = kCpuMost};
+      }
       files.containers.push_back({each.name, each.status->id, {limit_of(limit), mib(20)}});
     }
     files.slice = CgroupReading{limit_of(mib(192)), mib(40)};
@@ -63,11 +69,23 @@ class World {
   }
 
   std::uint64_t words = 0;
+  std::uint64_t cpu_words = 0;
+  std::uint64_t cpu_patches = 0;
   std::uint64_t withdrawals = 0;
   std::uint64_t unstored = 0;  // PATCHes that were refused or not answered
   PodResize state;
 
  private:
+  static constexpr MilliCpu kCpuFloor{500};
+  static constexpr MilliCpu kCpuMost{4000};
+  // What the world knows of one container's CPU limit.
+  struct Cpu {
+    MilliCpu file = kCpuFloor;  // cpu.max
+    MilliCpu need{100};
+    std::optional<MonotonicTime> refused_until;
+    MilliCpu allowed;
+  };
+
   bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
   std::uint64_t number(std::uint64_t below) { return random_() % below; }
   bool calm() const { return now >= calm_at; }
@@ -80,6 +98,7 @@ class World {
     ResizeFacts facts{.pod = &pod, .policies = &policies};
     disturb();
     live(facts);
+    live_on_cpu(facts);
     answer(facts);
     kubelet();
     files.at = now;
@@ -141,6 +160,48 @@ class World {
     }
   }
 
+  // The same of CPU: what is needed moves about, and the engine follows in no time.
+  void live_on_cpu(ResizeFacts& facts) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      Cpu& cpu = cpus[i];
+      if (calm()) {
+        cpu.need = {100};
+      } else if (chance(0.1)) {
+        cpu.need = {100 + number(6000)};
+      }
+      const ContainerResize* known = find(pod.containers[i].name);
+      if (known == nullptr || !known->cpu.bounds) continue;
+      const CpuBounds& bounds = *known->cpu.bounds;
+      CpuWord word{.container = pod.containers[i].name, .from = cpu.file, .at = now};
+      const MilliCpu to = std::clamp(cpu.need, bounds.floor, bounds.ceiling);
+      const MilliCpu up = std::min(to, bounds.direct_ceiling);
+      const MilliCpu top = std::max(bounds.direct_ceiling, bounds.direct_floor);
+      const MilliCpu down = std::max(std::min(to, top), bounds.direct_floor);
+      const bool starting = chance(0.1);
+      word.reason = starting ? Reason::kStarting : Reason::kThrottled;
+      if (up > cpu.file) {
+        word.kind = EngineWord::Kind::kGrant;
+        word.to = cpu.file = up;
+      } else if (to > cpu.file && chance(0.1)) {
+        word.kind = EngineWord::Kind::kWish;
+        word.to = to;
+      } else if (down < cpu.file) {
+        word.kind = EngineWord::Kind::kShrink;
+        word.reason = starting ? Reason::kStarted : Reason::kLeaseEnded;
+        word.to = cpu.file = down;
+      } else if (to < cpu.file && chance(0.05)) {
+        word.kind = EngineWord::Kind::kWish;
+        word.reason = starting ? Reason::kStarted : Reason::kLeaseEnded;
+        word.to = to;
+      } else {
+        continue;
+      }
+      ++words;
+      ++cpu_words;
+      facts.cpu_words.push_back(word);
+    }
+  }
+
   const ContainerResize* find(const std::string& name) const {
     for (const ContainerResize& each : state.containers) {
       if (each.name == name) return &each;
@@ -157,7 +218,9 @@ class World {
     api.away = broken;
     api.may_ask = !broken || chance(0.05);
     if (!calm() && chance(0.01)) quota = mib(150 + number(2000));
+    if (!calm() && chance(0.01)) cpu_quota = {1000 + number(8000)};
     if (!calm() && chance(0.005)) foreign_resize();
+    if (!calm() && chance(0.003) && pod.qos != kube::QosClass::kGuaranteed) foreign_cpu_resize();
     if (!calm() && chance(0.01)) {  // somebody's CPU resize rewrites memory.max
       const std::size_t i = number(2);
       const Bytes actuated = *pod.containers[i].status->resources->limits.memory;
@@ -177,6 +240,14 @@ class World {
     foreign = true;
   }
 
+  void foreign_cpu_resize() {
+    pod.containers[0].resources.limits.cpu = MilliCpu{500 + number(3000)};
+    pod.generation = *pod.generation + 1;
+    pod.resized_by = {{.manager = "somebody", .at = kube::ApiTime{}}};
+    foreign = true;
+    for (Cpu& each : cpus) each.refused_until.reset();
+  }
+
   void answer(ResizeFacts& facts) {
     for (auto due = under_way.begin(); due != under_way.end();) {
       if (now < due->at) {
@@ -184,6 +255,7 @@ class World {
         continue;
       }
       facts.outcomes.push_back(outcome(due->request));
+      note_cpu_answer(due->request, facts.outcomes.back());
       if (due->request.resize.dry_run) {
         --dry_runs;
       } else {
@@ -192,6 +264,28 @@ class World {
       }
       due = under_way.erase(due);
     }
+  }
+
+  // What a refusal of the quota leaves: not more of it is asked for within 30 s.
+  void note_cpu_answer(const SendResize& request, const ResizeOutcome& outcome) {
+    for (const kube::ResizeChange& change : request.resize.changes) {
+      if (!change.limits.cpu) continue;
+      Cpu& cpu = cpus[change.container == "app" ? 0 : 1];
+      // Where somebody else has raised it meanwhile, it was no raise.
+      const bool quota_said = outcome.refusal && outcome.refusal->cause == kube::Cause::kQuota &&
+                              *change.limits.cpu > spec_cpu(change.container);
+      if (!outcome.refusal) {
+        cpu.refused_until.reset();
+      } else if (quota_said && !request.resize.dry_run) {
+        const MilliCpu sum = *kube::pod_cpu_limit(pod);
+        cpu.refused_until = now + config.api.refused_backoff;
+        cpu.allowed = spec_cpu(change.container) + (std::max(cpu_quota, sum) - sum);
+      }
+    }
+  }
+
+  MilliCpu spec_cpu(const std::string& container) const {
+    return *kube::find_container(pod, container)->resources.limits.cpu;
   }
 
   ResizeOutcome outcome(const SendResize& request) {
@@ -215,6 +309,16 @@ class World {
                    std::to_string((sum - used).value) +
                    ", used: limits.memory=" + std::to_string(used.value) +
                    ", limited: limits.memory=" + std::to_string(std::max(quota, used).value));
+      return out;
+    }
+    const MilliCpu cpu_sum = *kube::pod_cpu_limit(after);
+    const MilliCpu cpu_used = *kube::pod_cpu_limit(pod);
+    if (cpu_sum > cpu_quota && cpu_sum > cpu_used) {
+      out.status = 403;
+      out.refusal = refusal_of(
+          403, "pods \"web\" is forbidden: exceeded quota: rq, requested: limits.cpu=" +
+                   to_string(cpu_sum - cpu_used) + ", used: limits.cpu=" + to_string(cpu_used) +
+                   ", limited: limits.cpu=" + to_string(std::max(cpu_quota, cpu_used)));
       return out;
     }
     if (!calm() && chance(0.03)) {
@@ -262,7 +366,10 @@ class World {
       if (each.status->resources->limits.memory != each.resources.limits.memory) {
         file(i).limit = limit_of(spec(i));
         file(i).usage = std::min(file(i).usage, spec(i));
+      } else if (each.status->resources->limits.cpu != each.resources.limits.cpu) {
+        file(i).limit = limit_of(std::max(spec(i), file(i).usage));
       }
+      if (each.status->resources != each.resources) cpus[i].file = *each.resources.limits.cpu;
       each.status->resources = each.resources;
       each.status->allocated = each.resources.requests;
       sum += spec(i);
@@ -312,12 +419,18 @@ class World {
     }
     EXPECT_FALSE(send.resize.changes.empty());
     EXPECT_EQ(send.resize.pod, pod.id);
+    const bool is_cpu = send.resize.changes.front().limits.cpu.has_value();
+    if (is_cpu && !send.resize.dry_run) check_memory_is_quiet(send);
     // The plan may not have seen the newest foreign resize; without one it is exact.
     if (foreign) return;
     const kube::Pod after = kube::applied(pod, send.resize.changes);
     EXPECT_EQ(kube::qos_of(after), kube::qos_of(pod)) << "the QoS class would change";
     for (const kube::ResizeChange& change : send.resize.changes) {
-      EXPECT_FALSE(change.limits.cpu || change.requests.cpu);
+      EXPECT_FALSE(change.requests.cpu);
+      if (change.limits.cpu) {
+        check_cpu_change(send, change);
+        continue;
+      }
       const std::size_t i = change.container == "app" ? 0 : 1;
       if (!send.resize.dry_run && !state.in_flight->withdraws) {
         EXPECT_GE(*change.limits.memory, file(i).usage) << "in force it would kill";
@@ -325,6 +438,37 @@ class World {
       if (api.ability.minor == 33 && !send.resize.dry_run) {
         EXPECT_GE(*change.limits.memory, spec(i));
       }
+    }
+  }
+
+  // A CPU request under way may make the kubelet write memory.max.
+  void check_memory_is_quiet(const SendResize& send) {
+    ++cpu_patches;
+    EXPECT_FALSE(state.unverified);
+    for (const ContainerResize& each : state.containers) {
+      EXPECT_FALSE(each.lease) << "a CPU change and a memory lease";
+      EXPECT_FALSE(each.want) << "a CPU change before a need for memory";
+    }
+    for (const kube::ResizeChange& change : send.resize.changes) {
+      const std::size_t i = change.container == "app" ? 0 : 1;
+      EXPECT_LT(file(i).usage, scaled(*find(change.container)->spec, config.active_share));
+    }
+  }
+
+  void check_cpu_change(const SendResize& send, const kube::ResizeChange& change) {
+    EXPECT_FALSE(change.limits.memory || change.requests.memory) << "never together";
+    const std::size_t i = change.container == "app" ? 0 : 1;
+    const ContainerResize& known = *find(change.container);
+    EXPECT_TRUE(policies[i].cpu);
+    EXPECT_NE(change.limits.cpu, known.cpu.spec) << "nothing would change";
+    if (send.resize.dry_run || state.in_flight->withdraws) return;
+    const MilliCpu floor = known.cpu.floor.value_or(kCpuFloor);
+    // Below it only on the way up, where a refusal leaves no more.
+    EXPECT_GE(*change.limits.cpu, std::min(floor, *known.cpu.spec));
+    EXPECT_LE(*change.limits.cpu, std::max(kCpuMost, floor));
+    if (cpus[i].refused_until &&
+        now<*cpus[i].refused_until&& * change.limits.cpu> * known.cpu.spec) {
+      EXPECT_LE(*change.limits.cpu, cpus[i].allowed) << "refused before";
     }
   }
 
@@ -336,6 +480,7 @@ class World {
 
   void check() {
     EXPECT_LE(state.patches, words + withdrawals + unstored) << "a PATCH without a cause";
+    EXPECT_LE(cpu_patches, cpu_words + withdrawals + unstored) << "the same of CPU";
     for (const ContainerResize& each : state.containers) {
       if (!each.lease || each.lease->withdrawing) continue;
       EXPECT_LE(now, each.lease->until + seconds(61)) << "a lease beyond its end";
@@ -347,6 +492,13 @@ class World {
       if (actuation == Actuation::kCgroup) continue;
       EXPECT_EQ(file(i).limit, limit_of(spec(i))) << "spec and cgroup agree in the end";
       EXPECT_EQ(each.spec, spec(i)) << "and the state with them";
+      if (!policies[i].cpu) continue;
+      // A request of ours has overtaken theirs, and there may be no room to give it back.
+      const bool overtaken = each.cpu.floor && *each.cpu.floor > *each.cpu.spec;
+      if (now < state.yield_until || overtaken) continue;
+      EXPECT_EQ(cpus[i].file, spec_cpu(each.name)) << "the same of CPU";
+      EXPECT_EQ(each.cpu.spec, spec_cpu(each.name));
+      EXPECT_FALSE(state.cpu_stored);
     }
   }
 
@@ -357,6 +509,8 @@ class World {
   ApiSight api;
   PodReading files;
   Bytes quota;
+  MilliCpu cpu_quota;
+  std::array<Cpu, 2> cpus;
   Actuation actuation{};
   std::deque<Due> under_way;
   bool storing = false;
@@ -372,16 +526,24 @@ class World {
 TEST(ResizePlanProperties, HoldForRandomHistories) {
   std::uint64_t words = 0;
   std::uint64_t patches = 0;
+  std::uint64_t cpu_words = 0;
+  std::uint64_t cpu_patches = 0;
   for (std::uint32_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
     world.run();
     words += world.words;
     patches += world.state.patches;
+    cpu_words += world.cpu_words;
+    cpu_patches += world.cpu_patches;
     if (HasFailure()) return;
   }
   EXPECT_GT(patches, 200u) << "the histories have resizes in them";
   EXPECT_LT(patches, words) << "fewer PATCHes than words of the engine";
+  EXPECT_GT(cpu_patches, 100u) << "CPU limits among them";
+  EXPECT_LT(cpu_patches, cpu_words / 2);
+  RecordProperty("cpu_words", std::to_string(cpu_words));
+  RecordProperty("cpu_patches", std::to_string(cpu_patches));
   RecordProperty("words", std::to_string(words));
   RecordProperty("patches", std::to_string(patches));
 }

@@ -337,6 +337,30 @@ TEST(RecordedResize, OverDirectWrites) {  // v11
   }
 }
 
+// A pod that is bound and whose containers have no status yet was resized by the recorded server,
+// so that a dry run for its CPU limit can be asked in time for its start.
+TEST(RecordedResize, ADryRunForCpuBeforeTheContainerRuns) {  // 39b
+  const json exchange = recording("39b-bound-not-started")["exchanges"][0];
+  EXPECT_EQ(exchange["response"]["status"], 200);
+  kube::Pod pod = pod_of(exchange["response"]["body"]);
+  ASSERT_FALSE(pod.containers.at(0).status);
+  const MilliCpu floor = pod.containers[0].resources.limits.cpu.value();
+  Scene scene(pod);
+  scene.config.field_manager = "kx";
+  scene.files.containers.clear();
+  scene.files.slice.reset();
+  scene.allow_cpu(floor).boost = floor + floor;
+  scene.step();
+  ASSERT_EQ(scene.preflights.size(), 1u);
+  scene.answer_with(kube::Response{.status = 200,
+                                   .content_type = "application/json",
+                                   .body = exchange["response"]["body"].dump()});
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(resize_test::asked_cpu(&scene.preflights[1]), floor + floor);
+  scene.accept();
+  EXPECT_EQ(scene.cpu_bounds().direct_ceiling, floor + floor);
+}
+
 // A refusal that the API server gave, for the value that it gave it for.
 struct RefusalRow {
   const char* name;

@@ -75,6 +75,7 @@ ResizeStep& Scene::step() {
                     .policies = &policies,
                     .api = api,
                     .words = std::exchange(words_, {}),
+                    .cpu_words = std::exchange(cpu_words_, {}),
                     .outcomes = std::exchange(outcomes_, {}),
                     .reading = files};
   last = agent::step(state, facts, now, config);
@@ -139,17 +140,54 @@ void Scene::wish(Bytes to, const std::string& container) {
   say(EngineWord::Kind::kWish, to, {}, container);
 }
 
+ContainerCpuPolicy& Scene::allow_cpu(MilliCpu ceiling, const std::string& container) {
+  const kube::Resources& resources = kube::find_container(pod, container)->resources;
+  for (ContainerPolicy& each : policies) {
+    if (each.name != container) continue;
+    const MilliCpu floor = resources.limits.cpu.value();
+    each.cpu = ContainerCpuPolicy{.floor = floor,
+                                  .ceiling = ceiling,
+                                  .promised = resources.requests.cpu.value_or(MilliCpu{}),
+                                  .boost = floor};
+    return *each.cpu;
+  }
+  ADD_FAILURE() << "no policy of " << container;
+  return policies.front().cpu.emplace();
+}
+
+void Scene::say_cpu(EngineWord::Kind kind, MilliCpu to, Reason reason,
+                    const std::string& container) {
+  cpu_words_.push_back(
+      {.kind = kind, .container = container, .from = {}, .to = to, .reason = reason, .at = now});
+}
+
+void Scene::grant_cpu(MilliCpu to, Reason reason, const std::string& container) {
+  say_cpu(EngineWord::Kind::kGrant, to, reason, container);
+}
+
+void Scene::shrink_cpu(MilliCpu to, Reason reason, const std::string& container) {
+  say_cpu(EngineWord::Kind::kShrink, to, reason, container);
+}
+
+void Scene::wish_cpu(MilliCpu to, Reason reason, const std::string& container) {
+  say_cpu(EngineWord::Kind::kWish, to, reason, container);
+}
+
 void Scene::accept() {
+  const ResizeInFlight& request = state.in_flight ? *state.in_flight : *state.preflight;
+  store(kube::applied(pod, request.resize.changes));
+}
+
+void Scene::store(kube::Pod reply, bool watch_lags) {
   const bool dry = !state.in_flight;
   const ResizeInFlight& request = dry ? *state.preflight : *state.in_flight;
-  kube::Pod reply = kube::applied(pod, request.resize.changes);
   if (!dry) {
     reply.generation = pod.generation ? std::optional(*pod.generation + 1) : std::nullopt;
     reply.resource_version += "+";
     kube::ResizedBy by{.manager = config.field_manager, .at = kube::ApiTime{}};
     by.at = kube::ApiTime(std::chrono::duration_cast<seconds>(now.time_since_epoch()));
     reply.resized_by = {by};
-    pod = reply;
+    if (!watch_lags) pod = reply;
   }
   outcomes_.push_back(
       {.id = request.id, .status = 200, .pod = reply, .sent = request.sent, .answered = now});
@@ -235,6 +273,14 @@ std::optional<Bytes> asked(const SendResize* request, const std::string& contain
   if (request == nullptr) return std::nullopt;
   for (const kube::ResizeChange& change : request->resize.changes) {
     if (change.container == container) return change.limits.memory;
+  }
+  return std::nullopt;
+}
+
+std::optional<MilliCpu> asked_cpu(const SendResize* request, const std::string& container) {
+  if (request == nullptr) return std::nullopt;
+  for (const kube::ResizeChange& change : request->resize.changes) {
+    if (change.container == container) return change.limits.cpu;
   }
   return std::nullopt;
 }

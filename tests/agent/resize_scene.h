@@ -57,8 +57,21 @@ class Scene {
   void grant(Bytes to, Bytes rate = {}, const std::string& container = "app");
   void wish(Bytes to, const std::string& container = "app");
 
+  // The CPU limit of that container may go to `ceiling`. Without this it is left alone.
+  ContainerCpuPolicy& allow_cpu(MilliCpu ceiling, const std::string& container = "app");
+  void say_cpu(EngineWord::Kind kind, MilliCpu to, Reason reason = Reason::kThrottled,
+               const std::string& container = "app");
+  void grant_cpu(MilliCpu to, Reason reason = Reason::kThrottled,
+                 const std::string& container = "app");
+  void shrink_cpu(MilliCpu to, Reason reason = Reason::kLeaseEnded,
+                  const std::string& container = "app");
+  void wish_cpu(MilliCpu to, Reason reason = Reason::kThrottled,
+                const std::string& container = "app");
+
   // What the API server answers to the PATCH or dry run under way, then a step.
   void accept();
+  // The same, but this is stored; and perhaps the watch does not show it yet.
+  void store(kube::Pod reply, bool watch_lags = false);
   void answer_with(const kube::Response& response);
   void refuse(kube::Refusal refusal);
   void time_out();
@@ -69,6 +82,8 @@ class Scene {
   CgroupReading& file(const std::string& container = "app");
   ContainerResize& container(const std::string& name = "app");
   const EngineBounds& bounds(const std::string& name = "app") { return *container(name).bounds; }
+  CpuResize& cpu(const std::string& name = "app") { return container(name).cpu; }
+  const CpuBounds& cpu_bounds(const std::string& name = "app") { return *cpu(name).bounds; }
 
   // Of the last step.
   const SendResize* patch() const;
@@ -84,11 +99,13 @@ class Scene {
 
  private:
   std::vector<EngineWord> words_;
+  std::vector<CpuWord> cpu_words_;
   std::vector<ResizeOutcome> outcomes_;
   void apply(const ResizeStep& step);
 };
 
 std::optional<Bytes> asked(const SendResize* request, const std::string& container = "app");
+std::optional<MilliCpu> asked_cpu(const SendResize* request, const std::string& container = "app");
 
 // What the API server says with `body`, a message of a Status.
 kube::Refusal refusal_of(int status, const std::string& message);
