@@ -47,6 +47,14 @@ std::string text_at(const Json& object, std::string_view key) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
+std::vector<std::string> texts(const Json& list) {
+  std::vector<std::string> found;
+  for (const Json& entry : list) {
+    if (entry.is_string()) found.push_back(entry.get<std::string>());
+  }
+  return found;
+}
+
 bool same(const Json& a, const Json& b) {
   if (a.is_object() && b.is_object()) {
     return a.size() == b.size() &&

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,6 +19,8 @@ using Json = nlohmann::ordered_json;
 const Json& member(const Json& object, std::string_view key);
 // The string at object[key], "" where there is none.
 std::string text_at(const Json& object, std::string_view key);
+// The strings of a list, none where it is no list.
+std::vector<std::string> texts(const Json& list);
 
 // Equal whatever the order of keys is, which operator== of Json looks at.
 bool same(const Json& a, const Json& b);

@@ -30,11 +30,13 @@ Reply place(const FakeKubelet& kubelet, const std::string& pod, const std::strin
   const auto found = kubelet.place(pod, container);
   if (!found) return done(false);
   Reply reply;
-  reply.body = {{"id", found->id},
-                {"slice", found->slice},
-                {"group", found->group},
-                {"running", found->running},
-                {"restarts", found->restarts}};
+  reply.body = {{"id", found->id},       {"slice", found->slice},
+                {"group", found->group}, {"running", found->running},
+                {"ready", found->ready}, {"restarts", found->restarts}};
+  if (found->pod_ready_since) {
+    const auto since = found->pod_ready_since->time_since_epoch();
+    reply.body["pod_ready_since"] = std::chrono::duration<double>(since).count();
+  }
   return reply;
 }
 

@@ -148,7 +148,8 @@ std::optional<ContainerPlace> FakeKubelet::place(const std::string& pod,
   if (found == nullptr) return std::nullopt;
   for (const ContainerState& one : found->containers) {
     if (one.name != container) continue;
-    return ContainerPlace{one.id, found->slice, one.group, one.running, one.restarts};
+    return ContainerPlace{one.id,      found->slice, one.group,         one.running,
+                          one.ready(), one.restarts, found->ready_since};
   }
   return std::nullopt;
 }

@@ -25,8 +25,10 @@ struct FakeKubeletOptions {
   std::string cpu = "4";       // allocatable
   std::string memory = "4Gi";  // allocatable
   std::string cgroup_root = "/sys/fs/cgroup";
-  // Makes a group with its files, where no kernel does; then nothing is run either.
+  // Makes a group with its files, where no kernel does; then commands are not run either, unless
+  // `run` says so. Probes are.
   std::function<void(const std::string&)> made;
+  bool run = false;
   // Told the group and the file of each write just before it, on the kubelet's thread.
   std::function<void(const std::string&, const std::string&)> writing;
   Layout layout;
@@ -50,7 +52,10 @@ struct ContainerPlace {
   std::string slice;  // below the root
   std::string group;  // below the root, "" when it does not run
   bool running = false;
+  bool ready = false;
   int restarts = 0;
+  // Since when the whole pod is, none when it is not.
+  std::optional<std::chrono::steady_clock::time_point> pod_ready_since;
 };
 
 class FakeKubelet {

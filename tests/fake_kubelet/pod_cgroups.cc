@@ -28,14 +28,6 @@ std::string bytes_or_max(std::optional<std::int64_t> bytes) {
   return bytes ? std::to_string(*bytes) : "max";
 }
 
-std::vector<std::string> texts(const Json& list) {
-  std::vector<std::string> found;
-  for (const Json& entry : list) {
-    if (entry.is_string()) found.push_back(entry.get<std::string>());
-  }
-  return found;
-}
-
 std::vector<std::string> command_of(const Json& container) {
   std::vector<std::string> command = texts(member(container, "command"));
   const std::vector<std::string> rest = texts(member(container, "args"));
@@ -107,21 +99,30 @@ bool PodCgroups::start(PodState& pod, ContainerState& container) const {
   files_.write(container.group, "memory.oom.group", "1");
   const std::vector<std::string> command = command_of(spec);
   if (options_.run_commands && !command.empty()) {
-    const std::string log = options_.logs.empty() ? ""
-                                                  : options_.logs + "/" + pod.space + "_" +
-                                                        pod.name + "_" + container.name + ".log";
-    container.process =
-        ContainerProcess::start(command, environment_of(spec), files_.full(container.group), log);
+    container.process = ContainerProcess::start(
+        command, environment_of(spec), files_.full(container.group), log_of(pod, container));
     if (!container.process) return false;
   }
   container.running = true;
+  container.readiness = Readiness(spec, environment_of(spec), KubeletClock::now());
   container.next_start.reset();
   container.state = {{"running", {{"startedAt", timestamp()}}}};
   return true;
 }
 
+std::string PodCgroups::log_of(const PodState& pod, const ContainerState& container) const {
+  if (options_.logs.empty()) return "";
+  return options_.logs + "/" + pod.space + "_" + pod.name + "_" + container.name + ".log";
+}
+
+bool PodCgroups::probe(const PodState& pod, ContainerState& container) const {
+  return container.readiness.turn(KubeletClock::now(), files_.full(container.group),
+                                  log_of(pod, container));
+}
+
 void PodCgroups::stop(ContainerState& container) const {
   if (container.group.empty()) return;
+  container.readiness.stop();
   if (container.process) {
     container.process->kill();
     // It ends at once, and must not stay a zombie.

@@ -28,6 +28,9 @@ class PodCgroups {
   // A new cgroup under a new id, with the limits of the accepted spec; false when it cannot.
   bool start(PodState& pod, ContainerState& container) const;
   void stop(ContainerState& container) const;
+  // A turn of its readiness probe: true when the container is ready now and was not, or the
+  // reverse.
+  bool probe(const PodState& pod, ContainerState& container) const;
   void remove(PodState& pod) const;
 
   // What a lowering to the accepted spec would refuse: the message of the condition, else "".
@@ -46,6 +49,7 @@ class PodCgroups {
   const Layout& layout() const { return options_.layout; }
 
  private:
+  std::string log_of(const PodState& pod, const ContainerState& container) const;
   void write_memory(const std::string& group, std::optional<std::int64_t> bytes) const;
   void write_cpu(const std::string& group, std::optional<std::int64_t> milli) const;
 

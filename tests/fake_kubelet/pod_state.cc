@@ -10,15 +10,23 @@
 namespace plimsoll::test {
 namespace {
 
-Json condition(const PodState& pod, const char* type, bool good, int minor) {
+std::string unready(const PodState& pod) {
+  std::string names;
+  for (const ContainerState& container : pod.containers) {
+    if (!container.ready()) names += (names.empty() ? "" : " ") + container.name;
+  }
+  return "containers with unready status: [" + names + "]";
+}
+
+Json condition(const PodState& pod, const char* type, bool good, const std::string& since,
+               int minor) {
   Json entry{{"type", type}, {"status", good ? "True" : "False"}};
   if (minor >= 34) entry["observedGeneration"] = pod.observed;
   entry["lastProbeTime"] = nullptr;
-  entry["lastTransitionTime"] = pod.started;
-  if (!good) {
-    entry["reason"] = "ContainersNotReady";
-    entry["message"] = "containers with unready status";
-  }
+  entry["lastTransitionTime"] = since;
+  // A reason that went is taken away by null.
+  entry["reason"] = good ? Json(nullptr) : Json("ContainersNotReady");
+  entry["message"] = good ? Json(nullptr) : Json(unready(pod));
   return entry;
 }
 
@@ -39,7 +47,7 @@ Json container_status(const ContainerState& container, const Json& spec, const L
   Json status{{"name", container.name},
               {"state", container.state},
               {"lastState", container.last_state},
-              {"ready", container.running},
+              {"ready", container.ready()},
               {"restartCount", container.restarts},
               {"image", text_at(spec, "image")},
               {"imageID", text_at(spec, "image") + "@sha256:" + std::string(64, '0')},
@@ -105,9 +113,13 @@ std::optional<std::int64_t> cpu_limit(const Json& resources) {
 std::optional<std::int64_t> pod_memory_limit(const Json& spec) { return sum(spec, memory_limit); }
 std::optional<std::int64_t> pod_cpu_limit(const Json& spec) { return sum(spec, cpu_limit); }
 
+bool PodState::ready() const {
+  return std::all_of(containers.begin(), containers.end(),
+                     [](const ContainerState& one) { return one.ready(); });
+}
+
 Json status_of(const PodState& pod, const Layout& layout, int minor) {
-  const bool ready = std::all_of(pod.containers.begin(), pod.containers.end(),
-                                 [](const ContainerState& one) { return one.running; });
+  const std::string& since = pod.ready_changed.empty() ? pod.started : pod.ready_changed;
   Json conditions = Json::array();
   if (minor >= 33) {
     conditions.push_back(resize_condition(pod, "PodResizePending", !pod.pending_reason.empty(),
@@ -115,11 +127,11 @@ Json status_of(const PodState& pod, const Layout& layout, int minor) {
     conditions.push_back(resize_condition(pod, "PodResizeInProgress", pod.in_progress,
                                           pod.error.empty() ? "" : "Error", pod.error, minor));
   }
-  conditions.push_back(condition(pod, "PodReadyToStartContainers", true, minor));
-  conditions.push_back(condition(pod, "Initialized", true, minor));
-  conditions.push_back(condition(pod, "Ready", ready, minor));
-  conditions.push_back(condition(pod, "ContainersReady", ready, minor));
-  conditions.push_back(condition(pod, "PodScheduled", true, minor));
+  conditions.push_back(condition(pod, "PodReadyToStartContainers", true, pod.started, minor));
+  conditions.push_back(condition(pod, "Initialized", true, pod.started, minor));
+  conditions.push_back(condition(pod, "Ready", pod.ready(), since, minor));
+  conditions.push_back(condition(pod, "ContainersReady", pod.ready(), since, minor));
+  conditions.push_back(condition(pod, "PodScheduled", true, pod.started, minor));
   Json status{{"phase", phase_of(pod)},   {"conditions", conditions},
               {"hostIP", "192.0.2.10"},   {"podIP", "10.244.0.17"},
               {"startTime", pod.started}, {"containerStatuses", Json::array()},

@@ -13,6 +13,7 @@
 #include "tests/fake_api/json.h"
 #include "tests/fake_kubelet/container_process.h"
 #include "tests/fake_kubelet/layout.h"
+#include "tests/fake_kubelet/readiness.h"
 
 namespace plimsoll::test {
 
@@ -31,9 +32,12 @@ struct ContainerState {
   Json state = Json::object();
   Json last_state = Json::object();
   bool running = false;
+  Readiness readiness;  // while it runs
   int restarts = 0;
   std::chrono::milliseconds backoff{0};
   std::optional<KubeletClock::time_point> next_start;
+
+  bool ready() const { return running && readiness.ready(); }
 };
 
 enum class ResizeMode { kApply, kNever, kDeferred, kInfeasible };
@@ -53,6 +57,9 @@ struct PodState {
   std::optional<std::int64_t> actuated_cpu;
   std::vector<ContainerState> containers;
   bool leaving = false;
+  bool told_ready = false;  // in the status as it was told last
+  std::string ready_changed;
+  std::optional<KubeletClock::time_point> ready_since;
 
   // One resize at a time; the newest spec when it begins.
   enum class Phase { kNone, kSeen, kAccepted, kSliceDone, kActuated, kFailed };
@@ -66,6 +73,7 @@ struct PodState {
   std::optional<KubeletClock::time_point> slice_due;  // after a restart with a new limit
 
   std::string key() const { return space + "/" + name; }
+  bool ready() const;  // all of its containers are
 };
 
 // status for a strategic merge; conditions that do not hold are deleted. `minor` of the API.

@@ -51,7 +51,7 @@ PodWorker::PodWorker(const FakeKubeletOptions& options, const KubeletApi& api)
     : options_(options),
       api_(api),
       cgroups_(CgroupFiles(options.cgroup_root, options.made, options.writing),
-               {options.layout, options.logs, !options.made, options.sandbox}),
+               {options.layout, options.logs, !options.made || options.run, options.sandbox}),
       minor_(api.minor()),
       least_delay_(options.least_delay),
       most_delay_(options.most_delay) {}
@@ -104,6 +104,16 @@ std::optional<PodState> PodWorker::admit(const Json& object) {
   return pod;
 }
 
+void PodWorker::publish(PodState& pod) {
+  if (pod.ready() != pod.told_ready) {
+    pod.told_ready = pod.ready();
+    pod.ready_changed = timestamp();
+    pod.ready_since.reset();
+    if (pod.told_ready) pod.ready_since = KubeletClock::now();
+  }
+  api_.publish(pod, status_of(pod, cgroups_.layout(), minor_));
+}
+
 void PodWorker::start(PodState& pod, ContainerState& container) {
   if (cgroups_.start(pod, container)) return;
   container.state = {{"waiting", {{"reason", "CreateContainerError"}}}};
@@ -151,6 +161,7 @@ void PodWorker::look_at_containers(PodState& pod) {
     if (container.running && container.process) {
       if (const auto state = container.process->ended()) ended(pod, container, *state);
     }
+    if (container.running && cgroups_.probe(pod, container)) publish(pod);
     if (container.running || !container.next_start || *container.next_start > now) continue;
     ++container.restarts;
     start(pod, container);

@@ -45,9 +45,7 @@ class PodWorker {
   void refuse(PodState& pod, ResizeMode mode);
   void restart_for_policy(PodState& pod, const Json& before);
   void finish(PodState& pod);
-  void publish(const PodState& pod) {
-    api_.publish(pod, status_of(pod, cgroups_.layout(), minor_));
-  }
+  void publish(PodState& pod);
 
   const FakeKubeletOptions& options_;
   const KubeletApi& api_;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -362,6 +363,85 @@ TEST_F(FakeKubeletTest, OldServersGetStatusResize) {
   EXPECT_EQ(moments[0].status["resize"], "InProgress");
   EXPECT_TRUE(moments[0].condition.is_null());
   EXPECT_FALSE(moments[0].status.contains("observedGeneration"));
+  kubelet_.reset();
+}
+
+// The container's status as the API has it.
+Json status_in(const Json& status) { return member(status, "containerStatuses")[0]; }
+
+TEST_F(FakeKubeletTest, WithoutAProbeItIsReadyWhenItRuns) {
+  start();
+  create(pod_of({container("app", "64Mi")}));
+  EXPECT_EQ(status_in(pod_status())["ready"], true);
+  EXPECT_EQ(condition("ContainersReady")["status"], "True");
+  EXPECT_TRUE(kubelet_->place("demo/web", "app")->ready);
+}
+
+TEST_F(FakeKubeletTest, ItIsReadyWhenItsProbeSaysSo) {
+  start();
+  const std::string file = tree_.path() + "/is-ready";
+  Json app = container("app", "64Mi");
+  app["readinessProbe"] = {
+      {"exec", {{"command", {"test", "-e", file}}}}, {"periodSeconds", 1}, {"failureThreshold", 1}};
+  create(pod_of({app, container("side", "64Mi")}));
+  EXPECT_EQ(status_in(pod_status())["ready"], false);
+  for (const char* type : {"Ready", "ContainersReady"}) {
+    EXPECT_EQ(condition(type)["status"], "False") << type;
+    EXPECT_EQ(text_at(condition(type), "message"), "containers with unready status: [app]");
+  }
+  EXPECT_FALSE(kubelet_->place("demo/web", "app")->ready);
+  EXPECT_TRUE(kubelet_->place("demo/web", "side")->ready);
+  EXPECT_FALSE(kubelet_->place("demo/web", "side")->pod_ready_since);
+
+  tree_.set("", "is-ready", "");
+  ASSERT_TRUE(kubelet_->wait([&] { return condition("Ready")["status"] == "True"; }));
+  EXPECT_EQ(status_in(pod_status())["ready"], true);
+  EXPECT_EQ(text_at(condition("Ready"), "reason"), "");
+  EXPECT_TRUE(kubelet_->place("demo/web", "app")->pod_ready_since);
+  EXPECT_EQ(first_word(tree_.get(kubelet_->place("demo/web", "app")->group, "cgroup.procs")), "0")
+      << "the probe ran in the container's cgroup";
+
+  std::filesystem::remove(file);
+  ASSERT_TRUE(kubelet_->wait([&] { return condition("Ready")["status"] == "False"; }));
+  EXPECT_EQ(text_at(condition("Ready"), "reason"), "ContainersNotReady");
+}
+
+TEST_F(FakeKubeletTest, AProbeThatTakesTooLongFailed) {
+  start();
+  const std::string file = tree_.path() + "/is-slow";
+  Json app = container("app", "64Mi");
+  app["readinessProbe"] = {
+      {"exec", {{"command", {"sh", "-c", "test ! -e " + file + " || exec sleep 100"}}}},
+      {"failureThreshold", 1}};
+  create(pod_of({app}));
+  ASSERT_TRUE(kubelet_->wait([&] { return condition("Ready")["status"] == "True"; }));
+  tree_.set("", "is-slow", "");
+  ASSERT_TRUE(kubelet_->wait([&] { return condition("Ready")["status"] == "False"; }));
+}
+
+TEST_F(FakeKubeletTest, WhatEndedStartsAnewAndIsNotReadyAtFirst) {
+  start("1.36", [](FakeKubeletOptions& options) { options.run = true; });
+  const std::string file = tree_.path() + "/is-ready";
+  Json app = container("app", "64Mi");
+  const std::string end = tree_.path() + "/end";
+  app["command"] = {"sh", "-c", "until [ -e " + end + " ]; do sleep 0.05; done; rm " + end};
+  app["readinessProbe"] = {{"exec", {{"command", {"test", "-e", file}}}}};
+  create(pod_of({app}));
+  tree_.set("", "is-ready", "");
+  ASSERT_TRUE(kubelet_->wait([&] { return condition("Ready")["status"] == "True"; }));
+  const auto before = kubelet_->place("demo/web", "app");
+
+  std::filesystem::remove(file);
+  tree_.set("", "end", "");
+  ASSERT_TRUE(kubelet_->wait([&] { return status_in(pod_status())["restartCount"] == 1; }));
+  const Json status = status_in(pod_status());
+  EXPECT_EQ(status["ready"], false);
+  EXPECT_EQ(condition("Ready")["status"], "False");
+  EXPECT_EQ(member(member(status["lastState"], "terminated"), "containerID"),
+            "containerd://" + before->id);
+  EXPECT_NE(status["containerID"], "containerd://" + before->id);
+  EXPECT_NE(kubelet_->place("demo/web", "app")->group, before->group);
+  // kubelet_ goes before the tree that its containers are in.
   kubelet_.reset();
 }
 
