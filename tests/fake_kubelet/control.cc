@@ -33,10 +33,12 @@ Reply place(const FakeKubelet& kubelet, const std::string& pod, const std::strin
   reply.body = {{"id", found->id},       {"slice", found->slice},
                 {"group", found->group}, {"running", found->running},
                 {"ready", found->ready}, {"restarts", found->restarts}};
-  if (found->pod_ready_since) {
-    const auto since = found->pod_ready_since->time_since_epoch();
-    reply.body["pod_ready_since"] = std::chrono::duration<double>(since).count();
-  }
+  const auto add_time = [&reply](const char* key, const auto& since) {
+    if (!since) return;
+    reply.body[key] = std::chrono::duration<double>(since->time_since_epoch()).count();
+  };
+  add_time("running_since", found->running_since);
+  add_time("pod_ready_since", found->pod_ready_since);
   return reply;
 }
 

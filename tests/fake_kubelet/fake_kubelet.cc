@@ -148,8 +148,10 @@ std::optional<ContainerPlace> FakeKubelet::place(const std::string& pod,
   if (found == nullptr) return std::nullopt;
   for (const ContainerState& one : found->containers) {
     if (one.name != container) continue;
-    return ContainerPlace{one.id,      found->slice, one.group,         one.running,
-                          one.ready(), one.restarts, found->ready_since};
+    ContainerPlace place{one.id, found->slice, one.group, one.running, one.ready(), one.restarts};
+    if (one.running) place.running_since = one.running_since;
+    place.pod_ready_since = found->ready_since;
+    return place;
   }
   return std::nullopt;
 }

@@ -54,8 +54,8 @@ struct ContainerPlace {
   bool running = false;
   bool ready = false;
   int restarts = 0;
-  // Since when the whole pod is, none when it is not.
-  std::optional<std::chrono::steady_clock::time_point> pod_ready_since;
+  std::optional<std::chrono::steady_clock::time_point> running_since;
+  std::optional<std::chrono::steady_clock::time_point> pod_ready_since;  // all containers are
 };
 
 class FakeKubelet {

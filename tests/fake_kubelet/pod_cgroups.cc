@@ -98,13 +98,14 @@ bool PodCgroups::start(PodState& pod, ContainerState& container) const {
   write_cpu(container.group, container.actuated_cpu);
   files_.write(container.group, "memory.oom.group", "1");
   const std::vector<std::string> command = command_of(spec);
+  container.running_since = KubeletClock::now();
   if (options_.run_commands && !command.empty()) {
     container.process = ContainerProcess::start(
         command, environment_of(spec), files_.full(container.group), log_of(pod, container));
     if (!container.process) return false;
   }
   container.running = true;
-  container.readiness = Readiness(spec, environment_of(spec), KubeletClock::now());
+  container.readiness = Readiness(spec, environment_of(spec), container.running_since);
   container.next_start.reset();
   container.state = {{"running", {{"startedAt", timestamp()}}}};
   return true;

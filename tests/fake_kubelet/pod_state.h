@@ -32,7 +32,8 @@ struct ContainerState {
   Json state = Json::object();
   Json last_state = Json::object();
   bool running = false;
-  Readiness readiness;  // while it runs
+  KubeletClock::time_point running_since{};  // while it runs, as readiness
+  Readiness readiness;
   int restarts = 0;
   std::chrono::milliseconds backoff{0};
   std::optional<KubeletClock::time_point> next_start;
