@@ -440,7 +440,11 @@ TEST_F(FakeKubeletTest, WhatEndedStartsAnewAndIsNotReadyAtFirst) {
   EXPECT_EQ(member(member(status["lastState"], "terminated"), "containerID"),
             "containerd://" + before->id);
   EXPECT_NE(status["containerID"], "containerd://" + before->id);
-  EXPECT_NE(kubelet_->place("demo/web", "app")->group, before->group);
+  const auto after = kubelet_->place("demo/web", "app");
+  EXPECT_NE(after->group, before->group);
+  EXPECT_LT(*before->running_since, *before->pod_ready_since);
+  EXPECT_LT(*before->pod_ready_since, *after->running_since);
+  EXPECT_FALSE(after->pod_ready_since);
   // kubelet_ goes before the tree that its containers are in.
   kubelet_.reset();
 }
