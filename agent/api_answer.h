@@ -34,6 +34,15 @@ struct CpuAnswer {
   bool operator==(const CpuAnswer&) const = default;
 };
 
+// Something that happened to a container, in words: for the log and its timeline.
+struct ContainerNote {
+  Subject subject;
+  std::string_view what;  // a fixed word
+  std::string detail;
+
+  bool operator==(const ContainerNote&) const = default;
+};
+
 struct ApiAnswer {
   enum class Kind : std::uint8_t {
     kSent,             // the PATCH is on its way

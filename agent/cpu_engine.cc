@@ -22,6 +22,8 @@ struct CpuEngine::Entry {
   std::optional<CpuArmed> armed;       // as last sent
   std::optional<cgroup::CpuMax> seen;  // cpu.max as of the last tick
   std::optional<Reason> told;          // the denial that a record has told of
+  MilliCpu kept;                       // as last asked for; 0: nothing is kept
+  Reason kept_for = Reason::kStarting;
   MilliCpu wished;
   MonotonicTime wished_at;
   MilliCpu starved;          // by the budget, since the last tick
@@ -116,8 +118,8 @@ Result<void> CpuEngine::update(Slot slot, const CpuSpec& spec, std::optional<Slo
   if (sent && entry->armed) {
     CpuArmed armed = *entry->armed;
     armed.floor = std::max(spec.floor, spec.direct_floor.value_or(MilliCpu{}));
-    armed.direct_ceiling =
-        std::min(direct_ceiling(armed), spec.direct_ceiling.value_or(spec.ceiling));
+    armed.direct_ceiling = std::min(armed.direct_ceiling.value_or(armed.ceiling),
+                                    spec.direct_ceiling.value_or(spec.ceiling));
     armed.ceiling = std::min(armed.ceiling, spec.ceiling);
     sent = reaction_->send(
         {.kind = CpuCommand::Kind::kArm, .tracked = &entry->tracked, .armed = armed});
@@ -144,6 +146,36 @@ Result<void> CpuEngine::raise(Slot slot, MilliCpu to, Reason reason) {
   return {};
 }
 
+// More than the node has is of no use to anybody.
+MilliCpu CpuEngine::within_node(MilliCpu to) const {
+  return node_cpus_ == MilliCpu{} ? to : std::min(to, node_cpus_);
+}
+
+Result<void> CpuEngine::raise_ahead(Slot slot, MilliCpu to, Reason reason) {
+  Entry* entry = find(slot);
+  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  to = within_node(to);
+  const bool sent = reaction_->send({.kind = CpuCommand::Kind::kAhead,
+                                     .tracked = &entry->tracked,
+                                     .limit = to,
+                                     .reason = reason});
+  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
+  return {};
+}
+
+Result<void> CpuEngine::keep(Slot slot, MilliCpu to, Reason reason) {
+  Entry* entry = find(slot);
+  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  to = within_node(to);
+  if (entry->kept == to) return {};
+  const bool sent = reaction_->send(
+      {.kind = CpuCommand::Kind::kKeep, .tracked = &entry->tracked, .limit = to, .reason = reason});
+  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
+  entry->kept = to;
+  entry->kept_for = reason;
+  return {};
+}
+
 void CpuEngine::forget_wish(Slot slot) {
   Entry* entry = find(slot);
   if (entry == nullptr || entry->wished == MilliCpu{}) return;
@@ -167,22 +199,20 @@ std::uint64_t CpuEngine::lost() const {
 void CpuEngine::observe_node(Snapshot& snapshot) {
   const auto node = cgroup::read_node_cpu();
   if (!node) return;
+  node_cpus_ = MilliCpu{std::uint64_t{node->cpus} * 1000};
   // Nothing where PSI is off.
   const auto pressure = read_file("/proc/pressure/cpu").and_then(cgroup::parse_pressure);
   const Nanoseconds waited = pressure ? pressure->some.total : Nanoseconds{};
   if (node_at_ && snapshot.now > *node_at_) {
     const Nanoseconds elapsed = snapshot.now - *node_at_;
-    const std::uint64_t cpus = std::uint64_t{node->cpus} * 1000;
     snapshot.node.cpu = {
-        .capacity = std::min(MilliCpu{cpus}, allocatable_.value_or(MilliCpu{cpus})),
-        .use = std::min(use_of(node->busy - node_busy_, elapsed), MilliCpu{cpus}),
+        .capacity = std::min(node_cpus_, allocatable_.value_or(node_cpus_)),
+        .use = std::min(use_of(node->busy - node_busy_, elapsed), node_cpus_),
         .pressure =
             std::clamp(std::chrono::duration<double>(waited - node_waited_) / elapsed, 0.0, 1.0)};
   } else {
     // The first tick: what it uses is not known yet.
-    const std::uint64_t cpus = std::uint64_t{node->cpus} * 1000;
-    snapshot.node.cpu = {.capacity =
-                             std::min(MilliCpu{cpus}, allocatable_.value_or(MilliCpu{cpus}))};
+    snapshot.node.cpu = {.capacity = std::min(node_cpus_, allocatable_.value_or(node_cpus_))};
   }
   node_at_ = snapshot.now;
   node_busy_ = node->busy;
@@ -234,6 +264,7 @@ CpuSnapshot CpuEngine::observe_one(Entry& entry, MonotonicTime now) {
   if (entry.at && now > *entry.at) {
     seen.use = use_of(used - entry.used, now - *entry.at);
     seen.throttled = throttled - std::min(throttled, entry.throttled);
+    throttled_periods_ += seen.throttled;
   }
   entry.at = now;
   entry.used = used;
@@ -274,10 +305,20 @@ void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record
          .reason = action.reason,
          .cpu = CpuChange{.facts = {.limit = action.from}, .from = action.from, .to = action.to}});
   }
-  // Last: with it events are answered again.
+  // With it events are answered again.
   reaction_->send({.kind = CpuCommand::Kind::kBudget,
                    .budget = plan.budget,
                    .granted_before = granted_before_});
+  // What there was no room for, or what somebody else has undone.
+  for (const std::unique_ptr<Entry>& entry : entries_) {
+    if (entry == nullptr || entry->leaving || !entry->seen) continue;
+    if (entry->kept <= cgroup::cpus_of(*entry->seen).value_or(entry->kept)) continue;
+    reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked});
+    reaction_->send({.kind = CpuCommand::Kind::kAhead,
+                     .tracked = &entry->tracked,
+                     .limit = entry->kept,
+                     .reason = entry->kept_for});
+  }
 }
 
 void CpuEngine::take_reports(std::vector<Record>& records) {

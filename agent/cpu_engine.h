@@ -63,6 +63,13 @@ class CpuEngine {
   Result<void> update(Slot slot, const CpuSpec& spec, std::optional<Slot> parent);
   // As Engine::raise(): whatever somebody else has written meanwhile.
   Result<void> raise(Slot slot, MilliCpu to, Reason reason);
+  // Raises the limit towards `to` before it is throttled, as far as the node's budget and the
+  // direct ceiling allow; beyond that ceiling it is wished. A moment later it is given back like
+  // any other.
+  Result<void> raise_ahead(Slot slot, MilliCpu to, Reason reason);
+  // The same, tried again at ticks and not given back until it is called with 0: then the limit
+  // goes back to the floor at once. `to` may be above the spec's ceiling.
+  Result<void> keep(Slot slot, MilliCpu to, Reason reason);
   void forget_wish(Slot slot);
   void reconfigure(const CpuPolicy& policy);
   // The node's CPUs that pods may have; absent: all.
@@ -77,12 +84,15 @@ class CpuEngine {
   // Why there are no programs; empty: there are, or none were wanted.
   const std::string& refusal() const { return refusal_; }
   std::uint64_t lost() const;
+  // Periods in which something tracked was throttled, as ticks have seen them.
+  std::uint64_t throttled_periods() const { return throttled_periods_; }
 
  private:
   struct Entry;
 
   CpuEngine();
   Entry* find(Slot slot) const;
+  MilliCpu within_node(MilliCpu to) const;
   void observe_node(Snapshot& snapshot);
   CpuSnapshot observe_one(Entry& entry, MonotonicTime now);
 
@@ -92,7 +102,9 @@ class CpuEngine {
   std::vector<std::unique_ptr<Entry>> entries_;  // by slot
   std::deque<CpuPolicy> policies_;               // on their way to the CPU thread
   std::optional<MilliCpu> allocatable_;
+  MilliCpu node_cpus_;  // all of them; 0: not known yet
   std::int64_t granted_before_ = 0;
+  std::uint64_t throttled_periods_ = 0;
 
   // Of the node, as of the last tick.
   std::optional<MonotonicTime> node_at_;

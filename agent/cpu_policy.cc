@@ -113,6 +113,13 @@ MilliCpu remembered_of(const CpuPolicy& policy, const CpuHold& hold, MonotonicTi
   return hold.remembered.peak(now, policy.remember);
 }
 
+bool answers_at_once(const CpuPolicy& policy, const CpuArmed& armed, const CpuLimit& limit,
+                     const CpuHold& hold, MonotonicTime now) noexcept {
+  return is_burst_next(armed, limit.limit, limit.burst) ||
+         (hold.burst_at && now - *hold.burst_at < policy.window * limit.period) ||
+         remembered_of(policy, hold, now) > MilliCpu{};
+}
+
 void note_raise(const CpuPolicy& policy, MonotonicTime now, CpuHold& hold) noexcept {
   if (hold.lowered) {
     // Taken away too early, or seldom enough.

@@ -88,7 +88,8 @@ struct CpuArmed {
   std::optional<MilliCpu> direct_ceiling;  // as Armed::direct_ceiling
   microseconds burst{};                    // cpu.max.burst that may be given; 0: none
   MilliCpu average;                        // use, as of the last tick
-  MilliCpu kept;  // of the node's budget, what it leaves to those that come first
+  MilliCpu kept;         // of the node's budget, what it leaves to those that come first
+  bool follows = false;  // a pod's: raised with its containers only
 
   bool operator==(const CpuArmed&) const = default;
 };
@@ -101,6 +102,13 @@ struct CpuVerdict {
   std::optional<MilliCpu> wish;
 
   bool operator==(const CpuVerdict&) const = default;
+};
+
+// cpu.max and cpu.max.burst of one container.
+struct CpuLimit {
+  MilliCpu limit;
+  microseconds period{100'000};
+  microseconds burst{};
 };
 
 // A burst can be given, and helps: on average it uses less than its limit.
@@ -120,12 +128,18 @@ struct CpuHold {
   CpuPeaks peaks;
   CpuPeaks remembered;  // above the floor
   MonotonicTime remembered_at;
+  std::optional<MonotonicTime> burst_at;  // a throttle was answered by a burst
 
   bool operator==(const CpuHold&) const = default;
 };
 
 // The most that it has used above its floor lately; 0: nothing.
 MilliCpu remembered_of(const CpuPolicy& policy, const CpuHold& hold, MonotonicTime now) noexcept;
+// Whether the next throttle is answered whatever the window's target says: a burst can be given, or
+// one was given within the window and is not enough, or it is known that more than the limit is
+// needed.
+bool answers_at_once(const CpuPolicy& policy, const CpuArmed& armed, const CpuLimit& limit,
+                     const CpuHold& hold, MonotonicTime now) noexcept;
 // The limit was raised.
 void note_raise(const CpuPolicy& policy, MonotonicTime now, CpuHold& hold) noexcept;
 // `use` since the previous call, about a CFS period ago. Returns the limit to write, when it goes
@@ -142,5 +156,8 @@ constexpr MilliCpu direct_ceiling(const CpuArmed& armed) {
 // `cpus` times `part`, to the nearest thousandth; what does not fit is the largest that does.
 MilliCpu scaled(MilliCpu cpus, double part) noexcept;
 MilliCpu round_up(MilliCpu cpus, MilliCpu unit) noexcept;
+constexpr MilliCpu round_down(MilliCpu cpus, MilliCpu unit) {
+  return {cpus.value - cpus.value % unit.value};
+}
 
 }  // namespace plimsoll::agent

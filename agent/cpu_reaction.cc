@@ -143,6 +143,9 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
     case CpuCommand::Kind::kArm:
       tracked.armed = command.armed;
       arm(tracked);
+      withdraw(tracked, time);
+      // Raised by whoever was here before us.
+      if (tracked.limit() > tracked.armed.floor) watch(tracked, time);
       return;
     case CpuCommand::Kind::kParent:
       if (tracked.parent != nullptr) --tracked.parent->children;
@@ -175,6 +178,19 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
         lower(tracked, std::max(command.limit, floor_of(tracked)), command.reason, time);
       }
       return;
+    case CpuCommand::Kind::kAhead:
+      raise_ahead(tracked, command.limit, command.reason, time);
+      return;
+    case CpuCommand::Kind::kKeep:
+      tracked.kept = command.limit;
+      if (command.limit > MilliCpu{}) {
+        raise_ahead(tracked, command.limit, command.reason, time);
+      } else {
+        // What it used so far says nothing of what it will need.
+        tracked.hold = {.since = time};
+        lower(tracked, floor_of(tracked), command.reason, time);
+      }
+      return;
     case CpuCommand::Kind::kWatch:
       watch(tracked, time);
       return;
@@ -201,18 +217,65 @@ void CpuReaction::on_event(const bpf::CpuEvent& event) noexcept {
                   .period = duration_cast<microseconds>(event.period)};
   tracked->burst = duration_cast<microseconds>(event.burst);
   const MonotonicTime refilled = std::max(event.refilled, tracked->written_at);
-  react(*tracked,
-        {.limit = tracked->limit(),
-         .use = use_of(event.used, event.time - refilled),
-         .remembered = remembered_of(policy_, tracked->hold, event.time),
-         .burst = tracked->burst,
-         .throttled = event.throttled,
-         .runnable = event.runnable},
-        event.time);
+  on_throttle(*tracked,
+              {.limit = tracked->limit(),
+               .use = use_of(event.used, event.time - refilled),
+               .remembered = remembered_of(policy_, tracked->hold, event.time),
+               .burst = tracked->burst,
+               .throttled = event.throttled,
+               .runnable = event.runnable},
+              event.time);
   programs_->answer(event.slot);
 }
 
-void CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept {
+// A pod can run out of its quota before its container does, by what else runs in it: then that
+// container is short.
+void CpuReaction::on_throttle(CpuTracked& tracked, CpuFacts facts, MonotonicTime time) noexcept {
+  if (!tracked.armed.follows) {
+    (void)react(tracked, facts, time);
+    return;
+  }
+  CpuTracked* child = busiest_child(tracked);
+  if (child != nullptr) {
+    facts.limit = child->limit();
+    facts.burst = child->burst;
+    facts.remembered = remembered_of(policy_, child->hold, time);
+  }
+  if (child == nullptr || !react(*child, facts, time)) disarm(tracked);
+}
+
+// The one that used most of its limit until the last tick.
+CpuTracked* CpuReaction::busiest_child(const CpuTracked& tracked) const noexcept {
+  CpuTracked* busiest = nullptr;
+  double most = -1;
+  for (CpuTracked* child : by_slot_) {
+    if (child == nullptr || child->parent != &tracked || child->limit() == MilliCpu{}) continue;
+    const double share =
+        static_cast<double>(child->armed.average.value) / static_cast<double>(child->limit().value);
+    if (share > most) busiest = child;
+    most = std::max(most, share);
+  }
+  return busiest;
+}
+
+// Its pod's as well, which binds otherwise.
+int CpuReaction::give_burst(CpuTracked& tracked, microseconds burst) noexcept {
+  CpuTracked* parent = tracked.parent;
+  if (parent != nullptr && parent->has_limit() && parent->burst < burst &&
+      parent->files.write_burst(burst) == 0) {
+    parent->burst = burst;
+    parent->written_at = now();
+  }
+  const int error = tracked.files.write_burst(burst);
+  if (error != 0) return error;
+  tracked.burst = burst;
+  tracked.written_at = now();
+  tracked.hold.burst_at = tracked.written_at;
+  return 0;
+}
+
+// True: something was written.
+bool CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept {
   const MilliCpu own = tracked.promised(time) - tracked.limit();
   const CpuVerdict verdict = grow_on_throttle(policy_, tracked.armed, facts, budget_ + own);
   CpuReport answer{.tracked = &tracked,
@@ -223,13 +286,8 @@ void CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTim
                    .event_time = time};
   if (verdict.burst) {
     answer.burst = *verdict.burst;
-    answer.error = tracked.files.write_burst(*verdict.burst);
-    if (answer.error == 0) {
-      tracked.burst = *verdict.burst;
-      tracked.written_at = now();
-    } else {
-      tracked.armed.burst = {};  // not again, until the next tick
-    }
+    answer.error = give_burst(tracked, *verdict.burst);
+    if (answer.error != 0) tracked.armed.burst = {};  // not again, until the next tick
   } else if (verdict.limit) {
     answer.error = raise(tracked, *verdict.limit, time);
   }
@@ -250,6 +308,7 @@ void CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTim
   }
   // What only somebody else may write, or nobody: not told of again before the next tick.
   if (!verdict.burst && !verdict.limit) disarm(tracked);
+  return (verdict.burst || verdict.limit) && answer.error == 0;
 }
 
 void CpuReaction::wish(CpuTracked& tracked, CpuReport told) noexcept {
@@ -281,6 +340,37 @@ int CpuReaction::raise(CpuTracked& tracked, MilliCpu to, MonotonicTime time) noe
   return 0;
 }
 
+void CpuReaction::raise_ahead(CpuTracked& tracked, MilliCpu to, Reason reason,
+                              MonotonicTime time) noexcept {
+  const MilliCpu from = tracked.limit();
+  // Denied, it is tried again at ticks as long as it is to be kept.
+  if (!tracked.has_limit() || to <= from || tracked.armed.denial) return;
+  const MilliCpu own = tracked.promised(time) - from;
+  const MilliCpu room = from + (budget_ + own - tracked.armed.kept);
+  const MilliCpu wanted = round_down(std::min(to, room), policy_.round_to);
+  const MilliCpu direct = std::min(wanted, tracked.armed.direct_ceiling.value_or(wanted));
+  CpuReport told{.tracked = &tracked,
+                 .layer = Layer::kSlowLoop,
+                 .reason = reason,
+                 .facts = {.limit = from, .burst = tracked.burst},
+                 .from = from,
+                 .to = direct,
+                 .event_time = time};
+  if (direct > from) {
+    told.error = raise(tracked, direct, time);
+    told.kind = told.error == 0 ? CpuReport::Kind::kGrant : CpuReport::Kind::kFailure;
+    report(told);
+    // It is not in use yet.
+    tracked.hold.backoff = policy_.hold_backoff_max;
+    arm(tracked);
+  }
+  if (wanted > std::max(direct, from)) {
+    told.from = tracked.limit();
+    told.to = wanted;
+    wish(tracked, told);
+  }
+}
+
 // The topmost first, each by as much as the cgroup gets, and to no less.
 void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, MilliCpu to,
                                 MonotonicTime time) noexcept {
@@ -307,6 +397,13 @@ MilliCpu CpuReaction::floor_of(const CpuTracked& tracked) const noexcept {
     }
   }
   return floor;
+}
+
+// What we wrote and may not write any more: somebody has refused it, or resizes the pod himself.
+void CpuReaction::withdraw(CpuTracked& tracked, MonotonicTime time) noexcept {
+  const CpuArmed& armed = tracked.armed;
+  if (!armed.direct_ceiling || !tracked.has_limit() || tracked.limit() != tracked.written) return;
+  lower(tracked, std::max(*armed.direct_ceiling, floor_of(tracked)), Reason::kWithdrawn, time);
 }
 
 void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
@@ -337,8 +434,16 @@ int CpuReaction::write(CpuTracked& tracked, MilliCpu to) noexcept {
   const int error = tracked.files.write_max(max);
   if (error != 0) return error;
   tracked.max = max;
+  tracked.written = tracked.limit();
   tracked.written_at = now();
   return 0;
+}
+
+bool CpuReaction::answers_at_once(const CpuTracked& tracked, MonotonicTime time) const noexcept {
+  return agent::answers_at_once(
+      policy_, tracked.armed,
+      {.limit = tracked.limit(), .period = tracked.max.period, .burst = tracked.burst},
+      tracked.hold, time);
 }
 
 // What may still grow is told of; how soon, too.
@@ -346,7 +451,7 @@ void CpuReaction::arm(CpuTracked& tracked) noexcept {
   if (programs_ == nullptr) return;
   const MilliCpu limit = tracked.limit();
   const bool burst = is_burst_next(tracked.armed, limit, tracked.burst);
-  const bool at_once = burst || remembered_of(policy_, tracked.hold, now()) > MilliCpu{};
+  const bool at_once = answers_at_once(tracked, now());
   programs_->set_tolerance(
       tracked.slot, {.window = policy_.window, .periods = tolerated_periods(policy_, at_once)});
   programs_->arm(tracked.slot, tracked.has_limit() && !tracked.armed.denial &&

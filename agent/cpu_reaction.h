@@ -40,10 +40,12 @@ struct CpuTracked {
 
   cgroup::CpuMax max;  // as last written or observed
   microseconds burst{};
+  MilliCpu written;  // the last limit that we wrote; 0: none
   MonotonicTime written_at;
   MilliCpu wished;  // what somebody else was asked for, and when
   MonotonicTime wished_at;
   CpuHold hold;
+  MilliCpu kept;            // not given back below this; 0: nothing is kept
   bool is_watched = false;  // looked at in each period; what follows is of the last look
   std::optional<bpf::CpuUse> seen;
   // Without BPF: what cpu.stat said, the last periods as bits, and looks since the last throttle.
@@ -69,6 +71,8 @@ struct CpuCommand {
     kObserve,    // somebody has written cpu.max: read it again
     kRaise,      // to `limit`, a decision of the slow loop
     kLower,      // to `limit`
+    kAhead,      // raise to `limit`, as far as budget and bounds allow, before it is throttled
+    kKeep,       // the same, and do not give back below; `limit` 0: not any more, back to the floor
     kWatch,      // it was throttled lately; without BPF only
     kBudget,     // `budget` is what may be given away, all grants up to `granted_before` counted in
     kForget,     // what was wished will not come
@@ -125,7 +129,10 @@ class CpuReaction {
   void run();
   void obey(const CpuCommand& command) noexcept;
   void on_event(const bpf::CpuEvent& event) noexcept;
-  void react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept;
+  void on_throttle(CpuTracked& tracked, CpuFacts facts, MonotonicTime time) noexcept;
+  CpuTracked* busiest_child(const CpuTracked& tracked) const noexcept;
+  bool react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept;
+  int give_burst(CpuTracked& tracked, microseconds burst) noexcept;
   void look_at_all() noexcept;
   void look(CpuTracked& tracked, MonotonicTime now) noexcept;
   void watch(CpuTracked& tracked, MonotonicTime now) noexcept;
@@ -134,11 +141,14 @@ class CpuReaction {
   int raise(CpuTracked& tracked, MilliCpu to, MonotonicTime now) noexcept;
   void raise_parents(const CpuTracked& tracked, MilliCpu increase, MilliCpu to,
                      MonotonicTime now) noexcept;
+  void raise_ahead(CpuTracked& tracked, MilliCpu to, Reason reason, MonotonicTime now) noexcept;
+  void withdraw(CpuTracked& tracked, MonotonicTime now) noexcept;
   void lower(CpuTracked& tracked, MilliCpu to, Reason reason, MonotonicTime now) noexcept;
   MilliCpu floor_of(const CpuTracked& tracked) const noexcept;
   int write(CpuTracked& tracked, MilliCpu to) noexcept;
   void charge(MilliCpu from, MilliCpu to) noexcept;
   void wish(CpuTracked& tracked, CpuReport told) noexcept;
+  bool answers_at_once(const CpuTracked& tracked, MonotonicTime now) const noexcept;
   void arm(CpuTracked& tracked) noexcept;
   void disarm(CpuTracked& tracked) noexcept;
   void refresh() noexcept;

@@ -54,7 +54,7 @@ void CpuReaction::look(CpuTracked& tracked, MonotonicTime time) noexcept {
   const std::optional<MilliCpu> use =
       programs_ != nullptr ? measure(tracked, time) : measure_by_file(tracked, time);
   if (!use) return;
-  const MilliCpu floor = floor_of(tracked);
+  const MilliCpu floor = std::max(floor_of(tracked), tracked.kept);
   if (const auto to = give_back_cpu(policy_, floor, tracked.limit(), *use, time, tracked.hold)) {
     lower(tracked, *to, Reason::kLeaseEnded, time);
   }
@@ -105,10 +105,9 @@ std::optional<MilliCpu> CpuReaction::measure_by_file(CpuTracked& tracked,
       .remembered = remembered_of(policy_, tracked.hold, time),
       .burst = tracked.burst,
       .throttled = static_cast<std::uint32_t>(std::popcount(tracked.history & mask))};
-  const bool at_once =
-      facts.remembered > MilliCpu{} || is_burst_next(tracked.armed, facts.limit, facts.burst);
+  const bool at_once = answers_at_once(tracked, time);
   if (tracked.has_limit() && facts.throttled > tolerated_periods(policy_, at_once)) {
-    react(tracked, facts, time);
+    on_throttle(tracked, facts, time);
   }
   return wanted;
 }

@@ -22,7 +22,10 @@ struct Case {
   std::optional<CpuAction> wish;
 
   MilliCpu limit() const { return cpu->limit.value_or(MilliCpu{}); }
-  bool may_grow() const { return cpu->limit && *cpu->limit < cpu->ceiling; }
+  // A pod slice is raised with its containers only.
+  bool may_grow() const {
+    return cpu->limit && !container->covers_children && *cpu->limit < cpu->ceiling;
+  }
   // It would take more at once.
   bool is_hot() const { return may_grow() && (cpu->starved > MilliCpu{} || cpu->throttled > 0); }
 };
@@ -162,6 +165,10 @@ CpuDecision decide_cpu(const Snapshot& snapshot, const CpuPolicy& policy,
                    .average = round_up(each.cpu->use, policy.round_to),
                    .kept = kept_for_higher(hot, each.container->rank)};
     if (!each.cpu->limit) armed.denial = Reason::kEnoughHeadroom;
+    if (each.container->covers_children) {
+      armed.follows = true;
+      armed.burst = {};
+    }
     if (busy) armed.denial = Reason::kNodeBusy;
     result.plan.arming.push_back({each.container->slot, each.container->id, armed});
     if (each.lower) result.plan.lowers.push_back(*each.lower);

@@ -83,7 +83,26 @@ struct Sentence {
   std::string_view text;
 };
 
+// A CPU limit comes and goes several times a second, where memory's stays for minutes.
+Sentence cpu_sentence_of(const Record& record) {
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      if (record.cpu->burst) return {LogLevel::kDebug, "CPU burst given"};
+      return {record.reason == Reason::kThrottled ? LogLevel::kDebug : LogLevel::kInfo,
+              "CPU limit raised"};
+    case Record::Kind::kShrink:
+      return {LogLevel::kDebug, "CPU limit lowered"};
+    case Record::Kind::kWish:
+      return {LogLevel::kInfo, "CPU limit to be changed through the API"};
+    case Record::Kind::kDenial:
+      return {LogLevel::kWarn, "CPU growth denied"};
+    default:
+      return {LogLevel::kError, "CPU limit could not be written"};
+  }
+}
+
 Sentence sentence_of(const Record& record) {
+  if (record.cpu) return cpu_sentence_of(record);
   switch (record.kind) {
     case Record::Kind::kGrant:
       return {LogLevel::kInfo, "memory limit raised"};
@@ -166,6 +185,23 @@ void add_change(std::vector<LogField>& fields, const CpuAnswer& cpu) {
 void add_reason(std::vector<LogField>& fields, Layer layer, Reason reason) {
   fields.push_back({"layer", to_string(layer)});
   fields.push_back({"reason", to_string(reason)});
+}
+
+void add_change(std::vector<LogField>& fields, const Record& record) {
+  if (record.cpu) {
+    add_change(fields, CpuAnswer{record.cpu->from, record.cpu->to});
+    add_reason(fields, record.layer, record.reason);
+    fields.push_back({"use_millicpu", record.cpu->facts.use.value});
+    fields.push_back({"throttled_periods", std::uint64_t{record.cpu->facts.throttled}});
+    if (record.cpu->burst) fields.push_back({"burst_us", std::int64_t{record.cpu->burst->count()}});
+    return;
+  }
+  add_change(fields, record.from, record.to);
+  add_reason(fields, record.layer, record.reason);
+  fields.push_back({"limit_bytes", record.facts.limit.value});
+  fields.push_back({"usage_bytes", record.facts.usage.value});
+  fields.push_back({"reclaimable_bytes", record.facts.reclaimable.value});
+  fields.push_back({"rate_bytes_per_second", record.facts.rate_per_second.value});
 }
 
 }  // namespace
@@ -258,16 +294,13 @@ void DecisionLog::record(const Subject& subject, const Record& record) {
   const Sentence sentence = sentence_of(record);
   std::string matter(sentence.text);
   matter.append(to_string(record.reason)).append(record.error);
-  if (record.kind == Record::Kind::kWish) matter += std::to_string(record.to.value);
+  if (record.kind == Record::Kind::kWish) {
+    matter += record.cpu ? to_string(record.cpu->to) : std::to_string(record.to.value);
+  }
   if (!impl_->is_news(subject, lasts(record), std::move(matter))) return;
 
   std::vector<LogField> fields = fields_of(subject);
-  add_change(fields, record.from, record.to);
-  add_reason(fields, record.layer, record.reason);
-  fields.push_back({"limit_bytes", record.facts.limit.value});
-  fields.push_back({"usage_bytes", record.facts.usage.value});
-  fields.push_back({"reclaimable_bytes", record.facts.reclaimable.value});
-  fields.push_back({"rate_bytes_per_second", record.facts.rate_per_second.value});
+  add_change(fields, record);
   if (record.kind == Record::Kind::kGrant) {
     fields.push_back({"reaction_seconds", seconds(record.reaction)});
   }

@@ -134,8 +134,14 @@ Result<void> Engine::track_cpu(Slot slot) {
     auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_fd());
     if (!cpu) return tl::unexpected(cpu.error());
     cpu_ = std::move(*cpu);
+    cpu_->set_allocatable(allocatable_cpu_);
   }
   return cpu_->track(slot, tracked.epoch, tracked.group, *tracked.spec.cpu, tracked.spec.parent);
+}
+
+void Engine::set_allocatable_cpu(std::optional<MilliCpu> allocatable) {
+  allocatable_cpu_ = allocatable;
+  if (cpu_) cpu_->set_allocatable(allocatable);
 }
 
 void Engine::untrack(Slot slot) {

@@ -123,6 +123,8 @@ class Engine {
   void set_group_limit(BudgetGroup group, std::optional<Limit> limit);
   // The most that all tracked cgroups together may need; absent: no bound. From the next tick.
   void set_allocatable(std::optional<Bytes> allocatable) { allocatable_ = allocatable; }
+  // The CPUs of the node that they may have; absent: all.
+  void set_allocatable_cpu(std::optional<MilliCpu> allocatable);
   // The policy holds for all that is tracked from now on. Returns the names of the configuration
   // keys that differ and take effect at the next start only.
   std::vector<std::string_view> reconfigure(const Config& config);
@@ -195,6 +197,7 @@ class Engine {
   Plan plan_;
   std::map<BudgetGroup, Limit> group_limits_;
   std::optional<Bytes> allocatable_;
+  std::optional<MilliCpu> allocatable_cpu_;
   // All grants of the reaction thread that the snapshot of this tick has seen.
   Bytes granted_before_;
   std::map<BudgetGroup, Bytes> group_granted_before_;

@@ -142,6 +142,8 @@ bool is_warning(EventReason reason) {
 }
 
 std::optional<Notice> notice_of(const Subject& subject, const Record& record) {
+  // CPU limits change several times a second; `explain` and the metrics have them.
+  if (record.cpu) return std::nullopt;
   const auto notice = [&](EventReason reason, std::string note) {
     return Notice{on_pod(subject), reason, std::move(note)};
   };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <utility>
 
 namespace plimsoll::agent {
@@ -61,6 +62,40 @@ Samples wishes(const Scrape& scrape) {
   add_reasons(samples, counts, kShrinkReasons.first, kShrinkReasons.second);
   return samples;
 }
+
+Samples of_reasons(const std::map<Reason, std::uint64_t>& counts,
+                   std::initializer_list<Reason> reasons) {
+  Samples samples;
+  for (const Reason reason : reasons) add_reasons(samples, counts, reason, reason);
+  return samples;
+}
+
+Samples cpu_grants(const Scrape& scrape) {
+  return of_reasons(scrape.sight.activity.cpu.grants, {Reason::kThrottled, Reason::kStarting,
+                                                       Reason::kAnnounced, Reason::kReasserted});
+}
+
+Samples cpu_wishes(const Scrape& scrape) {
+  return of_reasons(scrape.sight.activity.cpu.wishes, {Reason::kThrottled, Reason::kStarting,
+                                                       Reason::kAnnounced, Reason::kLeaseEnded});
+}
+
+Samples cpu_denials(const Scrape& scrape) {
+  return of_reasons(
+      scrape.sight.activity.cpu.denials,
+      {Reason::kCeiling, Reason::kBudget, Reason::kPriority, Reason::kNotArmed, Reason::kNodeBusy});
+}
+
+Samples boosts_ended(const Scrape& scrape) {
+  Samples samples;
+  for (std::size_t i = 0; i < kStartupEnds; ++i) {
+    samples.push_back(
+        labelled(to_string(static_cast<StartupEnd>(i)), number(scrape.sight.startup.ended[i])));
+  }
+  return samples;
+}
+
+double cores(MilliCpu cpus) { return static_cast<double>(cpus.value) / 1000; }
 
 Samples saves(const Scrape& scrape) {
   Samples samples;
@@ -123,6 +158,7 @@ Samples lost(const Scrape& scrape) {
           labelled("announced_events", number(announced.events_dropped)),
           labelled("announced_recursion", number(announced.missed)),
           labelled("announced_table_full", number(announced.forgotten)),
+          labelled("cpu_events_and_reports", number(sight.cpu.lost)),
           labelled("reaction_reports", number(sight.reports_lost)),
           labelled("containers_untracked", number(sight.containers_refused)),
           labelled("watch_relists", number(sight.watch_relists)),
@@ -386,6 +422,80 @@ const std::array kRows{
            "Configuration files that were refused.",
            {},
            [](const Scrape& s) { return count(s.sight.config.failures); }},
+    Metric{"plimsoll_cpu_containers",
+           kGauge,
+           "Containers and pods whose CPU limit is kept ahead of their need.",
+           {},
+           [](const Scrape& s) { return count(s.sight.cpu.containers); }},
+    Metric{"plimsoll_cpu_granted_cores",
+           kGauge,
+           "What the CPU limits of containers stand above what was declared, together, now.",
+           {},
+           [](const Scrape& s) { return one(cores(s.sight.cpu.granted)); }},
+    Metric{"plimsoll_cpu_budget_cores",
+           kGauge,
+           "CPUs that the node can still give.",
+           {},
+           [](const Scrape& s) {
+             return s.sight.cpu.budget ? one(cores(*s.sight.cpu.budget)) : Samples{};
+           }},
+    Metric{"plimsoll_cpu_throttled_periods_total",
+           kCounter,
+           "CFS periods in which a watched container or pod was throttled.",
+           {},
+           [](const Scrape& s) { return count(s.sight.cpu.throttled_periods); }},
+    Metric{"plimsoll_cpu_grants_total",
+           kCounter,
+           "CPU limits raised in the cgroup, by reason.",
+           {"reason"},
+           cpu_grants},
+    Metric{"plimsoll_cpu_bursts_total",
+           kCounter,
+           "Throttles that were answered by cpu.max.burst, the limit left as it was.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.bursts); }},
+    Metric{"plimsoll_cpu_lowerings_total",
+           kCounter,
+           "CPU limits lowered in the cgroup.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.lowerings); }},
+    Metric{"plimsoll_cpu_wishes_total",
+           kCounter,
+           "Changes of CPU limits that the API was to make, by reason.",
+           {"reason"},
+           cpu_wishes},
+    Metric{"plimsoll_cpu_denials_total",
+           kCounter,
+           "Throttles that were not answered, by reason; once until something has changed.",
+           {"reason"},
+           cpu_denials},
+    Metric{"plimsoll_cpu_failures_total",
+           kCounter,
+           "CPU limits that could not be written.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.failures); }},
+    Metric{"plimsoll_cpu_reaction_seconds",
+           kHistogram,
+           "From a throttle in the kernel to the written limit or burst.",
+           {},
+           [](const Scrape& s) {
+             return Samples{{.distribution = &s.sight.activity.cpu.reaction_seconds}};
+           }},
+    Metric{"plimsoll_startup_boosted_containers",
+           kGauge,
+           "Containers that start with a higher CPU limit now.",
+           {},
+           [](const Scrape& s) { return count(s.sight.startup.boosted); }},
+    Metric{"plimsoll_startup_boosts_total",
+           kCounter,
+           "Start-up boosts begun.",
+           {},
+           [](const Scrape& s) { return count(s.sight.startup.begun); }},
+    Metric{"plimsoll_startup_boosts_ended_total",
+           kCounter,
+           "Start-up boosts that are over, by why.",
+           {"why"},
+           boosts_ended},
     Metric{"plimsoll_announced_containers",
            kGauge,
            "Containers whose announced commands are watched for.",

@@ -90,7 +90,41 @@ ApiTotals ApiTally::totals() const {
 
 Activity::Activity() : reaction_seconds(kReactionBounds), patch_to_limit_seconds(kPatchBounds) {}
 
+CpuActivity::CpuActivity() : reaction_seconds(kReactionBounds) {}
+
+void CpuActivity::add(const Record& record) {
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      if (record.cpu->burst) {
+        ++bursts;
+      } else {
+        ++grants[record.reason];
+      }
+      if (record.layer != Layer::kSlowLoop) reaction_seconds.add(seconds(record.reaction));
+      break;
+    case Record::Kind::kWish:
+      ++wishes[record.reason];
+      break;
+    case Record::Kind::kShrink:
+      ++lowerings;
+      break;
+    case Record::Kind::kDenial:
+      ++denials[record.reason];
+      break;
+    case Record::Kind::kFailure:
+      ++failures;
+      break;
+    case Record::Kind::kReclaim:
+    case Record::Kind::kOomKill:
+      break;
+  }
+}
+
 void Activity::add(const Record& record) {
+  if (record.cpu) {
+    cpu.add(record);
+    return;
+  }
   switch (record.kind) {
     case Record::Kind::kGrant:
       ++saves[static_cast<std::size_t>(record.layer)];

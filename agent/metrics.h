@@ -19,6 +19,7 @@
 
 #include "agent/api_answer.h"
 #include "agent/engine.h"
+#include "agent/startup_boost.h"
 #include "base/units.h"
 #include "bpf/exec_programs.h"
 #include "bpf/memory_programs.h"
@@ -91,6 +92,20 @@ class ApiTally {
   ApiTotals totals_;
 };
 
+// The same of CPU limits.
+struct CpuActivity {
+  CpuActivity();
+  void add(const Record& record);
+
+  std::map<Reason, std::uint64_t> grants;
+  std::map<Reason, std::uint64_t> wishes;
+  std::map<Reason, std::uint64_t> denials;
+  std::uint64_t bursts = 0;
+  std::uint64_t lowerings = 0;
+  std::uint64_t failures = 0;
+  Distribution reaction_seconds;  // throttle to written limit or burst
+};
+
 // Counted from the stream of records and answers.
 struct Activity {
   Activity();
@@ -113,6 +128,7 @@ struct Activity {
   static constexpr std::size_t kMostCauses = 24;
   std::map<std::string, std::uint64_t> refusals;
   Distribution patch_to_limit_seconds;
+  CpuActivity cpu;
 };
 
 struct NamespaceBudget {
@@ -132,6 +148,22 @@ struct AnnounceSight {
   std::size_t learned = 0;                  // commands whose size is known
   std::uint64_t failures = 0;               // containers whose commands cannot be watched
   std::optional<bpf::ExecCounters> kernel;  // absent: nothing was ever announced
+};
+
+// agent/node_startup's totals.
+struct StartupSight {
+  std::size_t boosted = 0;  // containers, now
+  std::uint64_t begun = 0;
+  std::array<std::uint64_t, kStartupEnds> ended{};  // by StartupEnd
+};
+
+// Of the engine's last tick.
+struct CpuSight {
+  std::size_t containers = 0;           // whose CPU limit is kept
+  MilliCpu granted;                     // above their floors now
+  std::optional<MilliCpu> budget;       // what the node can still give; absent: nothing asks for it
+  std::uint64_t throttled_periods = 0;  // of all of them, since the start
+  std::uint64_t lost = 0;               // events and reports
 };
 
 struct ConfigState {
@@ -170,6 +202,8 @@ struct AgentSight {
   std::vector<NamespaceBudget> namespaces;
 
   AnnounceSight announce;
+  StartupSight startup;
+  CpuSight cpu;
 
   ConfigState config;
   std::uint64_t state_writes = 0;

@@ -26,8 +26,8 @@ std::uint32_t today() {
   return static_cast<std::uint32_t>(std::max<std::int64_t>(days.time_since_epoch().count(), 0));
 }
 
-kube::WallTime wall_now() {
-  return std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
+kube::ApiTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
 Result<Fd> make_timer() {
@@ -50,17 +50,6 @@ void clear(const Fd& timer) {
   [[maybe_unused]] const auto got = ::read(timer.get(), &expirations, sizeof(expirations));
 }
 
-EngineWord::Kind word_of(Record::Kind kind) {
-  switch (kind) {
-    case Record::Kind::kGrant:
-      return EngineWord::Kind::kGrant;
-    case Record::Kind::kShrink:
-      return EngineWord::Kind::kShrink;
-    default:
-      return EngineWord::Kind::kWish;
-  }
-}
-
 }  // namespace
 
 NodeAgent::NodeAgent(const AgentOptions& options, Config config)
@@ -79,6 +68,7 @@ NodeAgent::~NodeAgent() {
   if (state_file_ && pods_) (void)state_file_->flush(pods_->state(), now());
   if (floors_file_ && pods_ && announce_) (void)floors_file_->flush(floors_state(), now());
   announce_.reset();
+  startup_.reset();
   pods_.reset();
   engine_.reset();
 }
@@ -89,7 +79,7 @@ Result<void> NodeAgent::run(int stop_fd) {
   if (!alarm || !ticks) return tl::unexpected(alarm ? ticks.error() : alarm.error());
   alarm_ = std::move(*alarm);
   ticks_ = std::move(*ticks);
-  set_timer(ticks_, config_.tick, config_.tick);
+  start_ticks();
   tick(now());
   turn(now(), true);
 
@@ -150,207 +140,28 @@ Result<void> NodeAgent::run(int stop_fd) {
   }
 }
 
-// ---- news ------------------------------------------------------------------------------------
-
-void NodeAgent::take_pods() {
-  for (kube::PodChange& change : watcher_->take()) {
-    switch (change.kind) {
-      case kube::PodChange::Kind::kPresent:
-        pods_->present(std::move(change.pod), config_);
-        break;
-      case kube::PodChange::Kind::kGone:
-        forget(pods_->gone(change.pod.id.uid));
-        break;
-      case kube::PodChange::Kind::kSynced:
-        pods_->forget_unseen();
-        synced_ = true;
-        break;
-      case kube::PodChange::Kind::kSkipped:
-        log_->write(LogLevel::kWarn, "a pod could not be read",
-                    {{"namespace", change.pod.id.namespace_name},
-                     {"pod", change.pod.id.name},
-                     {"error", change.error.message}});
-        break;
-      case kube::PodChange::Kind::kFailed:
-        log_->write(LogLevel::kWarn, "the API server cannot be watched",
-                    {{"error", change.error.message}});
-        if (change.error.code == Code::kUnavailable) {
-          note_api(kube::Refusal{.cause = kube::Cause::kTransport}, agent::now());
-        }
-        break;
-      case kube::PodChange::Kind::kResumed:
-        log_->write(LogLevel::kInfo, "the API server is watched again", {});
-        note_api(std::nullopt, agent::now());
-        probe_->ask_again();
-        break;
-    }
-  }
-}
-
-void NodeAgent::take_cgroups() {
-  if (!cgroups_->drain().empty()) pods_->cgroups_changed();
-}
-
-void NodeAgent::take_records(const std::vector<Record>& records) {
-  for (const Record& record : records) {
-    sight_.activity.add(record);
-    const SlotOwner* owner = pods_->owner(record.slot);
-    NodePod* pod = owner == nullptr ? nullptr : pods_->find(owner->uid);
-    if (pod == nullptr) continue;
-    // A pod's own limit follows its containers': the kubelet raises both for one request.
-    if (owner->container.empty() && record.kind == Record::Kind::kWish) continue;
-    const Subject subject = subject_of(pod->pod.id, owner->container);
-    log_->record(subject, record);
-    timelines_.add(subject, record);
-    if (auto notice = notice_of(subject, record)) poster_->post(std::move(*notice));
-    const bool written =
-        record.kind == Record::Kind::kGrant || record.kind == Record::Kind::kShrink;
-    if (!written && record.kind != Record::Kind::kWish) continue;
-    if (owner->container.empty()) {
-      if (pod->slice && written) {
-        pod->slice->written = limit_of(record.to);
-        tell_systemd(pod->slice->cgroup, limit_of(record.to));
-      }
-      continue;
-    }
-    NodeContainer* container = pod->find(owner->container);
-    if (container == nullptr) continue;
-    if (written) {
-      container->written = limit_of(record.to);
-      tell_systemd(container->cgroup, limit_of(record.to));
-    }
-    pod->words.push_back({.kind = word_of(record.kind),
-                          .container = owner->container,
-                          .from = record.from,
-                          .to = record.to,
-                          .rate_per_second = record.facts.rate_per_second,
-                          .layer = record.layer,
-                          .reason = record.reason,
-                          .at = record.at});
-    pod->due = true;
-  }
-}
-
-void NodeAgent::take_outcomes() {
-  for (ResizerOutcome& outcome : resizer_->collect()) {
-    note_api(outcome.outcome.refusal, outcome.outcome.answered);
-    NodePod* pod = pods_->find(outcome.uid);
-    if (pod == nullptr) continue;
-    pod->outcomes.push_back(std::move(outcome.outcome));
-    pod->due = true;
-  }
-}
-
-void NodeAgent::take_facts() {
-  auto facts = probe_->take();
-  if (!facts || facts == api_facts_) return;
-  log_->write(LogLevel::kInfo, "the API server is known",
-              {{"version", facts->version.git_version},
-               {"resize", kube::to_string(facts->path)},
-               {"may_resize", facts->may_resize.value_or(false)}});
-  if (facts->may_resize == false) {
-    log_->write(LogLevel::kError,
-                "the service account may not resize pods; deploy/daemonset.yaml has the rule", {});
-  }
-  if (!facts->trouble.empty()) {
-    log_->write(LogLevel::kWarn, "something of the API server is not known",
-                {{"error", facts->trouble}});
-  }
-  api_facts_ = std::move(facts);
-  set_allocatable();
-  note_api(std::nullopt, now());
-  all_due();
-}
-
-void NodeAgent::set_allocatable() {
-  if (!api_facts_ || !api_facts_->node || !api_facts_->node->allocatable) return;
-  engine_->set_allocatable(scaled(*api_facts_->node->allocatable, config_.node.budget.node_share));
-}
-
-ApiSight NodeAgent::api_sight(MonotonicTime now) const {
-  ApiSight sight{.ability = {.path = kube::ResizePath::kSubresource},
-                 .away = api_health_.away || !api_facts_,
-                 .may_ask = api_facts_ && has_turn(api_health_, now),
-                 .ask_at = api_facts_ ? std::optional(api_health_.next_turn) : std::nullopt,
-                 .slow = api_health_.slow,
-                 .patch_to_limit = latency_.nine_of_ten()};
-  if (!api_facts_) return sight;
-  sight.ability = {.path = api_facts_->path, .minor = api_facts_->version.minor};
-  if (api_facts_->node) {
-    sight.ability.init_containers = api_facts_->node->resizes_init_containers;
-    sight.ability.pod_level = api_facts_->node->resizes_pod_level;
-  }
-  return sight;
-}
-
-void NodeAgent::note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {
-  const bool away = api_health_.away;
-  note_exchange(api_health_, refusal, now);
-  if (api_health_.away == away) return;
-  log_->write(LogLevel::kWarn,
-              away ? "the API server answers again" : "the API server is of no use for now",
-              {{"error", refusal ? std::string_view(refusal->message) : std::string_view()}});
-  all_due();
-}
-
-void NodeAgent::all_due() {
-  for (auto& [uid, pod] : pods_->pods()) pod.due = true;
-}
-
-void NodeAgent::take_config() {
-  auto news = config_watch_->take();
-  if (!news) return;
-  config_state_.generation = config_watch_->generation();
-  config_state_.last_reload_good = news->has_value();
-  if (!*news) {
-    ++config_state_.failures;
-    log_->write(LogLevel::kError, "the configuration is refused, the last good one stays",
-                {{"error", news->error().message}});
-    poster_->post(config_notice(options_.node_name, news->error().message));
-    return;
-  }
-  config_state_.last_success_unix_seconds =
-      std::chrono::duration<double>(wall_now().time_since_epoch()).count();
-  config_ = **news;
-  const auto later = engine_->reconfigure(config_);
-  log_->set_level(config_.node.log_level);
-  timelines_.set_bounds({.entries = config_.node.explain_history});
-  set_timer(ticks_, config_.tick, config_.tick);
-  set_allocatable();
-  pods_->reconfigure(config_);
-  log_->write(LogLevel::kInfo, "the configuration is in force",
-              {{"generation", config_state_.generation}});
-  for (const std::string_view key : later) {
-    log_->write(LogLevel::kWarn, "a changed key takes effect at the next start", {{"key", key}});
-  }
-}
-
-void NodeAgent::take_systemd() {
-  for (const UnitOutcome& outcome : systemd_->collect()) {
-    if (!outcome.error || outcome.error->code == Code::kGone) continue;
-    log_->write(LogLevel::kWarn, "systemd was not told a limit",
-                {{"unit", outcome.limits.unit}, {"error", outcome.error->message}});
-  }
-}
-
 void NodeAgent::tick(MonotonicTime now) {
   if (!cgroups_->watching() && !cgroups_->rescan().empty()) pods_->cgroups_changed();
   take_records(engine_->tick(now));
   announce_->tick(config_.policy.memory, now, today());
 }
 
+void NodeAgent::start_ticks() { set_timer(ticks_, config_.tick, config_.tick); }
+
 // ---- one turn --------------------------------------------------------------------------------
 
 void NodeAgent::turn(MonotonicTime now, bool ticked) {
   // To settle one pod costs as much as to settle all, and the first LIST brings them one by one:
   // until its end, what is there at each tick is settled.
-  const bool began = (synced_ || ticked) && settle();
+  const bool began = (synced_ || ticked) && settle(now);
   take_announced();
   std::vector<Planned> planned = step_pods(now);
   save(now);
   for (const Planned& each : planned) act(each, now);
-  // What the engine tracks from now on is armed by its next tick.
-  if (began) take_records(engine_->tick(agent::now()));
+  // What the engine tracks from now on, and wider bounds, are armed by its next tick: at once,
+  // where a container starts.
+  if (std::exchange(boost_may_rise_, false) || began) take_records(engine_->tick(agent::now()));
+  keep_boosts(agent::now(), ticked);
   if (synced_ && !std::exchange(told_armed_, true)) {
     tell_armed(agent::now());
     (void)drop_startup_pages();  // of handshakes and of the programs' loading
@@ -371,8 +182,8 @@ void NodeAgent::tell_armed(MonotonicTime now) {
 }
 
 // Whether something is tracked that was not.
-bool NodeAgent::settle() {
-  const NodePods::Changes changes = pods_->settle(config_);
+bool NodeAgent::settle(MonotonicTime now) {
+  const NodePods::Changes changes = pods_->settle(config_, now);
   announce_->follow(pods_->pods(), agent::now());
   take_announced();
   forget(changes.ended);
@@ -393,16 +204,28 @@ bool NodeAgent::settle() {
   return !changes.began.empty();
 }
 
+void NodeAgent::note(LogLevel level, std::string_view sentence, ContainerNote note) {
+  log_->write(level, sentence,
+              {{"what", note.what},
+               {"namespace", note.subject.name_space},
+               {"pod", note.subject.pod},
+               {"container", note.subject.container},
+               {"detail", note.detail}});
+  if (pods_->find(note.subject.uid) == nullptr) return;
+  timelines_.note(note.subject, agent::now(), note.what, std::move(note.detail));
+}
+
 void NodeAgent::take_announced() {
-  for (AnnounceNote& note : announce_->take()) {
-    log_->write(note.what == kCommandUnseen ? LogLevel::kWarn : LogLevel::kDebug, "announced work",
-                {{"what", note.what},
-                 {"namespace", note.subject.name_space},
-                 {"pod", note.subject.pod},
-                 {"container", note.subject.container},
-                 {"detail", note.detail}});
-    if (pods_->find(note.subject.uid) == nullptr) continue;
-    timelines_.note(note.subject, agent::now(), note.what, std::move(note.detail));
+  for (ContainerNote& each : announce_->take()) {
+    const bool unseen = each.what == kCommandUnseen;
+    note(unseen ? LogLevel::kWarn : LogLevel::kDebug, "announced work", std::move(each));
+  }
+}
+
+void NodeAgent::keep_boosts(MonotonicTime now, bool ticked) {
+  startup_->follow(pods_->pods(), config_.node.startup, wall_now(), now, ticked);
+  for (ContainerNote& each : startup_->take()) {
+    note(LogLevel::kInfo, "start-up boost", std::move(each));
   }
 }
 
@@ -418,21 +241,33 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
   const ResizeConfig config = resize_config(config_.node, options_.node_name);
   for (auto& [uid, pod] : pods_->pods()) {
     if (pod.wake && *pod.wake <= now) pod.due = true;
-    if (!pod.due || (pod.containers.empty() && pod.words.empty() && pod.outcomes.empty())) continue;
+    // What starts is boosted as far as the API server has said beforehand.
+    const bool waits = pod.containers.empty() && pod.words.empty() && pod.cpu_words.empty() &&
+                       pod.outcomes.empty();
+    if (!pod.due || (waits && !will_be_boosted(pod))) continue;
     pod.due = false;
     ResizeFacts facts{.pod = &pod.pod,
                       .policies = &pod.policy.containers,
                       .api = api_sight(now),
                       .words = std::exchange(pod.words, {}),
+                      .cpu_words = std::exchange(pod.cpu_words, {}),
                       .outcomes = std::exchange(pod.outcomes, {})};
     if (now >= pod.readable_at) facts.reading = pods_->read(pod, now);
     ResizeStep step = agent::step(std::move(pod.resize), facts, now, config);
     pod.resize = std::move(step.state);
     pod.wake = step.wake;
     for (const ResizeAction& action : step.actions) {
-      const auto* bounds = std::get_if<SetBounds>(&action);
-      NodeContainer* container = bounds == nullptr ? nullptr : pod.find(bounds->container);
-      if (container != nullptr) container->bounds = bounds->bounds;
+      if (const auto* bounds = std::get_if<SetBounds>(&action)) {
+        if (NodeContainer* container = pod.find(bounds->container)) {
+          container->bounds = bounds->bounds;
+        }
+      } else if (const auto* cpu = std::get_if<SetCpuBounds>(&action)) {
+        if (NodeContainer* container = pod.find(cpu->container)) {
+          const bool wider = cpu->bounds.direct_ceiling > container->cpu_bounds.direct_ceiling;
+          boost_may_rise_ |= wider && will_be_boosted(pod);
+          container->set_cpu_bounds(cpu->bounds);
+        }
+      }
     }
     for (const ResizeAnswer& answer : step.answers) {
       tell(subject_of(pod.pod.id, answer.container), answer.answer);
@@ -471,9 +306,10 @@ void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
 void NodeAgent::save(MonotonicTime now) {
   save_one(*state_file_, pods_->state(), state_trouble_, now);
   save_one(*floors_file_, floors_state(), floors_trouble_, now);
-  const auto covers = [this](CgroupId id, Limit direct_ceiling) {
-    return state_file_->covers(id, direct_ceiling);
-  };
+  const NodePods::Covers covers{
+      .memory = [this](CgroupId id, Limit ceiling) { return state_file_->covers(id, ceiling); },
+      .cpu = [this](CgroupId id,
+                    MilliCpu ceiling) { return state_file_->covers_cpu(id, ceiling); }};
   constexpr int kAnswers = 2;  // one under way, and the next
   (void)pods_->give_bounds(covers, kAnswers * latency_.nine_of_ten(), now);
 }
@@ -519,6 +355,11 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
     } else if (const auto* forget = std::get_if<ForgetWish>(&action)) {
       const NodeContainer* container = pod.find(forget->container);
       if (container != nullptr) engine_->forget_wish(container->slot);
+    } else if (const auto* cpu = std::get_if<ForgetCpuWish>(&action)) {
+      const NodeContainer* container = pod.find(cpu->container);
+      if (container != nullptr && engine_->cpu() != nullptr) {
+        engine_->cpu()->forget_wish(container->slot);
+      }
     }
   }
 }
@@ -539,9 +380,10 @@ void NodeAgent::tell(const Subject& subject, const ApiAnswer& answer) {
 }
 
 void NodeAgent::set_alarm(MonotonicTime now) {
-  std::optional<MonotonicTime> next;
+  std::optional<MonotonicTime> next = pods_->look_again();
   for (const auto& [uid, pod] : pods_->pods()) {
-    const std::optional<MonotonicTime> wake = pod.due && !pod.containers.empty() ? now : pod.wake;
+    const bool is_due = pod.due && (!pod.containers.empty() || will_be_boosted(pod));
+    const std::optional<MonotonicTime> wake = is_due ? now : pod.wake;
     if (wake && (!next || *wake < *next)) next = wake;
   }
   // 0 would disarm it.

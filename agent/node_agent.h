@@ -26,6 +26,7 @@
 #include "agent/metrics.h"
 #include "agent/node_announce.h"
 #include "agent/node_pods.h"
+#include "agent/node_startup.h"
 #include "agent/pod_cgroups.h"
 #include "agent/pod_watcher.h"
 #include "agent/resize_plan.h"
@@ -62,14 +63,18 @@ class NodeAgent {
   void take_pods();
   void take_cgroups();
   void take_records(const std::vector<Record>& records);
+  void take_cpu_record(const Record& record, NodePod& pod, const std::string& name);
   void take_outcomes();
   void take_facts();
   void take_config();
   void take_systemd();
+  void start_ticks();
   void tick(MonotonicTime now);
   void turn(MonotonicTime now, bool ticked);
 
-  bool settle();
+  bool settle(MonotonicTime now);
+  void keep_boosts(MonotonicTime now, bool ticked);
+  void note(LogLevel level, std::string_view sentence, ContainerNote note);
   void take_announced();
   void tell_armed(MonotonicTime now);
   struct Planned {
@@ -89,6 +94,7 @@ class NodeAgent {
   void tell_systemd(const PodCgroup& cgroup, Limit limit);
   void tell(const Subject& subject, const ApiAnswer& answer);
   void publish(MonotonicTime now);
+  void publish_cpu();
   void set_alarm(MonotonicTime now);
   std::string explain(const ExplainRequest& request) const;
 
@@ -102,6 +108,7 @@ class NodeAgent {
   std::unique_ptr<StateFile> floors_file_;
   std::unique_ptr<NodePods> pods_;
   std::unique_ptr<NodeAnnounce> announce_;
+  std::unique_ptr<NodeStartup> startup_;
   std::unique_ptr<DecisionLog> log_;
   Timelines timelines_;
   StatusBoard board_;
@@ -111,6 +118,7 @@ class NodeAgent {
   std::string floors_trouble_;
   bool synced_ = false;
   bool told_armed_ = false;
+  bool boost_may_rise_ = false;  // since the engine's last tick
   std::optional<ApiFacts> api_facts_;
   ApiHealth api_health_;
   PatchLatency latency_;

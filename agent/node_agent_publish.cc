@@ -12,7 +12,9 @@ namespace {
 std::size_t leases_of(const NodePod& pod) {
   return static_cast<std::size_t>(
       std::count_if(pod.resize.containers.begin(), pod.resize.containers.end(),
-                    [](const ContainerResize& container) { return container.lease.has_value(); }));
+                    [](const ContainerResize& container) {
+                      return container.lease.has_value() || container.cpu.leased();
+                    }));
 }
 
 }  // namespace
@@ -36,6 +38,8 @@ void NodeAgent::publish(MonotonicTime now) {
   sight_.budget = engine_->plan().budget;
   sight_.namespaces = pods_->budgets(engine_->plan());
   sight_.announce = announce_->sight();
+  sight_.startup = startup_->sight();
+  publish_cpu();
   sight_.config = config_state_;
   sight_.api = tally_.totals();
   const EventPoster::Totals events = poster_->totals();
@@ -62,7 +66,30 @@ void NodeAgent::publish(MonotonicTime now) {
       {"announced", announce_->trouble().empty(),
        announce_->trouble().empty() ? "no trouble" : announce_->trouble()},
   };
+  if (engine_->cpu() != nullptr) {
+    const std::string& refusal = engine_->cpu()->refusal();
+    health.remarks.push_back(
+        {"throttling", refusal.empty(),
+         refusal.empty() ? "told by the kernel" : "read from cpu.stat: " + refusal});
+  }
   board_.publish({sight_, std::move(health)});
+}
+
+void NodeAgent::publish_cpu() {
+  CpuSight& cpu = sight_.cpu;
+  cpu.containers = 0;
+  cpu.granted = {};
+  for (const ContainerSnapshot& seen : engine_->snapshot().containers) {
+    if (!seen.cpu) continue;
+    ++cpu.containers;
+    // A pod's own limit has risen for its containers'.
+    if (!seen.covers_children)
+      cpu.granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->floor;
+  }
+  if (cpu.containers > 0) cpu.budget = engine_->plan().cpu.budget;
+  if (engine_->cpu() == nullptr) return;
+  cpu.throttled_periods = engine_->cpu()->throttled_periods();
+  cpu.lost = engine_->cpu()->lost();
 }
 
 std::string NodeAgent::explain(const ExplainRequest& request) const {
@@ -79,6 +106,9 @@ std::string NodeAgent::explain(const ExplainRequest& request) const {
       if (tracked == pod.containers.end()) continue;
       const std::vector<std::string> announced = announce_->explain(tracked->slot);
       state.notes.insert(state.notes.end(), announced.begin(), announced.end());
+      if (auto boost = startup_->explain(tracked->slot); !boost.empty()) {
+        state.notes.push_back(std::move(boost));
+      }
     }
   }
   const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());

@@ -93,6 +93,7 @@ Result<void> NodeAgent::start_parts() {
   pods_ = std::make_unique<NodePods>(*root_, *engine_, *cgroups_, state_file_->found().state,
                                      floors_file_->found().state);
   announce_ = std::make_unique<NodeAnnounce>(*engine_, floors_file_->found().state.learned);
+  startup_ = std::make_unique<NodeStartup>(*engine_);
   if (auto threads = start_threads(*config); !threads) return threads;
   log_->write(LogLevel::kInfo, "the agent has started",
               {{"version", PLIMSOLL_VERSION},

@@ -28,17 +28,10 @@ namespace plimsoll::agent {
 // ReplicaSet is its Deployment, and a Job of a CronJob is that.
 std::string workload_of(const kube::Pod& pod, std::string_view container);
 
-// Something to tell about one container.
+// What ContainerNotes are about.
 inline constexpr std::string_view kCommandBegins = "command_begins";
 inline constexpr std::string_view kCommandEnded = "command_ended";
 inline constexpr std::string_view kCommandUnseen = "command_unseen";
-struct AnnounceNote {
-  Subject subject;
-  std::string_view what;  // one of these
-  std::string detail;
-
-  bool operator==(const AnnounceNote&) const = default;
-};
 
 class NodeAnnounce {
  public:
@@ -57,7 +50,7 @@ class NodeAnnounce {
   void tick(const MemoryPolicy& policy, MonotonicTime now, std::uint32_t day);
 
   // What happened since the last call.
-  std::vector<AnnounceNote> take() { return std::exchange(notes_, {}); }
+  std::vector<ContainerNote> take() { return std::exchange(notes_, {}); }
   // Why no command is seen on this node; empty: they are, or nothing is announced.
   const std::string& trouble() const { return trouble_; }
   const LearnedSizes& learned() const { return announcer_.learned(); }
@@ -77,7 +70,7 @@ class NodeAnnounce {
   Engine& engine_;
   Announcer announcer_;
   std::map<Slot, Watched> watched_;  // also those that could not be watched
-  std::vector<AnnounceNote> notes_;
+  std::vector<ContainerNote> notes_;
   std::string trouble_;
   AnnounceSight totals_;
 };

@@ -18,6 +18,30 @@ std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
   return kube::pod_memory_limit(as_declared);
 }
 
+// The same of CPU; nullopt: the kubelet sets none.
+std::optional<MilliCpu> declared_pod_cpu(const NodePod& pod) {
+  const auto& policies = pod.policy.containers;
+  const bool wanted = std::any_of(policies.begin(), policies.end(),
+                                  [](const ContainerPolicy& each) { return each.cpu.has_value(); });
+  if (!wanted) return std::nullopt;
+  kube::Pod as_declared = pod.pod;
+  for (kube::Container& container : as_declared.containers) {
+    const auto known = pod.declared.find(container.name);
+    if (known != pod.declared.end()) container.resources.limits.cpu = known->second.cpu;
+  }
+  return kube::pod_cpu_limit(as_declared);
+}
+
+// nullopt: its cgroup has no quota, or no CPU controller.
+std::optional<GivenCpu> given_cpu(const cgroup::Group& group, MilliCpu declared,
+                                  const LimitState* left) {
+  const auto max = group.read_cpu_max();
+  if (!max || !max->quota) return std::nullopt;
+  if (left == nullptr || !left->cpu) return GivenCpu{.first = declared};
+  return GivenCpu{
+      .first = left->cpu->floor, .reach = left->cpu->direct_ceiling, .written = left->cpu->written};
+}
+
 Bytes above(Bytes value, Bytes floor) { return value - floor; }
 
 std::string status_id(const kube::Pod& pod, const std::string& name) {
@@ -32,6 +56,18 @@ NodeContainer* NodePod::find(std::string_view container) {
       containers.begin(), containers.end(),
       [&](const NodeContainer& candidate) { return candidate.policy.name == container; });
   return found == containers.end() ? nullptr : &*found;
+}
+
+const ContainerResize* NodePod::resize_of(std::string_view container) const {
+  const auto found =
+      std::find_if(resize.containers.begin(), resize.containers.end(),
+                   [&](const ContainerResize& each) { return each.name == container; });
+  return found == resize.containers.end() ? nullptr : &*found;
+}
+
+void NodeContainer::set_cpu_bounds(const CpuBounds& wanted) {
+  cpu_bounds = wanted;
+  if (cpu) cpu->reach = std::max(cpu->reach, wanted.direct_ceiling);
 }
 
 NodePods::NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups,
@@ -64,6 +100,7 @@ void NodePods::present(kube::Pod pod, const Config& config) {
     entry.resize.id = pod.id;
   }
   entry.pod = std::move(pod);
+  put_early_ids(entry);
   entry.policy = policy_for(facts_of(entry.pod, entry.declared), config);
   entry.due = true;
   stale_ = true;
@@ -92,8 +129,9 @@ void NodePods::reconfigure(const Config& config) {
   stale_ = true;
 }
 
-NodePods::Changes NodePods::settle(const Config& config) {
+NodePods::Changes NodePods::settle(const Config& config, MonotonicTime now) {
   Changes changes;
+  if (look_again_ && *look_again_ <= now) stale_ = true;
   if (!std::exchange(stale_, false)) return changes;
   std::vector<ApiPod> api;
   std::vector<NodePod*> order;
@@ -101,7 +139,11 @@ NodePods::Changes NodePods::settle(const Config& config) {
     api.push_back(api_pod_of(pod.pod));
     order.push_back(&pod);
   }
-  const std::vector<Match> matches = join(cgroups_.all(), api);
+  std::vector<Match> matches = join(cgroups_.all(), api);
+  if (identify(matches, order, now)) {
+    for (std::size_t i = 0; i < order.size(); ++i) api[i] = api_pod_of(order[i]->pod);
+    matches = join(cgroups_.all(), api);
+  }
   std::vector<std::map<std::string, const Match*>> by_pod(order.size());
   for (const Match& match : matches) {
     if (match.known_to != KnownTo::kBoth) continue;
@@ -131,13 +173,17 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
   // First what is not there any more: a container that was restarted is another cgroup.
   const auto stays = [&](const NodeContainer& container) {
     const auto match = matches.find(container.policy.name);
-    return policy_of(container.policy.name) != nullptr && match != matches.end() &&
-           match->second->cgroup->id == container.cgroup.id;
+    const ContainerPolicy* policy = policy_of(container.policy.name);
+    // What the engine keeps of it is settled when it is tracked.
+    return policy != nullptr && match != matches.end() &&
+           match->second->cgroup->id == container.cgroup.id &&
+           policy->cpu.has_value() == container.policy.cpu.has_value();
   };
   if (!std::all_of(pod.containers.begin(), pod.containers.end(), stays)) leave(pod);
   std::erase_if(pod.containers, [&](NodeContainer& container) {
     if (stays(container)) {
       container.policy = *policy_of(container.policy.name);
+      container.container_id = status_id(pod.pod, container.policy.name);
       return false;
     }
     detach(container);
@@ -183,13 +229,24 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
       .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
       .written = left != nullptr ? left->written : std::nullopt};
+  if (policy.cpu) {
+    container.cpu = given_cpu(container.group, policy.cpu->floor, left);
+    container.cpu_bounds = {.floor = policy.cpu->floor,
+                            .ceiling = policy.cpu->most(),
+                            .direct_floor = policy.cpu->floor};
+  }
+  // Those that the plan has said before this cgroup was there, and will not say again.
+  if (const ContainerResize* known = pod.resize_of(policy.name)) {
+    if (known->bounds) container.bounds = *known->bounds;
+    if (known->cpu.bounds) container.set_cpu_bounds(*known->cpu.bounds);
+  }
   container.budget_group = group_of(pod.pod.id.namespace_name, config);
   const ContainerSpec spec = spec_of(pod, container, {});
   const auto slot = engine_.track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
   container.slot = *slot;
   container.given.spec = spec;
-  owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, policy.name});
+  own(*slot, SlotOwner{pod.pod.id.uid, policy.name});
   pod.containers.push_back(std::move(container));
   return {};
 }
@@ -209,6 +266,9 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
                              .first_limit = left != nullptr ? left->floor : declared,
                              .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
                              .written = left != nullptr ? left->written : std::nullopt};
+  if (const auto cpu = declared_pod_cpu(pod)) {
+    pod.slice->cpu = given_cpu(pod.slice->group, *cpu, left);
+  }
   kubepods_slot(slice.path);
   if (limit->is_max()) return {};  // not every container declares a limit: nothing to raise
   auto tracked = root_.open_group(slice.path);
@@ -218,8 +278,22 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
   if (!slot) return tl::unexpected(slot.error());
   pod.slice->slot = *slot;
   pod.slice->given.spec = spec;
-  owners_.insert_or_assign(*slot, SlotOwner{pod.pod.id.uid, ""});
+  own(*slot, SlotOwner{pod.pod.id.uid, ""});
   return {};
+}
+
+// The engine gives the slot of a cgroup that has vanished to the next one, perhaps before we have
+// seen that it has: whoever had it here has nothing to say about it any more.
+void NodePods::own(Slot slot, SlotOwner owner) {
+  const auto before = owners_.find(slot);
+  NodePod* pod = before == owners_.end() ? nullptr : find(before->second.uid);
+  if (pod != nullptr) {
+    if (pod->slice && pod->slice->slot == slot) pod->slice->slot.reset();
+    std::erase_if(pod->containers, [&](const auto& each) { return each.slot == slot; });
+    pod->due = true;
+    stale_ = true;
+  }
+  owners_.insert_or_assign(slot, std::move(owner));
 }
 
 void NodePods::detach(const NodeContainer& container) {
@@ -275,6 +349,16 @@ void NodePods::set_group_limit(const std::string& name_space, BudgetGroup group,
 
 ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& container,
                                 Nanoseconds api_time) const {
+  std::optional<CpuSpec> cpu;
+  if (container.cpu && container.policy.cpu) {
+    const CpuBounds& bounds = container.cpu_bounds;
+    cpu = CpuSpec{
+        .floor = bounds.floor,
+        .ceiling = std::min(std::max(container.policy.cpu->ceiling, bounds.floor), bounds.ceiling),
+        .direct_ceiling = MilliCpu{},
+        .direct_floor = bounds.direct_floor,
+        .promised = container.policy.cpu->promised};
+  }
   return {.floor = container.bounds.floor,
           .ceiling = container.bounds.ceiling,
           .parent = pod.slice ? pod.slice->slot : std::nullopt,
@@ -283,7 +367,8 @@ ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& contain
           .direct_floor = container.bounds.direct_floor,
           .look_ahead = std::max(container.policy.look_ahead, api_time),
           .group = container.budget_group,
-          .rank = rank_of(pod.pod)};
+          .rank = rank_of(pod.pod),
+          .cpu = cpu};
 }
 
 ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
@@ -301,16 +386,33 @@ ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
     spec.ceiling += above(container.bounds.ceiling, first);
     *spec.direct_ceiling += above(container.bounds.direct_ceiling, first);
   }
+  spec.cpu = slice_cpu_of(pod);
+  return spec;
+}
+
+std::optional<CpuSpec> NodePods::slice_cpu_of(const NodePod& pod) const {
+  if (!pod.slice->cpu) return std::nullopt;
+  const MilliCpu floor = pod.slice->cpu->first;
+  CpuSpec spec{.floor = floor, .ceiling = floor, .direct_ceiling = floor};
+  for (const NodeContainer& container : pod.containers) {
+    if (!container.cpu) continue;
+    const MilliCpu first = container.cpu->first;
+    spec.ceiling += container.cpu_bounds.ceiling - first;
+    *spec.direct_ceiling += container.cpu_bounds.direct_ceiling - first;
+    spec.promised += container.policy.cpu ? container.policy.cpu->promised : MilliCpu{};
+  }
   return spec;
 }
 
 bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now) {
   bool all = true;
-  const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct,
+  const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct, MilliCpu cpu,
                         GivenBounds& given) {
-    const bool covered = direct == Bytes{} || covers(id, limit_of(direct));
-    all = all && covered;
+    const bool covered = direct == Bytes{} || covers.memory(id, limit_of(direct));
     spec.direct_ceiling = covered ? direct : Bytes{};
+    const bool cpu_covered = !spec.cpu || cpu == MilliCpu{} || covers.cpu(id, cpu);
+    if (spec.cpu) spec.cpu->direct_ceiling = cpu_covered ? cpu : MilliCpu{};
+    all = all && covered && cpu_covered;
     if (given.spec == spec || !engine_.update(slot, spec)) return;
     given.spec = spec;
     given.at = now;
@@ -319,11 +421,13 @@ bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, Monotonic
   for (auto& [uid, pod] : pods_) {
     if (pod.slice && pod.slice->slot) {
       const ContainerSpec spec = slice_spec_of(pod);
-      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, pod.slice->given);
+      const MilliCpu cpu = spec.cpu ? *spec.cpu->direct_ceiling : MilliCpu{};
+      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, cpu,
+           pod.slice->given);
     }
     for (NodeContainer& container : pod.containers) {
       give(container.slot, container.cgroup.id, spec_of(pod, container, api_time),
-           container.bounds.direct_ceiling, container.given);
+           container.bounds.direct_ceiling, container.cpu_bounds.direct_ceiling, container.given);
     }
   }
   return all;

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,15 @@ struct GivenBounds {
   void saw(Limit limit, MonotonicTime now);
 };
 
+// The CPU limit of a cgroup that the engine keeps.
+struct GivenCpu {
+  MilliCpu first;  // as declared, or what the state file has
+  MilliCpu reach;  // the most that direct writes may have gone to, by the agent before this one too
+  std::optional<MilliCpu> written;  // the last direct write
+
+  bool operator==(const GivenCpu&) const = default;
+};
+
 // A container that has a policy and a cgroup.
 struct NodeContainer {
   Subject subject;
@@ -59,6 +69,11 @@ struct NodeContainer {
   EngineBounds bounds;  // as the resize plan wants them
   GivenBounds given;
   std::optional<Limit> written;  // the last direct write
+  CpuBounds cpu_bounds;
+  std::optional<GivenCpu> cpu;  // absent: its CPU limit is left alone
+
+  // What was allowed before may have been written.
+  void set_cpu_bounds(const CpuBounds& wanted);
 };
 
 struct NodePod {
@@ -74,6 +89,7 @@ struct NodePod {
     Limit first_limit;
     GivenBounds given;
     std::optional<Limit> written;
+    std::optional<GivenCpu> cpu;
   };
   std::optional<Slice> slice;
   std::vector<NodeContainer> containers;
@@ -81,13 +97,21 @@ struct NodePod {
   std::set<std::string> told;  // problems that were told of
   PodResize resize;
   std::vector<EngineWord> words;        // since the last step
+  std::vector<CpuWord> cpu_words;       // the same
   std::vector<ResizeOutcome> outcomes;  // since the last step
   bool due = true;                      // to be stepped
   std::optional<MonotonicTime> wake;
   MonotonicTime readable_at;  // its files show by then what was asked of the reaction thread
+  // Ids of containers by name, as their cgroups tell before the kubelet does.
+  std::map<std::string, std::string, std::less<>> early_ids;
 
   NodeContainer* find(std::string_view container);
+  // What the plan remembers of it; nullptr: nothing yet.
+  const ContainerResize* resize_of(std::string_view container) const;
 };
+
+// A container of it may be given more CPU as soon as it starts.
+bool will_be_boosted(const NodePod& pod);
 
 // What a slot stands for.
 struct SlotOwner {
@@ -118,12 +142,15 @@ class NodePods {
     std::vector<std::pair<Subject, Error>> failed;
     std::vector<std::pair<Subject, PolicyProblem>> problems;  // each once
   };
-  Changes settle(const Config& config);
+  Changes settle(const Config& config, MonotonicTime now);
   void cgroups_changed() { stale_ = true; }
 
   // Gives the engine the bounds that are wanted, but no direct write that the state on disk does
   // not cover. True: every one got all of it.
-  using Covers = std::function<bool(CgroupId id, Limit direct_ceiling)>;
+  struct Covers {
+    std::function<bool(CgroupId id, Limit direct_ceiling)> memory;
+    std::function<bool(CgroupId id, MilliCpu direct_ceiling)> cpu;
+  };
   // A grant lasts for at least `api_time`, what an answer of the API takes: when the kubelet
   // carries it out, the limit that it writes must not be below what is in use by then.
   bool give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now);
@@ -136,6 +163,8 @@ class NodePods {
   NodeState floors() const;
   // The write-ahead rule of the latter: no limit of the pod's spec is changed unless this is true.
   bool floors_kept(const NodePod& pod, const NodeState& saved) const;
+  // A container is about to begin, and its cgroup does not tell yet which: settle() again by then.
+  std::optional<MonotonicTime> look_again() const { return look_again_; }
   // Reads the pod's files.
   PodReading read(NodePod& pod, MonotonicTime now) const;
 
@@ -150,6 +179,14 @@ class NodePods {
   Result<void> attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
                       const Config& config);
   Result<void> attach_slice(NodePod& pod, const PodCgroup& slice);
+  // ---- agent/node_pods_early.cc
+  bool identify(std::span<const Match> matches, const std::vector<NodePod*>& order,
+                MonotonicTime now);
+  const kube::Container* begun_in(const NodePod& pod, const PodCgroup& cgroup) const;
+  void put_early_ids(NodePod& pod) const;
+  bool has_cgroup(std::string_view status_id) const;
+
+  void own(Slot slot, SlotOwner owner);
   void detach(const NodeContainer& container);
   void detach_slice(NodePod& pod);
   std::optional<Slot> kubepods_slot(const std::string& pod_path);
@@ -158,6 +195,7 @@ class NodePods {
   ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container,
                         Nanoseconds api_time) const;
   ContainerSpec slice_spec_of(const NodePod& pod) const;
+  std::optional<CpuSpec> slice_cpu_of(const NodePod& pod) const;
   std::optional<PodState> state_of(const NodePod& pod) const;  // nullopt: nothing is tracked
   PodState floors_of(const NodePod& pod) const;
   void leave(const NodePod& pod);
@@ -175,6 +213,9 @@ class NodePods {
   std::optional<Slot> kubepods_;
   bool kubepods_known_ = false;
   bool stale_ = true;
+  // Cgroups that the API has not told of: since when, until it is clear what they are.
+  std::map<CgroupId, MonotonicTime> unknown_;
+  std::optional<MonotonicTime> look_again_;
 };
 
 }  // namespace plimsoll::agent

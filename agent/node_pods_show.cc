@@ -8,13 +8,6 @@
 namespace plimsoll::agent {
 namespace {
 
-const ContainerResize* resize_of(const NodePod& pod, std::string_view container) {
-  const auto found =
-      std::find_if(pod.resize.containers.begin(), pod.resize.containers.end(),
-                   [&](const ContainerResize& each) { return each.name == container; });
-  return found == pod.resize.containers.end() ? nullptr : &*found;
-}
-
 // What was asked for and may be stored by now, the newest last.
 std::vector<kube::ResizeChange> changes_under_way(const PodResize& resize) {
   std::vector<kube::ResizeChange> changes = resize.unknown;
@@ -36,6 +29,15 @@ Backing backing_of(LeaseWhy why) {
   }
 }
 
+// `spec`: what the API stores.
+CpuLimitState cpu_state(const GivenCpu& cpu, MilliCpu direct_ceiling,
+                        std::optional<MilliCpu> spec) {
+  return {.floor = cpu.first,
+          .confirmed = spec,
+          .direct_ceiling = std::max(direct_ceiling, cpu.reach),
+          .written = cpu.written};
+}
+
 ContainerState container_state(const NodePod& pod, const NodeContainer& container) {
   ContainerState state{
       .container_id = container.container_id,
@@ -46,7 +48,12 @@ ContainerState container_state(const NodePod& pod, const NodeContainer& containe
                 .direct_ceiling =
                     std::max(limit_of(container.bounds.direct_ceiling), container.given.reach),
                 .written = container.written}};
-  const ContainerResize* resize = resize_of(pod, container.policy.name);
+  if (container.cpu) {
+    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+    state.limit.cpu = cpu_state(*container.cpu, container.cpu_bounds.direct_ceiling,
+                                seen == nullptr ? std::nullopt : seen->resources.limits.cpu);
+  }
+  const ContainerResize* resize = pod.resize_of(container.policy.name);
   if (resize == nullptr) return state;
   if (resize->spec) state.limit.confirmed = limit_of(*resize->spec);
   if (resize->lease) {
@@ -71,7 +78,7 @@ std::optional<HiddenLimit<Amount>> hidden_limit(Amount floor,
 std::optional<HiddenMemory> hidden_memory(const NodePod& pod, const kube::Container& container,
                                           Bytes declared) {
   std::vector<std::optional<Bytes>> specs{container.resources.limits.memory};
-  const ContainerResize* resize = resize_of(pod, container.name);
+  const ContainerResize* resize = pod.resize_of(container.name);
   if (resize != nullptr) specs.push_back(resize->spec);
   for (const kube::ResizeChange& change : changes_under_way(pod.resize)) {
     if (change.container == container.name) specs.push_back(change.limits.memory);
@@ -128,6 +135,10 @@ std::optional<PodState> NodePods::state_of(const NodePod& pod) const {
                    .direct_ceiling = std::max(limit_of(*slice_spec_of(pod).direct_ceiling),
                                               pod.slice->given.reach),
                    .written = pod.slice->written};
+    if (const auto cpu = slice_cpu_of(pod)) {
+      entry.slice->cpu =
+          cpu_state(*pod.slice->cpu, *cpu->direct_ceiling, kube::pod_cpu_limit(pod.pod));
+    }
   }
   for (const NodeContainer& container : pod.containers) {
     entry.containers.push_back(container_state(pod, container));
@@ -243,7 +254,14 @@ ExplainedContainer NodePods::explain(const NodePod& pod, const std::string& cont
   for (const ContainerSnapshot& seen : engine_.snapshot().containers) {
     if (seen.slot == found->slot) shown.reclaimable = seen.facts.reclaimable;
   }
-  const ContainerResize* resize = resize_of(pod, container);
+  if (found->cpu && found->policy.cpu) {
+    const auto max = found->group.read_cpu_max();
+    const auto limit = max ? cgroup::cpus_of(*max) : std::nullopt;
+    shown.notes.push_back("CPU limit " + (limit ? to_string(*limit) : std::string("unknown")) +
+                          ", declared " + to_string(found->policy.cpu->floor) + ", at most " +
+                          to_string(found->policy.cpu->ceiling) + " when throttled");
+  }
+  const ContainerResize* resize = pod.resize_of(container);
   if (resize == nullptr) return shown;
   if (resize->lease) {
     shown.notes.push_back("a lease of " + to_string(resize->lease->limit) + ": " +

@@ -231,7 +231,13 @@ void restart_cpu(CpuResize& cpu) {
 void absorb_cpu_words(Stepping& step) {
   for (const CpuWord& word : step.facts.cpu_words) {
     ContainerResize* container = step.find(word.container);
-    if (container != nullptr && container->cpu.spec) absorb_word(step, container->cpu, word);
+    if (container == nullptr || !container->cpu.spec) continue;
+    if (word.kind == EngineWord::Kind::kWish && cpu_write_is_coming(step, *container, word.to)) {
+      // It needs no request. What is not written all the same is wished for again.
+      step.act(ForgetCpuWish{container->name});
+      continue;
+    }
+    absorb_word(step, container->cpu, word);
   }
 }
 

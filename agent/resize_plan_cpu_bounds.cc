@@ -133,6 +133,16 @@ std::optional<CpuRange> cpu_range(const Stepping& step, const ContainerResize& c
   return CpuRange{.floor = floor, .most = std::max(policy->cpu->most(), floor)};
 }
 
+bool cpu_write_is_coming(const Stepping& step, const ContainerResize& container, MilliCpu to) {
+  const std::optional<CpuRange> range = cpu_range(step, container);
+  if (!range) return false;
+  const bool asked = step.config.preflight && !container.cpu.preflight.ceiling &&
+                     wants_preflight(step, container) && step.facts.api.may_ask &&
+                     !step.facts.api.away && !step.yielding();
+  const MilliCpu before = container.cpu.bounds ? container.cpu.bounds->direct_ceiling : MilliCpu{};
+  return asked || (before < to && to <= cpu_direct_ceiling(step, container, *range));
+}
+
 bool cpu_resizable(const Stepping& step, const ContainerResize& container) {
   return step.state.resizable == kube::Resizability::kYes && !step.state.unsupported &&
          container.cpu.resizable == kube::Resizability::kYes;

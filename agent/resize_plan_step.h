@@ -83,6 +83,8 @@ struct CpuRange {
 };
 std::optional<CpuRange> cpu_range(const Stepping& step, const ContainerResize& container);
 bool cpu_resizable(const Stepping& step, const ContainerResize& container);
+// A CPU limit of `to` could not be written when it was wished for, and can be now or soon.
+bool cpu_write_is_coming(const Stepping& step, const ContainerResize& container, MilliCpu to);
 bool cpu_through_api(const Stepping& step, const ContainerResize& container);
 void set_cpu_bounds(Stepping& step);
 void ask_cpu_preflight(Stepping& step, const kube::Pod& known);

@@ -139,6 +139,7 @@ void fields(auto& field, Like<CpuArmed> auto& armed) {
   field("burst_ns", armed.burst);
   field("average_millicpu", armed.average);
   field("kept_millicpu", armed.kept);
+  field("follows", armed.follows);
 }
 
 void fields(auto& field, Like<CpuArming> auto& arming) {

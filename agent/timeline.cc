@@ -7,7 +7,38 @@
 namespace plimsoll::agent {
 namespace {
 
+// Raises and lowerings of a CPU limit are one entry until something else happens: there can be
+// several in a second.
+constexpr std::string_view kCpuLimit = "cpu_limit";
+
+std::string_view cpu_what(const Record& record) {
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+    case Record::Kind::kShrink:
+      return record.cpu->burst ? "cpu_burst" : kCpuLimit;
+    case Record::Kind::kWish:
+      return "cpu_wish";
+    case Record::Kind::kDenial:
+      return "cpu_denial";
+    default:
+      return "cpu_failure";
+  }
+}
+
+TimelineEntry cpu_entry_of(const Record& record) {
+  TimelineEntry entry{.at = record.at,
+                      .last = record.at,
+                      .what = cpu_what(record),
+                      .layer = record.layer,
+                      .reason = record.reason,
+                      .cpu = CpuAnswer{record.cpu->from, record.cpu->to},
+                      .detail = record.error};
+  if (record.kind == Record::Kind::kGrant) entry.took = record.reaction;
+  return entry;
+}
+
 TimelineEntry entry_of(const Record& record) {
+  if (record.cpu) return cpu_entry_of(record);
   TimelineEntry entry{.at = record.at,
                       .last = record.at,
                       .what = to_string(record.kind),
@@ -59,6 +90,7 @@ TimelineEntry entry_of(const ApiAnswer& answer) {
 
 // The same thing once more: its numbers may have moved a little.
 bool repeats(const TimelineEntry& earlier, const TimelineEntry& later) {
+  if (earlier.what == kCpuLimit && later.what == kCpuLimit) return true;
   return earlier.what == later.what && earlier.reason == later.reason &&
          earlier.layer == later.layer && earlier.from == later.from && earlier.to == later.to &&
          earlier.cpu == later.cpu && earlier.status == later.status &&
@@ -117,6 +149,8 @@ void Timelines::append(const Subject& subject, TimelineEntry entry) {
   if (!entries.empty() && repeats(entries.back(), entry)) {
     entries.back().last = entry.at;
     entries.back().facts = entry.facts;
+    if (entry.cpu && entries.back().cpu) entries.back().cpu->to = entry.cpu->to;
+    entries.back().reason = entry.reason;
     ++entries.back().repeats;
     return;
   }

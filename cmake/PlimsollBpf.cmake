@@ -22,6 +22,8 @@ set(PLIMSOLL_BPF_FLAGS
     -Werror
     -Wno-unused-parameter
     -I${PROJECT_SOURCE_DIR}
+    # BTF keeps the names of files.
+    -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
     # Where Debian keeps <asm/types.h>, which -target bpf does not look into.
     -idirafter
     /usr/include/${CMAKE_CXX_LIBRARY_ARCHITECTURE})

@@ -7,6 +7,9 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(PLIMSOLL_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, set by the presets")
 
+# The same bytes wherever the tree is checked out, so that what was tested is what is shipped.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+
 # Lines for a backtrace; variables take a quarter of the compile time and are in "debug".
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 

@@ -38,13 +38,15 @@ class CpuEngineTest : public ::testing::Test {
     engine_->reconfigure(config_);
   }
   Slot track(const std::string& path, const std::string& max, const CpuSpec& spec,
-             std::optional<Slot> parent = std::nullopt) {
+             std::optional<Slot> parent = std::nullopt, bool covers_children = false) {
     tree_.add(path);
     tree_.set(path, "memory.max", "104857600\n");
     tree_.set(path, "cpu.max", max + "\n");
-    const auto slot = engine_->track(
-        tree_.group(path),
-        {.floor = {100 * kMiB}, .ceiling = {100 * kMiB}, .parent = parent, .cpu = spec});
+    const auto slot = engine_->track(tree_.group(path), {.floor = {100 * kMiB},
+                                                         .ceiling = {100 * kMiB},
+                                                         .parent = parent,
+                                                         .covers_children = covers_children,
+                                                         .cpu = spec});
     if (!slot) throw std::runtime_error(slot.error().message);
     return *slot;
   }
@@ -161,6 +163,24 @@ TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
   EXPECT_FALSE(engine_->cpu()->raise(77, {1}, Reason::kReasserted));
 }
 
+// What else runs in it counts, too, so that the container itself may never be throttled.
+TEST_F(CpuEngineTest, APodThatRunsOutFirstHasItsContainerRaised) {
+  const Slot pod =
+      track("pod", "10000 100000", {.floor = {100}, .ceiling = {2000}}, std::nullopt, true);
+  const Slot container = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {2000}}, pod);
+  tick();
+  throttle("pod", 5, milliseconds(50), milliseconds(450));
+  tick();
+  auto records = until(Record::Kind::kGrant, "pod");
+  EXPECT_EQ(records.back().reason, Reason::kBurst);
+  EXPECT_EQ(tree_.get("pod", "cpu.max.burst").substr(0, 6), "10000\n");
+  records = until(Record::Kind::kGrant, "pod");
+  EXPECT_EQ(records.back().slot, container);
+  EXPECT_EQ(records.back().reason, Reason::kThrottled);
+  EXPECT_GT(limit("pod/a"), MilliCpu{100});
+  EXPECT_GE(limit("pod"), limit("pod/a"));
+}
+
 // What was found is put back to the microsecond.
 TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
   const Slot slot = track("a", "33333 100000", {.floor = {333}, .ceiling = {4000}});
@@ -171,6 +191,78 @@ TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
   let_go();
   until(Record::Kind::kShrink);
   EXPECT_EQ(tree_.get("a", "cpu.max").substr(0, 13), "33333 100000\n");
+}
+
+TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
+  const Slot slot = track("a", "10000 100000",
+                          {.floor = {100}, .ceiling = {400}, .direct_ceiling = MilliCpu{1000}});
+  let_go();
+  ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
+  tick();
+  auto records = until(Record::Kind::kGrant);
+  EXPECT_EQ(records.back().reason, Reason::kStarting);
+  EXPECT_EQ(limit("a"), MilliCpu{900}) << "above what a throttle would get";
+  // Unused for longer than limits are held.
+  for (int i = 0; i < 10; ++i) {
+    tick();
+    std::this_thread::sleep_for(milliseconds(30));
+    for (const Record& record : engine_->collect()) {
+      EXPECT_NE(record.kind, Record::Kind::kShrink);
+    }
+  }
+  EXPECT_EQ(limit("a"), MilliCpu{900});
+  ASSERT_TRUE(engine_->cpu()->keep(slot, {}, Reason::kStarted));
+  records = until(Record::Kind::kShrink);
+  EXPECT_EQ(records.back().reason, Reason::kStarted);
+  EXPECT_EQ(limit("a"), MilliCpu{100});
+}
+
+TEST_F(CpuEngineTest, WhatIsKeptIsRaisedAgainWhenSomebodyElseLowersIt) {
+  const Slot slot = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
+  tick();
+  until(Record::Kind::kGrant);
+  tree_.set("a", "cpu.max", "10000 100000\n");
+  tick();
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("a"), MilliCpu{900});
+}
+
+TEST_F(CpuEngineTest, WhatIsRaisedAheadIsBoundedAndGivenBack) {
+  const Slot slot = track("a", "10000 100000",
+                          {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{600}});
+  tick();
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(slot, {900}, Reason::kAnnounced));
+  const auto records = until(Record::Kind::kWish);
+  EXPECT_EQ(records.back().cpu->to, MilliCpu{900});
+  EXPECT_EQ(limit("a"), MilliCpu{600});
+  let_go();
+  until(Record::Kind::kShrink);
+  EXPECT_EQ(limit("a"), MilliCpu{100});
+}
+
+// A quota has refused it.
+TEST_F(CpuEngineTest, WhatMayNotBeWrittenAnyMoreIsTakenBack) {
+  CpuSpec spec{.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{1000}};
+  const Slot slot = track("a", "10000 100000", spec);
+  tick();
+  ASSERT_TRUE(engine_->cpu()->raise(slot, {900}, Reason::kReasserted));
+  until(Record::Kind::kGrant);
+  spec.direct_ceiling = MilliCpu{300};
+  ASSERT_TRUE(engine_->update(slot, {.floor = {100 * kMiB}, .ceiling = {100 * kMiB}, .cpu = spec}));
+  const auto records = until(Record::Kind::kShrink);
+  EXPECT_EQ(records.back().reason, Reason::kWithdrawn);
+  EXPECT_EQ(limit("a"), MilliCpu{300});
+}
+
+// Of an agent before this one.
+TEST_F(CpuEngineTest, ALimitThatIsFoundRaisedIsGivenBack) {
+  let_go();
+  track("a", "90000 100000", {.floor = {100}, .ceiling = {1000}});
+  tick();
+  const auto records = until(Record::Kind::kShrink);
+  EXPECT_EQ(records.back().cpu->from, MilliCpu{900});
+  EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 
 TEST_F(CpuEngineTest, ASlotIsFreeWhenBothHalvesHaveLetGo) {

@@ -86,10 +86,38 @@ TEST(Metrics, NamesFollowTheConventions) {
   }
 }
 
+TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
+  Activity activity;
+  Record record{.kind = Record::Kind::kGrant,
+                .layer = Layer::kAtTheLimit,
+                .reason = Reason::kThrottled,
+                .reaction = std::chrono::microseconds(80),
+                .cpu = CpuChange{.from = {200}, .to = {900}}};
+  activity.add(record);
+  record.cpu->burst = std::chrono::milliseconds(20);
+  activity.add(record);
+  record.kind = Record::Kind::kShrink;
+  activity.add(record);
+  record.kind = Record::Kind::kDenial;
+  record.reason = Reason::kNodeBusy;
+  activity.add(record);
+  EXPECT_EQ(activity.cpu.grants.at(Reason::kThrottled), 1U);
+  EXPECT_EQ(activity.cpu.bursts, 1U);
+  EXPECT_EQ(activity.cpu.lowerings, 1U);
+  EXPECT_EQ(activity.cpu.denials.at(Reason::kNodeBusy), 1U);
+  EXPECT_GT(activity.cpu.reaction_seconds.sum(), 0);
+  EXPECT_TRUE(activity.grants.empty());
+  EXPECT_TRUE(activity.denials.empty());
+  EXPECT_EQ(activity.shrinks, 0U);
+  EXPECT_EQ(activity.granted_bytes, 0U);
+  EXPECT_EQ(activity.saves, (std::array<std::uint64_t, kLayers>{}));
+}
+
 TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
   AgentSight sight;
   sight.kernel = bpf::Counters{};
   sight.budget = mebibytes(1);
+  sight.cpu.budget = MilliCpu{500};
   sight.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
   sight.api.add({.verb = ApiVerb::kPatch, .status = 200});
   sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kRefused, .cause = "quota"});

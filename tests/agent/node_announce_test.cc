@@ -65,7 +65,7 @@ class TierC : public test::InMemory, public testing::Test {
     pod.containers.clear();
     pod.containers.push_back(std::move(container));
   }
-  std::vector<AnnounceNote> follow() {
+  std::vector<ContainerNote> follow() {
     announce->follow(pods, resize_test::kStart);
     return announce->take();
   }

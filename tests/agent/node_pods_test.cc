@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "agent/state_file.h"
 #include "tests/agent/resize_scene.h"
@@ -42,6 +43,9 @@ kube::Pod app_pod(char digit = 'a') {
   pod.containers[0].status->id = "containerd://" + id_of(digit);
   return pod;
 }
+
+const NodePods::Covers kAll{.memory = [](CgroupId, Limit) { return true; },
+                            .cpu = [](CgroupId, MilliCpu) { return true; }};
 
 Config all_pods() {
   Config config;
@@ -92,7 +96,7 @@ class NodePodsTest : public test::InMemory, public testing::Test {
   }
   NodePods::Changes present(kube::Pod pod) {
     pods->present(std::move(pod), config);
-    return pods->settle(config);
+    return pods->settle(config, now);
   }
   void bridge();
   NodePod& web() { return *pods->find(kUid); }
@@ -103,6 +107,10 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     present(scene.pod);
   }
   Result<bool> save() { return floors_file->update(pods->floors(), now += std::chrono::hours(1)); }
+  NodePods::Covers what_is_on_disk() {
+    return {.memory = [this](CgroupId id, Limit most) { return state_file->covers(id, most); },
+            .cpu = [this](CgroupId id, MilliCpu most) { return state_file->covers_cpu(id, most); }};
+  }
   bool kept() { return pods->floors_kept(web(), floors_file->saved()); }
 
   kube::ScratchDirectory scratch;
@@ -139,7 +147,7 @@ TEST_F(NodePodsTest, WhatWasRaisedIsKnownBeforeThePodsAre) {
   start();
   EXPECT_EQ(pods->state().pods, before.pods);
   EXPECT_FALSE(state_file->update(pods->state(), now).value());
-  (void)pods->settle(config);
+  (void)pods->settle(config, now);
   EXPECT_EQ(pods->state().pods, before.pods) << "with the pods not listed yet";
   present(app_pod());
   ASSERT_EQ(web().containers.size(), 1U);
@@ -153,11 +161,11 @@ TEST_F(NodePodsTest, ARaisedContainerThatIsNotManagedAnyMoreStaysKnown) {
   Config opted_in = config;
   opted_in.node.pods.opt_in = true;
   pods->reconfigure(opted_in);
-  EXPECT_EQ(pods->settle(opted_in).ended.size(), 1U);
+  EXPECT_EQ(pods->settle(opted_in, now).ended.size(), 1U);
   EXPECT_EQ(pods->state().pods, before.pods);
   // As it was when it comes back.
   pods->reconfigure(config);
-  EXPECT_EQ(pods->settle(config).began.size(), 1U);
+  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
   EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
   EXPECT_EQ(pods->state().pods.size(), 1U);
 }
@@ -180,7 +188,7 @@ TEST_F(NodePodsTest, ARecordGoesWithItsCgroup) {
   tree.remove(kSlice);
   (void)cgroups->rescan();
   pods->cgroups_changed();
-  (void)pods->settle(config);
+  (void)pods->settle(config, now);
   EXPECT_TRUE(pods->state().pods.empty());
 }
 
@@ -301,7 +309,7 @@ TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
   EXPECT_EQ(web().containers[0].policy.ceiling, mib(1024)) << "of what was declared";
   EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
   EXPECT_EQ(web().slice->first_limit, limit_of(mib(128)));
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->ceiling, mib(1024));
   // And so it stays, for as long as the spec is raised.
   EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
@@ -421,14 +429,14 @@ TEST_F(NodePodsTest, APodWhoseCgroupVanishesIsNotTrackedAnyMore) {
   tree.remove(kSlice);
   (void)cgroups->rescan();
   pods->cgroups_changed();
-  const NodePods::Changes changes = pods->settle(config);
+  const NodePods::Changes changes = pods->settle(config, now);
   EXPECT_EQ(changes.ended.size(), 1U);
   EXPECT_TRUE(changes.failed.empty());
   EXPECT_EQ(pods->tracked(), 0U);
   EXPECT_EQ(pods->owner(slot), nullptr);
   EXPECT_FALSE(web().slice);
   add_cgroups(mib(128));
-  EXPECT_EQ(pods->settle(config).began.size(), 1U);
+  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
 }
 
 // Between the walk and the look: no failure to tell of, and nothing half tracked.
@@ -465,7 +473,7 @@ TEST_F(NodePodsTest, APodThatTheApiHasForgottenIsNotTracked) {
   tree.remove(kSlice);
   (void)cgroups->rescan();
   pods->cgroups_changed();
-  (void)pods->settle(config);
+  (void)pods->settle(config, now);
   EXPECT_TRUE(pods->state().pods.empty());
 }
 
@@ -474,9 +482,45 @@ TEST_F(NodePodsTest, WhoOptsOutIsLeftAlone) {
   present(app_pod());
   config.node.pods.opt_in = true;
   pods->reconfigure(config);
-  EXPECT_EQ(pods->settle(config).ended.size(), 1U);
+  EXPECT_EQ(pods->settle(config, now).ended.size(), 1U);
   EXPECT_EQ(pods->tracked(), 0U);
   EXPECT_EQ(pods->managed(), 0U);
+}
+
+// The engine has seen that a cgroup is gone, and we have not yet.
+TEST_F(NodePodsTest, TheSlotOfAVanishedCgroupIsItsNextOwners) {
+  kube::Pod other = app_pod('b');
+  other.id.uid = "11111111-2222-3333-4444-555555555555";
+  const std::string slice =
+      kTop + "/kubepods-burstable-pod11111111_2222_3333_4444_555555555555.slice";
+  tree.add(slice, {{"memory.max", text(mib(128))}});
+  tree.add(slice + "/cri-containerd-" + id_of('b') + ".scope", {{"memory.max", text(mib(128))}});
+  add_cgroups(mib(128));
+  present(app_pod());
+  const Slot freed = web().containers.at(0).slot;
+  // A descriptor of an ordinary file would still be read.
+  tree.set(kSlice, "memory.max", "");
+  tree.set(scope_of('a'), "memory.max", "");
+  tree.remove(kSlice);
+  for (int i = 0; i < 400 && engine->slots_in_use() > 1; ++i) {  // kubepods.slice stays
+    (void)engine->tick(now += std::chrono::seconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_EQ(engine->slots_in_use(), 1U);
+
+  present(other);
+  NodePod& pod = *pods->find(other.id.uid);
+  ASSERT_EQ(pod.containers.size(), 1U);
+  const bool reused = pod.containers[0].slot == freed || pod.slice->slot == freed;
+  ASSERT_TRUE(reused);
+  (void)cgroups->rescan();
+  pods->cgroups_changed();
+  (void)pods->settle(config, now);
+  (void)engine->tick(now += std::chrono::seconds(1));
+  EXPECT_TRUE(web().containers.empty());
+  EXPECT_EQ(pods->owner(pod.containers[0].slot)->uid, other.id.uid);
+  EXPECT_TRUE(engine->update(pod.containers[0].slot, *pod.containers[0].given.spec));
+  EXPECT_TRUE(engine->update(*pod.slice->slot, *pod.slice->given.spec));
 }
 
 // ---- within which bounds
@@ -485,9 +529,7 @@ TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
   add_cgroups(mib(128));
   present(app_pod());
   web().containers[0].bounds.direct_ceiling = mib(512);
-  const auto covers = [this](CgroupId id, Limit direct_ceiling) {
-    return state_file->covers(id, direct_ceiling);
-  };
+  const NodePods::Covers covers = what_is_on_disk();
   EXPECT_FALSE(pods->give_bounds(covers, {}, now));
   EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
   EXPECT_EQ(web().slice->given.spec->direct_ceiling, Bytes{});
@@ -505,7 +547,6 @@ TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
 TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
   add_cgroups(mib(128));
   present(app_pod());
-  const auto all = [](CgroupId, Limit) { return true; };
   const auto recorded = [this] {
     const NodeState state = pods->state();
     return std::pair(state.pods.at(0).containers.at(0).limit.direct_ceiling,
@@ -514,9 +555,9 @@ TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
   const std::pair high(limit_of(mib(512)), limit_of(mib(512)));
   const std::pair low(limit_of(mib(128)), limit_of(mib(128)));
   web().containers[0].bounds.direct_ceiling = mib(512);
-  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   web().containers[0].bounds.direct_ceiling = mib(128);
-  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   tree.set(kSlice, "memory.max", text(mib(300)));
   tree.set(scope_of('a'), "memory.max", text(mib(300)));
   now += std::chrono::seconds(5);
@@ -528,7 +569,7 @@ TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
   present(app_pod());
   EXPECT_EQ(recorded(), high) << "for the next agent, too";
   web().containers[0].bounds.direct_ceiling = mib(128);
-  EXPECT_TRUE(pods->give_bounds(all, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   EXPECT_EQ(recorded(), high);
   tree.set(kSlice, "memory.max", text(mib(128)));
   tree.set(scope_of('a'), "memory.max", text(mib(128)));
@@ -548,26 +589,176 @@ TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
   (void)cgroups->rescan();
   EXPECT_EQ(present(pod).began.size(), 2U);
   web().find("app")->bounds.direct_ceiling = mib(256);
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->floor, mib(192));
   EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
   EXPECT_EQ(web().slice->given.spec->direct_ceiling, mib(256 + 64));
   EXPECT_EQ(web().slice->given.spec->direct_floor, mib(192)) << "what the kubelet would write";
   // A floor that somebody else has moved changes nothing in how far the slice may go.
   web().find("app")->bounds.floor = mib(512);
-  EXPECT_TRUE(pods->give_bounds([](CgroupId, Limit) { return true; }, {}, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
 }
 
 TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
   add_cgroups(mib(128));
   present(app_pod());
-  const auto all = [](CgroupId, Limit) { return true; };
   const Nanoseconds usual = web().containers[0].policy.look_ahead;
-  EXPECT_TRUE(pods->give_bounds(all, usual / 2, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, usual / 2, now));
   EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual);
-  EXPECT_TRUE(pods->give_bounds(all, usual * 3, now));
+  EXPECT_TRUE(pods->give_bounds(kAll, usual * 3, now));
   EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual * 3);
+}
+
+// ---- CPU limits
+
+// The same with a limit of 300m, of which 100m are requested.
+kube::Pod cpu_pod() {
+  kube::Pod pod = app_pod();
+  pod.containers[0].resources.limits.cpu = MilliCpu{300};
+  pod.containers[0].resources.requests.cpu = MilliCpu{100};
+  return pod;
+}
+
+// ... of which nobody has told an id yet.
+kube::Pod created_pod() {
+  kube::Pod pod = cpu_pod();
+  pod.containers[0].status.reset();
+  return pod;
+}
+
+class NodePodsCpuTest : public NodePodsTest {
+ protected:
+  void add_cpu_cgroups(char digit = 'a', const std::string& max = "30000 100000\n") {
+    tree.add(kSlice, {{"memory.max", text(mib(128))}, {"cpu.max", max}});
+    tree.add(scope_of(digit), {{"memory.max", text(mib(128))}, {"cpu.max", max}});
+    (void)cgroups->rescan();
+    pods->cgroups_changed();
+  }
+  std::optional<CpuSpec> given() { return web().containers.at(0).given.spec->cpu; }
+};
+
+TEST_F(NodePodsCpuTest, AreKeptWithinTheBoundsOfThePlan) {
+  add_cpu_cgroups();
+  present(cpu_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(given(), (CpuSpec{.floor = {300},
+                              .ceiling = {1200},
+                              .direct_ceiling = MilliCpu{},
+                              .direct_floor = MilliCpu{300},
+                              .promised = {100}}));
+  web().containers[0].set_cpu_bounds(
+      {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}, .direct_floor = {300}});
+  EXPECT_FALSE(pods->give_bounds(what_is_on_disk(), {}, now)) << "nothing is written down yet";
+  EXPECT_EQ(given()->direct_ceiling, MilliCpu{});
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  EXPECT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
+  EXPECT_EQ(given()->direct_ceiling, MilliCpu{2000});
+  EXPECT_EQ(given()->ceiling, MilliCpu{1200}) << "a throttle gets no more than that";
+  const auto& slice = web().slice->given.spec->cpu;
+  ASSERT_TRUE(slice);
+  EXPECT_EQ(slice->floor, MilliCpu{300});
+  EXPECT_EQ(slice->direct_ceiling, MilliCpu{2000});
+}
+
+TEST_F(NodePodsCpuTest, ACgroupWithoutAQuotaIsLeftAlone) {
+  add_cpu_cgroups('a', "max 100000\n");
+  present(cpu_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_FALSE(given());
+}
+
+TEST_F(NodePodsCpuTest, AContainerIsKnownByItsLimitsBeforeTheKubeletTells) {
+  present(created_pod());
+  EXPECT_TRUE(web().containers.empty());
+  add_cpu_cgroups();
+  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(web().containers[0].container_id, "containerd://" + id_of('a'));
+  // The watch may bring an older picture of it, and then the status.
+  kube::Pod older = created_pod();
+  older.labels["x"] = "y";
+  EXPECT_TRUE(present(older).ended.empty());
+  EXPECT_EQ(web().containers.size(), 1U);
+  EXPECT_TRUE(present(cpu_pod()).ended.empty());
+  EXPECT_TRUE(web().pod.containers[0].status->resources) << "what the kubelet told";
+}
+
+TEST_F(NodePodsCpuTest, ItsLimitsAreAwaitedForAWhile) {
+  present(created_pod());
+  add_cpu_cgroups('a', "max 100000\n");
+  EXPECT_TRUE(pods->settle(config, now).began.empty());
+  ASSERT_TRUE(pods->look_again());
+  tree.set(scope_of('a'), "cpu.max", "30000 100000\n");
+  now = *pods->look_again();
+  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
+  EXPECT_FALSE(pods->look_again());
+}
+
+// As a pause container has none, ever.
+TEST_F(NodePodsCpuTest, WhatHasOtherLimitsIsNoContainerOfThePod) {
+  present(created_pod());
+  add_cpu_cgroups('a', "max 100000\n");
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_TRUE(pods->settle(config, now).began.empty());
+    if (!pods->look_again()) break;
+    now = *pods->look_again();
+  }
+  EXPECT_FALSE(pods->look_again()) << "looked at without end";
+}
+
+TEST_F(NodePodsCpuTest, OfTwoContainersWithTheSameLimitsTheKubeletTellsWhich) {
+  kube::Pod pod = created_pod();
+  pod.containers.push_back(pod.containers[0]);
+  pod.containers[1].name = "other";
+  present(pod);
+  add_cpu_cgroups();
+  EXPECT_TRUE(pods->settle(config, now).began.empty());
+}
+
+TEST_F(NodePodsCpuTest, ARestartedContainerIsKnownToo) {
+  add_cpu_cgroups();
+  present(cpu_pod());
+  tree.remove(scope_of('a'));
+  add_cpu_cgroups('b');
+  const NodePods::Changes changes = pods->settle(config, now);
+  EXPECT_EQ(changes.ended.size(), 1U);
+  EXPECT_EQ(changes.began.size(), 1U);
+  EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('b'));
+}
+
+// It says them when they change, which may be before there is a cgroup, or with the one before.
+TEST_F(NodePodsCpuTest, TheBoundsOfThePlanHoldForTheNextCgroup) {
+  add_cpu_cgroups();
+  present(cpu_pod());
+  ContainerResize known{.name = "app"};
+  known.bounds = EngineBounds{.floor = mib(128), .ceiling = mib(512), .direct_ceiling = mib(256)};
+  known.cpu.bounds = CpuBounds{.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}};
+  web().resize.containers = {known};
+  tree.remove(scope_of('a'));
+  add_cpu_cgroups('b');
+  (void)pods->settle(config, now);
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(web().containers[0].bounds, known.bounds);
+  EXPECT_EQ(web().containers[0].cpu_bounds, known.cpu.bounds);
+  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_EQ(given()->direct_ceiling, MilliCpu{2000});
+  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, mib(256));
+}
+
+TEST_F(NodePodsCpuTest, WhatTheAgentBeforeMayHaveWrittenStaysKnown) {
+  add_cpu_cgroups();
+  present(cpu_pod());
+  web().containers[0].set_cpu_bounds({.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}});
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  tree.set(scope_of('a'), "cpu.max", "200000 100000\n");
+  start();
+  kube::Pod pod = cpu_pod();
+  present(pod);
+  const auto limit = pods->state().pods.at(0).containers.at(0).limit.cpu;
+  ASSERT_TRUE(limit);
+  EXPECT_EQ(limit->floor, MilliCpu{300});
+  EXPECT_EQ(limit->direct_ceiling, MilliCpu{2000});
 }
 
 }  // namespace

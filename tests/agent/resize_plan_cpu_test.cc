@@ -164,6 +164,24 @@ TEST(ResizePlanCpu, ItIsAskedBeforeTheContainerRuns) {
   EXPECT_EQ(scene.cpu_bounds().direct_ceiling, kMost);
 }
 
+// It will be written as soon as there is an answer, and needs no request then.
+TEST(ResizePlanCpu, NoWishIsAskedForWhileTheAnswerIsOnItsWay) {
+  Scene scene;
+  scene.allow_cpu(kMost);
+  scene.wish_cpu(kMost);
+  scene.step();
+  EXPECT_EQ(scene.patch(), nullptr);
+  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+  scene.accept();
+  scene.wish_cpu(kMost);  // said before it was told what the answer is
+  scene.accept();
+  EXPECT_EQ(scene.cpu_bounds().direct_ceiling, kMost);
+  EXPECT_TRUE(scene.sent.empty());
+  scene.wish_cpu(kMost);
+  scene.step();
+  EXPECT_EQ(asked_cpu(scene.patch()), kMost) << "what is not written all the same is asked for";
+}
+
 TEST(ResizePlanCpu, ANewMostIsAskedForAgain) {
   Scene scene = armed();
   scene.policies[0].cpu->ceiling = cpus(6000);

@@ -60,8 +60,8 @@ class Ours {
     const auto throttled = static_cast<std::uint32_t>(std::popcount(cgroup.history & mask)) + 1;
     const MilliCpu remembered = agent::remembered_of(policy_, hold_, time_of(now_ms));
     const microseconds burst(std::lround(cgroup.burst * 1000));
-    const bool at_once =
-        remembered > MilliCpu{} || agent::is_burst_next(armed_, cpus_of(cgroup.quota), burst);
+    const bool at_once = agent::answers_at_once(
+        policy_, armed_, {.limit = cpus_of(cgroup.quota), .burst = burst}, hold_, time_of(now_ms));
     if (throttled <= agent::tolerated_periods(policy_, at_once)) return false;
     const CpuFacts facts{
         .limit = cpus_of(cgroup.quota),
@@ -74,6 +74,7 @@ class Ours {
     const agent::CpuVerdict verdict = agent::grow_on_throttle(policy_, armed_, facts, budget_);
     if (verdict.burst) {
       cgroup.write(cgroup.quota, static_cast<double>(verdict.burst->count()) / 1000, now_ms);
+      hold_.burst_at = time_of(now_ms);
       return true;
     }
     if (!verdict.limit) return false;

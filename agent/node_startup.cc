@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node_startup.h"
+
+#include <algorithm>
+#include <set>
+
+namespace plimsoll::agent {
+namespace {
+
+bool may_boost(const NodeContainer& container) {
+  return container.cpu && container.policy.cpu && !container.policy.dry_run &&
+         container.policy.cpu->boost > container.policy.cpu->floor;
+}
+
+std::string in_seconds(Nanoseconds time) {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
+}  // namespace
+
+void NodeStartup::follow(const std::map<std::string, NodePod>& pods, const StartupConfig& config,
+                         kube::ApiTime wall, MonotonicTime now, bool ticked) {
+  std::set<Slot> seen;
+  for (const auto& [uid, pod] : pods) {
+    for (const NodeContainer& container : pod.containers) {
+      if (!may_boost(container)) continue;
+      seen.insert(container.slot);
+      const auto known = boosts_.find(container.slot);
+      if (known == boosts_.end() || known->second.id != container.cgroup.id) {
+        begin(pod, container, wall, now);
+      }
+      look_at(pod, container, config, now, ticked, boosts_.at(container.slot));
+    }
+  }
+  std::erase_if(boosts_, [&](const auto& each) {
+    if (seen.contains(each.first)) return false;
+    if (engine_.cpu() != nullptr && !each.second.state.ended) {
+      (void)engine_.cpu()->keep(each.first, {}, Reason::kStarted);
+    }
+    return true;
+  });
+}
+
+void NodeStartup::begin(const NodePod& pod, const NodeContainer& container, kube::ApiTime wall,
+                        MonotonicTime now) {
+  // One that ran before we came is as old as the kubelet says.
+  Nanoseconds age{};
+  const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+  if (seen != nullptr && seen->status && seen->status->started_at) {
+    age = std::max<Nanoseconds>(wall - *seen->status->started_at, Nanoseconds{});
+  }
+  boosts_.insert_or_assign(
+      container.slot,
+      Boost{.id = container.cgroup.id, .subject = container.subject, .created = now - age});
+}
+
+void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
+                          const StartupConfig& config, MonotonicTime now, bool ticked,
+                          Boost& boost) {
+  if (boost.state.ended || engine_.cpu() == nullptr) return;
+  const ContainerCpuPolicy& policy = *container.policy.cpu;
+  const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+  const StartupFacts facts{.age = now - boost.created,
+                           .has_probe = seen != nullptr && seen->has_probe,
+                           .ready = seen != nullptr && seen->status && seen->status->ready,
+                           .use = use_of(container.slot),
+                           .floor = policy.floor};
+  look(boost.state, facts, {.time = policy.boost_for, .settle_after = config.settle_after}, ticked,
+       now);
+  const bool began = boost.limit > MilliCpu{};
+  if (!boost.state.ended) {
+    if (!engine_.cpu()->keep(container.slot, policy.boost, Reason::kStarting)) return;
+    boost.limit = policy.boost;
+    if (began) return;
+    ++totals_.begun;
+    notes_.push_back({boost.subject, kBoostBegins, "to " + to_string(policy.boost)});
+    return;
+  }
+  if (!began) return;  // it had started before we came
+  (void)engine_.cpu()->keep(container.slot, {}, Reason::kStarted);
+  ++totals_.ended[static_cast<std::size_t>(*boost.state.ended)];
+  notes_.push_back(
+      {boost.subject, kBoostEnded,
+       std::string(to_string(*boost.state.ended)) + " after " + in_seconds(facts.age)});
+}
+
+MilliCpu NodeStartup::use_of(Slot slot) const {
+  const auto& containers = engine_.snapshot().containers;
+  const auto found = std::find_if(containers.begin(), containers.end(),
+                                  [&](const auto& each) { return each.slot == slot; });
+  return found == containers.end() || !found->cpu ? MilliCpu{} : found->cpu->use;
+}
+
+StartupSight NodeStartup::sight() const {
+  StartupSight sight = totals_;
+  sight.boosted =
+      static_cast<std::size_t>(std::count_if(boosts_.begin(), boosts_.end(), [](const auto& each) {
+        return !each.second.state.ended && each.second.limit > MilliCpu{};
+      }));
+  return sight;
+}
+
+std::string NodeStartup::explain(Slot slot) const {
+  const auto found = boosts_.find(slot);
+  if (found == boosts_.end() || found->second.limit == MilliCpu{}) return {};
+  const Boost& boost = found->second;
+  if (boost.state.ended) {
+    return "was boosted while it started, until " + std::string(to_string(*boost.state.ended));
+  }
+  return "starts, with up to " + to_string(boost.limit) + " CPU";
+}
+
+}  // namespace plimsoll::agent
