@@ -270,7 +270,8 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
     pod.slice->cpu = given_cpu(pod.slice->group, *cpu, left);
   }
   kubepods_slot(slice.path);
-  if (limit->is_max()) return {};  // not every container declares a limit: nothing to raise
+  // Not every container declares a limit: nothing to raise.
+  if (limit->is_max() && !pod.slice->cpu) return {};
   auto tracked = root_.open_group(slice.path);
   if (!tracked) return tl::unexpected(tracked.error());
   const ContainerSpec spec = slice_spec_of(pod);

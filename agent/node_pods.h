@@ -182,6 +182,8 @@ class NodePods {
   // ---- agent/node_pods_early.cc
   bool identify(std::span<const Match> matches, const std::vector<NodePod*>& order,
                 MonotonicTime now);
+  bool awaits_start(const NodePod& pod) const;
+  bool begins(const kube::Container& container) const;
   const kube::Container* begun_in(const NodePod& pod, const PodCgroup& cgroup) const;
   void put_early_ids(NodePod& pod) const;
   bool has_cgroup(std::string_view status_id) const;

@@ -53,6 +53,20 @@ bool will_be_boosted(const NodePod& pod) {
                      [&](const auto& each) { return is_boosted(pod, each.name); });
 }
 
+// One of its containers has no cgroup, as far as is known, and may be boosted when it gets one.
+bool NodePods::awaits_start(const NodePod& pod) const {
+  const auto& containers = pod.pod.containers;
+  return std::any_of(containers.begin(), containers.end(), [&](const kube::Container& each) {
+    return begins(each) && is_boosted(pod, each.name);
+  });
+}
+
+// An init container ends before it could be known.
+bool NodePods::begins(const kube::Container& container) const {
+  return container.kind != kube::ContainerKind::kInit &&
+         (!container.status || container.status->id.empty() || !has_cgroup(container.status->id));
+}
+
 bool NodePods::has_cgroup(std::string_view status_id) const {
   const auto id = parse_status_container_id(status_id);
   const auto& all = cgroups_.all();
@@ -72,9 +86,7 @@ const kube::Container* NodePods::begun_in(const NodePod& pod, const PodCgroup& c
   if (!memory || !cpu) return nullptr;
   const kube::Container* found = nullptr;
   for (const kube::Container& each : pod.pod.containers) {
-    const bool begins = !each.status || each.status->id.empty() || !has_cgroup(each.status->id);
-    if (each.kind == kube::ContainerKind::kInit || !begins) continue;
-    if (!has_limits_of(each.resources, *memory, *cpu)) continue;
+    if (!begins(each) || !has_limits_of(each.resources, *memory, *cpu)) continue;
     if (found != nullptr) return nullptr;  // the kubelet will tell which
     found = &each;
   }
@@ -90,7 +102,7 @@ bool NodePods::identify(std::span<const Match> matches, const std::vector<NodePo
   for (const Match& match : matches) {
     if (match.known_to != KnownTo::kKernel || !match.pod) continue;
     NodePod& pod = *order[*match.pod];
-    if (!will_be_boosted(pod)) continue;
+    if (!awaits_start(pod)) continue;
     const auto since = unknown_.emplace(match.cgroup->id, now).first->second;
     if (now - since >= kGiveUp) continue;
     if (const kube::Container* container = begun_in(pod, *match.cgroup)) {

@@ -661,6 +661,32 @@ TEST_F(NodePodsCpuTest, AreKeptWithinTheBoundsOfThePlan) {
   EXPECT_EQ(slice->direct_ceiling, MilliCpu{2000});
 }
 
+// All containers declare a CPU limit, one no memory limit: the kubelet gives the pod a quota alone,
+// which binds as any other.
+TEST_F(NodePodsCpuTest, APodThatHasOnlyAQuotaIsRaisedWithItsContainer) {
+  add_cpu_cgroups();
+  tree.set(kSlice, "memory.max", "max\n");
+  tree.set(kSlice, "cpu.max", "40000 100000\n");
+  kube::Pod pod = cpu_pod();
+  pod.containers.push_back(container_of("beside", {}, {}));
+  pod.containers[1].resources = {.limits = {.cpu = MilliCpu{100}}};
+  present(pod);
+  ASSERT_EQ(web().containers.size(), 1U);
+  web().containers[0].set_cpu_bounds(
+      {.floor = {300}, .ceiling = {1200}, .direct_ceiling = {1200}, .direct_floor = {300}});
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  ASSERT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
+  engine->tick(now);
+  ASSERT_TRUE(engine->cpu()->keep(web().containers[0].slot, {1000}, Reason::kStarting));
+  for (int i = 0; i < 1000 && tree.get(scope_of('a'), "cpu.max").starts_with("30000"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(tree.get(scope_of('a'), "cpu.max").starts_with("100000 100000\n"));
+  EXPECT_TRUE(tree.get(kSlice, "cpu.max").starts_with("110000 100000\n"))
+      << tree.get(kSlice, "cpu.max");
+  EXPECT_EQ(tree.get(kSlice, "memory.max"), "max\n");
+}
+
 TEST_F(NodePodsCpuTest, ACgroupWithoutAQuotaIsLeftAlone) {
   add_cpu_cgroups('a', "max 100000\n");
   present(cpu_pod());
@@ -696,6 +722,23 @@ TEST_F(NodePodsCpuTest, ItsLimitsAreAwaitedForAWhile) {
 }
 
 // As a pause container has none, ever.
+// The sandbox never gets limits.
+TEST_F(NodePodsCpuTest, WhenAllContainersAreKnownNoneIsAwaited) {
+  add_cpu_cgroups();
+  tree.add(scope_of('f'));
+  (void)cgroups->rescan();
+  kube::Pod pod = created_pod();
+  pod.containers.push_back(container_of("beside", mib(16), mib(32)));
+  pod.containers[1].resources.limits.cpu = MilliCpu{100};
+  present(pod);
+  EXPECT_EQ(web().containers.size(), 1U);
+  EXPECT_TRUE(pods->look_again()) << "one begins yet";
+  pods->cgroups_changed();
+  present(created_pod());
+  EXPECT_EQ(web().containers.size(), 1U);
+  EXPECT_FALSE(pods->look_again());
+}
+
 TEST_F(NodePodsCpuTest, WhatHasOtherLimitsIsNoContainerOfThePod) {
   present(created_pod());
   add_cpu_cgroups('a', "max 100000\n");
