@@ -181,7 +181,7 @@ const std::array kNodeKeys{
     ConfigKey{"startup.boost", field<&Config::node, &NodeConfig::startup, &StartupConfig::boost>,
               "1", "1000", "",
               "The CPU limit of a container while it starts, times the one that its author "
-              "declared; 1: no other."},
+              "declared, as far as no other pod requests those CPUs; 1: no other limit."},
     ConfigKey{"startup.boost_max",
               field<&Config::node, &NodeConfig::startup, &StartupConfig::boost_max>, "10m", "10000",
               "what the node's CPUs allow",

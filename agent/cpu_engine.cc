@@ -309,12 +309,12 @@ void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record
   reaction_->send({.kind = CpuCommand::Kind::kBudget,
                    .budget = plan.budget,
                    .granted_before = granted_before_});
-  // What there was no room for, or what somebody else has undone.
+  // What was denied, or what somebody else has undone.
   for (const std::unique_ptr<Entry>& entry : entries_) {
     if (entry == nullptr || entry->leaving || !entry->seen) continue;
     if (entry->kept <= cgroup::cpus_of(*entry->seen).value_or(entry->kept)) continue;
     reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked});
-    reaction_->send({.kind = CpuCommand::Kind::kAhead,
+    reaction_->send({.kind = CpuCommand::Kind::kKeep,
                      .tracked = &entry->tracked,
                      .limit = entry->kept,
                      .reason = entry->kept_for});

@@ -67,8 +67,9 @@ class CpuEngine {
   // direct ceiling allow; beyond that ceiling it is wished. A moment later it is given back like
   // any other.
   Result<void> raise_ahead(Slot slot, MilliCpu to, Reason reason);
-  // The same, tried again at ticks and not given back until it is called with 0: then the limit
-  // goes back to the floor at once. `to` may be above the spec's ceiling.
+  // Raises the limit to `to`, which may be above the spec's ceiling, whatever is left of the
+  // budget; beyond the direct ceiling it is wished. Tried again at ticks and not given back until
+  // it is called with 0: then the limit goes back to the floor at once.
   Result<void> keep(Slot slot, MilliCpu to, Reason reason);
   void forget_wish(Slot slot);
   void reconfigure(const CpuPolicy& policy);

@@ -112,9 +112,8 @@ void CpuReaction::run() {
 void CpuReaction::obey(const CpuCommand& command) noexcept {
   if (command.kind == CpuCommand::Kind::kBudget) {
     // What was given away since the slow loop looked comes off, what came back is there again.
-    const std::int64_t left = static_cast<std::int64_t>(command.budget.value) -
-                              (granted_.load() - command.granted_before);
-    budget_ = {static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0))};
+    budget_ = static_cast<std::int64_t>(command.budget.value) -
+              (granted_.load() - command.granted_before);
     refresh();
     return;
   }
@@ -179,12 +178,19 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       }
       return;
     case CpuCommand::Kind::kAhead:
-      raise_ahead(tracked, command.limit, command.reason, time);
+      if (!tracked.armed.denial) {
+        const MilliCpu room = available_to(tracked, time) - tracked.armed.kept;
+        raise_ahead(tracked, std::min(command.limit, tracked.limit() + room), command.reason, time);
+      }
       return;
     case CpuCommand::Kind::kKeep:
       tracked.kept = command.limit;
       if (command.limit > MilliCpu{}) {
-        raise_ahead(tracked, command.limit, command.reason, time);
+        // Denied, it is tried again at ticks. On busy CPUs it shares with the others, by weight.
+        const Reason denial = tracked.armed.denial.value_or(Reason::kNodeBusy);
+        if (denial == Reason::kNodeBusy) {
+          raise_ahead(tracked, command.limit, command.reason, time);
+        }
       } else {
         // What it used so far says nothing of what it will need.
         tracked.hold = {.since = time};
@@ -276,8 +282,8 @@ int CpuReaction::give_burst(CpuTracked& tracked, microseconds burst) noexcept {
 
 // True: something was written.
 bool CpuReaction::react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept {
-  const MilliCpu own = tracked.promised(time) - tracked.limit();
-  const CpuVerdict verdict = grow_on_throttle(policy_, tracked.armed, facts, budget_ + own);
+  const CpuVerdict verdict =
+      grow_on_throttle(policy_, tracked.armed, facts, available_to(tracked, time));
   CpuReport answer{.tracked = &tracked,
                    .reason = verdict.reason,
                    .facts = facts,
@@ -323,9 +329,16 @@ void CpuReaction::wish(CpuTracked& tracked, CpuReport told) noexcept {
 }
 
 void CpuReaction::charge(MilliCpu from, MilliCpu to) noexcept {
-  budget_ = budget_ + from - to;
-  granted_.fetch_add(static_cast<std::int64_t>(to.value) - static_cast<std::int64_t>(from.value),
-                     std::memory_order_release);
+  const std::int64_t given =
+      static_cast<std::int64_t>(to.value) - static_cast<std::int64_t>(from.value);
+  budget_ -= given;
+  granted_.fetch_add(given, std::memory_order_release);
+}
+
+// What is left of the budget, and what was promised to this one.
+MilliCpu CpuReaction::available_to(const CpuTracked& tracked, MonotonicTime time) const noexcept {
+  const MilliCpu left{static_cast<std::uint64_t>(std::max<std::int64_t>(budget_, 0))};
+  return left + (tracked.promised(time) - tracked.limit());
 }
 
 int CpuReaction::raise(CpuTracked& tracked, MilliCpu to, MonotonicTime time) noexcept {
@@ -343,11 +356,8 @@ int CpuReaction::raise(CpuTracked& tracked, MilliCpu to, MonotonicTime time) noe
 void CpuReaction::raise_ahead(CpuTracked& tracked, MilliCpu to, Reason reason,
                               MonotonicTime time) noexcept {
   const MilliCpu from = tracked.limit();
-  // Denied, it is tried again at ticks as long as it is to be kept.
-  if (!tracked.has_limit() || to <= from || tracked.armed.denial) return;
-  const MilliCpu own = tracked.promised(time) - from;
-  const MilliCpu room = from + (budget_ + own - tracked.armed.kept);
-  const MilliCpu wanted = round_down(std::min(to, room), policy_.round_to);
+  if (!tracked.has_limit() || to <= from) return;
+  const MilliCpu wanted = round_down(to, policy_.round_to);
   const MilliCpu direct = std::min(wanted, tracked.armed.direct_ceiling.value_or(wanted));
   CpuReport told{.tracked = &tracked,
                  .layer = Layer::kSlowLoop,
@@ -411,7 +421,8 @@ void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
   const MilliCpu from = tracked.limit();
   if (to >= from) return;
   const int error = write(tracked, to);
-  if (error == 0) charge(from, to);
+  // A pod was not charged for what its container got.
+  if (error == 0 && !tracked.armed.follows) charge(from, to);
   report({.kind = error == 0 ? CpuReport::Kind::kLowered : CpuReport::Kind::kFailure,
           .tracked = &tracked,
           .layer = Layer::kSlowLoop,
@@ -422,6 +433,10 @@ void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
           .error = error,
           .event_time = time});
   arm(tracked);
+  CpuTracked* parent = tracked.parent;
+  if (error == 0 && parent != nullptr && parent->armed.follows && parent->has_limit()) {
+    lower(*parent, floor_of(*parent), reason, time);
+  }
 }
 
 int CpuReaction::write(CpuTracked& tracked, MilliCpu to) noexcept {

@@ -65,17 +65,18 @@ struct CpuTracked {
 struct CpuCommand {
   enum class Kind : std::uint8_t {
     kTrack,
-    kUntrack,    // forget it; answered by CpuReport::kUntracked, after which it may be destroyed
-    kArm,        // how far events may go
-    kParent,     // `parent` is the parent from now on
-    kObserve,    // somebody has written cpu.max: read it again
-    kRaise,      // to `limit`, a decision of the slow loop
-    kLower,      // to `limit`
-    kAhead,      // raise to `limit`, as far as budget and bounds allow, before it is throttled
-    kKeep,       // the same, and do not give back below; `limit` 0: not any more, back to the floor
-    kWatch,      // it was throttled lately; without BPF only
-    kBudget,     // `budget` is what may be given away, all grants up to `granted_before` counted in
-    kForget,     // what was wished will not come
+    kUntrack,  // forget it; answered by CpuReport::kUntracked, after which it may be destroyed
+    kArm,      // how far events may go
+    kParent,   // `parent` is the parent from now on
+    kObserve,  // somebody has written cpu.max: read it again
+    kRaise,    // to `limit`, a decision of the slow loop
+    kLower,    // to `limit`
+    kAhead,    // raise to `limit`, as far as budget and bounds allow, before it is throttled
+    kKeep,    // raise to `limit` whatever is left of the budget, and do not give back below; 0: not
+              // any more, back to the floor
+    kWatch,   // it was throttled lately; without BPF only
+    kBudget,  // `budget` is what may be given away, all grants up to `granted_before` counted in
+    kForget,  // what was wished will not come
     kConfigure,  // `policy` holds from now on; copied before idle()
   };
   Kind kind = Kind::kArm;
@@ -147,6 +148,7 @@ class CpuReaction {
   MilliCpu floor_of(const CpuTracked& tracked) const noexcept;
   int write(CpuTracked& tracked, MilliCpu to) noexcept;
   void charge(MilliCpu from, MilliCpu to) noexcept;
+  MilliCpu available_to(const CpuTracked& tracked, MonotonicTime now) const noexcept;
   void wish(CpuTracked& tracked, CpuReport told) noexcept;
   bool answers_at_once(const CpuTracked& tracked, MonotonicTime now) const noexcept;
   void arm(CpuTracked& tracked) noexcept;
@@ -162,7 +164,7 @@ class CpuReaction {
   Fd timer_;
   std::uint32_t watched_ = 0;  // the timer runs while there are some
   std::vector<CpuTracked*> by_slot_;
-  MilliCpu budget_;
+  std::int64_t budget_ = 0;  // thousandths; below 0: overdrawn by what is kept
   std::atomic<std::int64_t> granted_{0};
   std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};

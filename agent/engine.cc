@@ -127,15 +127,19 @@ bool Engine::is_free(Slot slot) const {
   return tracked_[slot] == nullptr && (!cpu_ || cpu_->is_free(slot));
 }
 
+Result<void> Engine::start_cpu() {
+  if (cpu_) return {};
+  auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_fd());
+  if (!cpu) return tl::unexpected(cpu.error());
+  cpu_ = std::move(*cpu);
+  cpu_->set_allocatable(allocatable_cpu_);
+  return {};
+}
+
 Result<void> Engine::track_cpu(Slot slot) {
   const Tracked& tracked = *tracked_[slot];
   if (!tracked.spec.cpu) return {};
-  if (!cpu_) {
-    auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_fd());
-    if (!cpu) return tl::unexpected(cpu.error());
-    cpu_ = std::move(*cpu);
-    cpu_->set_allocatable(allocatable_cpu_);
-  }
+  if (auto started = start_cpu(); !started) return started;
   return cpu_->track(slot, tracked.epoch, tracked.group, *tracked.spec.cpu, tracked.spec.parent);
 }
 

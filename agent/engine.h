@@ -115,7 +115,10 @@ class Engine {
   Result<void> announce(Slot slot, std::optional<Bytes> to);
   // What was wished for it will not come: it is not counted as promised any more.
   void forget_wish(Slot slot);
-  // Null until something with a CPU part is tracked.
+  // Starts the CPU half, as the first cgroup with a CPU part otherwise does when it is tracked. It
+  // loads programs, which can take a second, and who starts cannot wait for that.
+  Result<void> start_cpu();
+  // Null until it is started.
   CpuEngine* cpu() { return cpu_.get(); }
 
   // The most that the grants of all containers of a group may stand above their floors; kNoLimit:
@@ -186,7 +189,7 @@ class Engine {
   std::string tier_refusals_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C
   std::unique_ptr<Reaction> reaction_;
-  std::unique_ptr<CpuEngine> cpu_;  // null: nothing that is tracked has a CPU part
+  std::unique_ptr<CpuEngine> cpu_;  // null: nothing that was tracked has a CPU part
   cgroup::Writer writer_;
   std::vector<std::unique_ptr<Tracked>> tracked_;  // by slot; null: free
   std::uint32_t next_epoch_ = 1;

@@ -79,6 +79,9 @@ Result<void> NodeAgent::start_parts() {
   auto engine = Engine::start(config_);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
+  if (config_.node.cpu.enabled) {
+    if (auto started = engine_->start_cpu(); !started) return started;
+  }
   if (!engine_->tier_refusals().empty()) {
     log_->write(LogLevel::kWarn, "the kernel refuses a better tier",
                 {{"tier", bpf::to_string(engine_->tier())}, {"why", engine_->tier_refusals()}});

@@ -2,6 +2,7 @@
 #include "agent/node_startup.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 namespace plimsoll::agent {
@@ -22,6 +23,7 @@ std::string in_seconds(Nanoseconds time) {
 void NodeStartup::follow(const std::map<std::string, NodePod>& pods, const StartupConfig& config,
                          kube::ApiTime wall, MonotonicTime now, bool ticked) {
   std::set<Slot> seen;
+  std::optional<MilliCpu> free;  // counted where something starts
   for (const auto& [uid, pod] : pods) {
     for (const NodeContainer& container : pod.containers) {
       if (!may_boost(container)) continue;
@@ -30,7 +32,13 @@ void NodeStartup::follow(const std::map<std::string, NodePod>& pods, const Start
       if (known == boosts_.end() || known->second.id != container.cgroup.id) {
         begin(pod, container, wall, now);
       }
-      look_at(pod, container, config, now, ticked, boosts_.at(container.slot));
+      Boost& boost = boosts_.at(container.slot);
+      if (boost.state.ended || engine_.cpu() == nullptr) continue;
+      if (!free) free = unpromised(pods);
+      // Whatever others use now: of what they were not promised, the weights give each its share.
+      const MilliCpu most =
+          std::min(container.policy.cpu->boost, *free + container.policy.cpu->promised);
+      look_at(pod, container, config, most, now, ticked, boost);
     }
   }
   std::erase_if(boosts_, [&](const auto& each) {
@@ -56,25 +64,26 @@ void NodeStartup::begin(const NodePod& pod, const NodeContainer& container, kube
 }
 
 void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
-                          const StartupConfig& config, MonotonicTime now, bool ticked,
-                          Boost& boost) {
-  if (boost.state.ended || engine_.cpu() == nullptr) return;
+                          const StartupConfig& config, MilliCpu most, MonotonicTime now,
+                          bool ticked, Boost& boost) {
   const ContainerCpuPolicy& policy = *container.policy.cpu;
   const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
   const StartupFacts facts{.age = now - boost.created,
                            .has_probe = seen != nullptr && seen->has_probe,
                            .ready = seen != nullptr && seen->status && seen->status->ready,
-                           .use = use_of(container.slot),
+                           .use = ticked ? use_of(container.slot) : MilliCpu{},
                            .floor = policy.floor};
   look(boost.state, facts, {.time = policy.boost_for, .settle_after = config.settle_after}, ticked,
        now);
   const bool began = boost.limit > MilliCpu{};
   if (!boost.state.ended) {
-    if (!engine_.cpu()->keep(container.slot, policy.boost, Reason::kStarting)) return;
-    boost.limit = policy.boost;
+    if (most <= policy.floor || !engine_.cpu()->keep(container.slot, most, Reason::kStarting)) {
+      return;
+    }
+    boost.limit = most;
     if (began) return;
     ++totals_.begun;
-    notes_.push_back({boost.subject, kBoostBegins, "to " + to_string(policy.boost)});
+    notes_.push_back({boost.subject, kBoostBegins, "to " + to_string(most)});
     return;
   }
   if (!began) return;  // it had started before we came
@@ -83,6 +92,14 @@ void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
   notes_.push_back(
       {boost.subject, kBoostEnded,
        std::string(to_string(*boost.state.ended)) + " after " + in_seconds(facts.age)});
+}
+
+// Of the node's CPUs, what no pod requests; 0 while they are not known.
+MilliCpu NodeStartup::unpromised(const std::map<std::string, NodePod>& pods) const {
+  const auto& node = engine_.snapshot().node.cpu;
+  MilliCpu requested;
+  for (const auto& [uid, pod] : pods) requested += kube::requested_cpu(pod.pod);
+  return node ? node->capacity - requested : MilliCpu{};
 }
 
 MilliCpu NodeStartup::use_of(Slot slot) const {

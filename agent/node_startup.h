@@ -35,8 +35,9 @@ class NodeStartup {
   NodeStartup(const NodeStartup&) = delete;
   NodeStartup& operator=(const NodeStartup&) = delete;
 
-  // Boosts what is tracked and starts, and ends what has started. `ticked`: the engine has looked
-  // at what is in use. `wall`: the clock that the API's times are of.
+  // Boosts what is tracked and starts, and ends what has started. `pods`: all of the node.
+  // `ticked`: the engine has looked at what is in use. `wall`: the clock that the API's times are
+  // of.
   void follow(const std::map<std::string, NodePod>& pods, const StartupConfig& config,
               kube::ApiTime wall, MonotonicTime now, bool ticked);
 
@@ -57,8 +58,9 @@ class NodeStartup {
   void begin(const NodePod& pod, const NodeContainer& container, kube::ApiTime wall,
              MonotonicTime now);
   void look_at(const NodePod& pod, const NodeContainer& container, const StartupConfig& config,
-               MonotonicTime now, bool ticked, Boost& boost);
+               MilliCpu most, MonotonicTime now, bool ticked, Boost& boost);
   MilliCpu use_of(Slot slot) const;
+  MilliCpu unpromised(const std::map<std::string, NodePod>& pods) const;
 
   Engine& engine_;
   std::map<Slot, Boost> boosts_;  // of all that are tracked and may be boosted, ended ones too

@@ -85,6 +85,30 @@ const Container* find_container(const Pod& pod, std::string_view name) {
   return found == pod.containers.end() ? nullptr : &*found;
 }
 
+MilliCpu requested_cpu(const Pod& pod) {
+  if (pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed) return {};
+  const MilliCpu overhead = pod.overhead.cpu.value_or(MilliCpu{});
+  if (pod.resources && pod.resources->requests.cpu) return *pod.resources->requests.cpu + overhead;
+  MilliCpu main;
+  MilliCpu sidecars;
+  MilliCpu most_init;
+  for (const Container& container : pod.containers) {
+    const MilliCpu request = container.resources.requests.cpu.value_or(MilliCpu{});
+    switch (container.kind) {
+      case ContainerKind::kMain:
+        main += request;
+        break;
+      case ContainerKind::kSidecar:
+        sidecars += request;
+        break;
+      case ContainerKind::kInit:
+        most_init = std::max(most_init, request);
+        break;
+    }
+  }
+  return std::max(main, most_init) + sidecars + overhead;
+}
+
 bool is_mirror(const Pod& pod) { return pod.annotations.contains(kConfigMirror); }
 
 std::string_view cgroup_uid(const Pod& pod) {

@@ -168,6 +168,12 @@ struct Pod {
 // Of that name; nullptr: none.
 const Container* find_container(const Pod& pod, std::string_view name);
 
+// The CPU that the scheduler has set aside for the pod: what its containers request together, or
+// one that initializes it if that is more, and its overhead; 0 once it has ended.
+// Source: the resource requests of init and sidecar containers in the Kubernetes documentation; all
+// sidecars are counted beside each init container, also those that start after it.
+MilliCpu requested_cpu(const Pod& pod);
+
 // plimsoll.dev/..., <container>.plimsoll.dev/... and kubernetes.io/config.{hash,source,mirror}.
 bool kept_annotation(std::string_view key);
 

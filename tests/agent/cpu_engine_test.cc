@@ -181,6 +181,27 @@ TEST_F(CpuEngineTest, APodThatRunsOutFirstHasItsContainerRaised) {
   EXPECT_GE(limit("pod"), limit("pod/a"));
 }
 
+// Without waiting for what it uses itself.
+TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
+  const Slot pod =
+      track("pod", "30000 100000", {.floor = {300}, .ceiling = {2000}}, std::nullopt, true);
+  const Slot a = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {1000}}, pod);
+  const Slot b = track("pod/b", "20000 100000", {.floor = {200}, .ceiling = {1000}}, pod);
+  tick();
+  ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
+  until(Record::Kind::kGrant);
+  ASSERT_TRUE(engine_->cpu()->keep(b, {700}, Reason::kStarting));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("pod"), MilliCpu{1400});
+  ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
+  until(Record::Kind::kShrink);
+  EXPECT_EQ(limit("pod/a"), MilliCpu{100});
+  for (int i = 0; i < 400 && limit("pod") == MilliCpu{1400}; ++i) {
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  EXPECT_EQ(limit("pod"), MilliCpu{800}) << "the other one is starting yet";
+}
+
 // What was found is put back to the microsecond.
 TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
   const Slot slot = track("a", "33333 100000", {.floor = {333}, .ceiling = {4000}});
@@ -214,6 +235,28 @@ TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
   ASSERT_TRUE(engine_->cpu()->keep(slot, {}, Reason::kStarted));
   records = until(Record::Kind::kShrink);
   EXPECT_EQ(records.back().reason, Reason::kStarted);
+  EXPECT_EQ(limit("a"), MilliCpu{100});
+}
+
+// What others were not promised may be used by one that starts, whatever they use now.
+TEST_F(CpuEngineTest, WhatIsKeptDoesNotWaitForTheBudget) {
+  config_.policy.cpu.reserve = 0.999999;  // nothing is left
+  engine_->reconfigure(config_);
+  const Slot ahead = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot kept = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  tick();
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
+  const auto records = until(Record::Kind::kGrant);
+  EXPECT_EQ(records.back().slot, kept);
+  EXPECT_EQ(limit("b"), MilliCpu{900});
+  EXPECT_EQ(limit("a"), MilliCpu{100});
+  // Nor does what it overdraws come back as room for others when it is over.
+  ASSERT_TRUE(engine_->cpu()->keep(kept, {}, Reason::kStarted));
+  until(Record::Kind::kShrink);
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->cpu()->keep(kept, {800}, Reason::kStarting));
+  EXPECT_EQ(until(Record::Kind::kGrant).back().slot, kept);
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 
