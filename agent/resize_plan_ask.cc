@@ -104,6 +104,10 @@ bool withdraw(Stepping& step) {
     step.wake_at(due);
     return false;
   }
+  if (step.now < request->withdraw_retry_at) {
+    step.wake_at(request->withdraw_retry_at);
+    return false;
+  }
   std::vector<kube::ResizeChange> back;
   for (const kube::ResizeChange& change : request->changes) {
     if (auto undo = undone(step, change)) back.push_back(*std::move(undo));

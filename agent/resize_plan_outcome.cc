@@ -30,9 +30,18 @@ void say_refused(Stepping& step, const kube::ResizeChange& change, const ResizeO
   step.say(container->name, std::move(answer));
 }
 
+// It is still to be taken back: the kubelet's refusal stands. What was written goes meanwhile.
+void put_off_withdrawal(Stepping& step) {
+  if (!step.state.unverified) return;
+  ResizeUnverified& open = *step.state.unverified;
+  open.withdraw_backoff = next_refused_backoff(step, open.withdraw_backoff);
+  open.withdraw_retry_at = step.now + open.withdraw_backoff;
+}
+
 // The cluster has decided: what was asked for, and more, is not asked for again for a while, and
 // what was written ahead of it is taken back.
 void respect(Stepping& step, const ResizeInFlight& request, const kube::Refusal& refusal) {
+  if (request.withdraws) put_off_withdrawal(step);
   std::vector<RoomClaim> claims;
   std::vector<ContainerResize*> containers;
   Bytes total;

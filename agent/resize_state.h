@@ -263,6 +263,9 @@ struct ResizeUnverified {
   bool withdraws = false;
   bool overdue = false;  // not in force within verify_after: said, and written directly
   MonotonicTime sent;
+  // After its withdrawal was refused: not tried again before, and how long that was.
+  MonotonicTime withdraw_retry_at;
+  Nanoseconds withdraw_backoff{};
 
   bool operator==(const ResizeUnverified&) const = default;
 };

@@ -345,6 +345,10 @@ constexpr const char* kQuota =
     "pods \"web\" is forbidden: exceeded quota: rq, requested: limits.memory=384Mi, used: "
     "limits.memory=896Mi, limited: limits.memory=1Gi";
 
+constexpr const char* kNotAllowed =
+    "pods \"web\" is forbidden: User \"system:serviceaccount:demo:p\" cannot patch resource "
+    "\"pods/resize\" in API group \"\" in the namespace \"demo\"";
+
 TEST(ResizePlan, ARefusedBridgeIsWithdrawnAsFarAsTheUsageLetsIt) {
   Scene scene = armed();
   scene.grant(mib(512), mib(10));
@@ -376,8 +380,7 @@ TEST(ResizePlan, AfterARefusalNothingIsWrittenAndTheSameIsNotAskedForAgain) {
        {kQuota,
         "pods \"web\" is forbidden: [maximum memory usage per Container is 128Mi, but limit is "
         "512Mi]",
-        "pods \"web\" is forbidden: User \"system:serviceaccount:demo:p\" cannot patch resource "
-        "\"pods/resize\" in API group \"\" in the namespace \"demo\"",
+        kNotAllowed,
         "pods \"web\" is forbidden: ValidatingAdmissionPolicy 'own' with binding 'own' denied "
         "request: no"}) {
     Scene scene = armed();
@@ -502,6 +505,77 @@ TEST(ResizePlan, ARequestThatTheKubeletDefersIsWithdrawn) {
   EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
   EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "no room on the node: a decision";
   EXPECT_LE(scene.bounds().direct_ceiling, mib(128));
+}
+
+TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
+  Scene scene = armed(guaranteed_pod());
+  scene.grant(mib(512), mib(10));
+  scene.set_usage(mib(100));
+  scene.step();
+  scene.accept();
+  scene.pod.observed_generation = 2;
+  scene.pod.resize.pending = condition("Infeasible", "Node didn't have enough capacity: memory");
+  scene.after(milliseconds(100));
+  ASSERT_EQ(scene.sent.size(), 2u);
+  std::size_t tries = 2;
+  for (const Nanoseconds wait : {seconds(30), seconds(60), seconds(120)}) {
+    scene.refuse(refusal_of(403, kNotAllowed));
+    const MonotonicTime refused = scene.now;
+    scene.run_until(refused + milliseconds(100));
+    EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "what was written is taken back at once";
+    EXPECT_FALSE(scene.container().lease);
+    scene.run_until(refused + wait - milliseconds(1));
+    EXPECT_EQ(scene.sent.size(), tries);
+    scene.run_until(refused + wait);
+    ASSERT_EQ(scene.sent.size(), ++tries);
+    EXPECT_EQ(asked(&scene.sent.back()), mib(128));
+  }
+  scene.accept();
+  EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+
+  // The next one that is to be taken back has nothing to do with it.
+  scene.pod.resize = {};
+  scene.actuate();
+  scene.run_until(scene.now + std::chrono::minutes(20));
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.pending = condition("Infeasible", "no");
+  scene.after(milliseconds(100));
+  EXPECT_EQ(asked(scene.patch()), mib(128)) << "at once";
+  scene.refuse(kube::Refusal{.code = Code::kUnavailable,
+                             .cause = kube::Cause::kThrottled,
+                             .message = "Too many requests",
+                             .retry_after = seconds(45)});
+  tries = scene.sent.size();
+  scene.run_until(scene.now + milliseconds(44'900));
+  EXPECT_EQ(scene.sent.size(), tries) << "as long as the server says";
+}
+
+TEST(ResizePlan, AFailedShrinkThatMayNotBeTakenBackIsNotAskedForOverAndOver) {
+  Scene scene = armed();
+  scene.wish(mib(512));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(seconds(1));
+  scene.set_usage(mib(100));
+  scene.wish(mib(200));
+  scene.run_until(scene.now + seconds(10));
+  scene.accept();
+  scene.set_usage(mib(300));
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.in_progress = condition("Error", "cannot decrease memory limits: ...");
+  scene.run_until(scene.now + seconds(31));
+  ASSERT_EQ(asked(&scene.sent.back()), mib(512));
+  const std::size_t tries = scene.sent.size();
+  scene.refuse(refusal_of(403, kNotAllowed));
+  scene.run_until(scene.now + seconds(29));
+  EXPECT_EQ(scene.sent.size(), tries);
+  EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
+  scene.run_until(scene.now + seconds(2));
+  EXPECT_EQ(scene.sent.size(), tries + 1);
 }
 
 TEST(ResizePlan, DeferredForAReasonBesideMemoryKeepsItsLease) {
