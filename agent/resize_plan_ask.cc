@@ -25,6 +25,8 @@ void send(Stepping& step, std::vector<kube::ResizeChange> changes, SendResize::U
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
     container->want_since = step.now;
+    const bool follows = state.unverified && in_request(state.unverified->changes, container->name);
+    if (!follows) container->asked_from = container->spec.value_or(Bytes{});
     if (!withdraws) {
       step.say(container->name,
                step.answer(ApiAnswer::Kind::kSent, *container, container->spec.value_or(Bytes{}),

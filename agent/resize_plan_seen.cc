@@ -97,10 +97,12 @@ void adopt_unknown(Stepping& step) {
 void adopt_pending(Stepping& step) {
   if (!resized_by_us(step)) return;
   std::vector<kube::ResizeChange> changes;
-  for (const ContainerResize& container : step.state.containers) {
+  for (ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
     if (seen == nullptr || !seen->status || !seen->status->resources) continue;
-    if (seen->status->resources->limits.memory == container.spec) continue;
+    const std::optional<Bytes>& in_force = seen->status->resources->limits.memory;
+    if (in_force == container.spec) continue;
+    container.asked_from = in_force.value_or(container.spec.value_or(Bytes{}));
     kube::ResizeChange change{
         .container = container.name, .kind = seen->kind, .requests = {}, .limits = {}};
     change.limits.memory = container.spec;

@@ -115,6 +115,8 @@ void send_preflight(Stepping& step, std::vector<kube::ResizeChange> changes);
 void absorb_preflight(Stepping& step, const ResizeOutcome& outcome);
 
 // ---- agent/resize_plan_bounds.cc
+// Whether one of the changes is about that container.
+bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container);
 // How far the API server and the kubelet are known to stand behind the limit.
 Bytes confirmed(const Stepping& step, const ContainerResize& container);
 // Where a lease on it ends: what is in force without us.

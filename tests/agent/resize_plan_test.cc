@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "agent/metrics.h"
 #include "tests/agent/resize_scene.h"
 
 namespace plimsoll::agent {
@@ -174,6 +176,59 @@ TEST(ResizePlan, AWishIsAskedForAtOnceAndMeasured) {
   EXPECT_EQ(scene.said(Kind::kApplied)[0].patch_to_limit, milliseconds(400));
   EXPECT_EQ(scene.container().want, std::nullopt);
   EXPECT_FALSE(scene.state.unverified);
+}
+
+// Of what was said last.
+std::pair<Bytes, Bytes> applied(const Scene& scene) {
+  const std::vector<ApiAnswer> said = scene.said(Kind::kApplied);
+  if (said.empty()) return {};
+  return {said.back().from, said.back().to};
+}
+
+TEST(ResizePlan, WhatIsInForceIsToldWithTheLimitBeforeIt) {
+  Scene scene = armed();
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(128), mib(256)}));
+  Activity activity;
+  activity.add(scene.said(Kind::kApplied).back());
+  EXPECT_EQ(activity.granted_bytes, mib(128).value);
+  EXPECT_EQ(activity.saves.at(static_cast<std::size_t>(Layer::kAtTheLimit)), 1u);
+
+  scene.set_usage(mib(20));
+  scene.wish(mib(128));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(256), mib(128)}));
+
+  // The first of both has moved nothing by the time of the second.
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.wish(mib(512));
+  scene.after(milliseconds(10));
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(128), mib(512)}));
+  EXPECT_EQ(scene.said(Kind::kApplied).size(), 3u);
+
+  // Nor one that is refused.
+  scene.wish(mib(600));
+  scene.step();
+  scene.accept();
+  scene.wish(mib(1000));
+  scene.after(milliseconds(10));
+  scene.refuse(
+      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(512), mib(600)}));
 }
 
 TEST(ResizePlan, ABridgeIsAskedForWhenItIsQuiet) {
@@ -503,6 +558,7 @@ TEST(ResizePlan, ARequestThatTheKubeletDefersIsWithdrawn) {
   scene.actuate();
   scene.run_until(scene.now + seconds(3));
   EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+  EXPECT_TRUE(scene.said(Kind::kApplied).empty()) << "nothing has moved";
   EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "no room on the node: a decision";
   EXPECT_LE(scene.bounds().direct_ceiling, mib(128));
 }
@@ -876,6 +932,7 @@ TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
   scene.actuate();
   scene.run_until(scene.now + seconds(5));
   EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+  EXPECT_TRUE(scene.said(Kind::kApplied).empty()) << "no raise: nobody was saved by it";
   scene.set_usage(mib(50));
   scene.wish(mib(200));
   scene.after(seconds(1));
@@ -906,8 +963,13 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}}};
   scene.step();
   EXPECT_TRUE(scene.state.unverified);
+  Scene room = scene;
   scene.run_until(scene.now + seconds(32));
   EXPECT_EQ(asked(&scene.sent.at(0)), mib(128));
+
+  room.actuate();
+  room.after(seconds(1));
+  EXPECT_EQ(applied(room), (std::pair{mib(128), mib(512)}));
 }
 
 TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {
