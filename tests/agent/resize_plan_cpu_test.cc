@@ -193,6 +193,15 @@ TEST(ResizePlanCpu, ANewMostIsAskedForAgain) {
   scene.accept();
   ASSERT_EQ(scene.preflights.size(), 4u) << "the answer was about less";
   EXPECT_EQ(asked_cpu(&scene.preflights[3]), cpus(8000));
+  scene.refuse(
+      refusal_of(403,
+                 "pods \"web\" is forbidden: maximum cpu usage per Container is 7, but limit "
+                 "is 8"));
+  ASSERT_EQ(scene.preflights.size(), 5u);
+  scene.policies[0].cpu->ceiling = cpus(5000);
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 6u) << "nor is that of a later request of the round";
+  EXPECT_EQ(asked_cpu(&scene.preflights[5]), cpus(5000));
 }
 
 struct RoomRow {

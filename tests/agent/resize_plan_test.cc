@@ -36,6 +36,13 @@ Scene armed(kube::Pod pod = burstable_pod()) {
   return scene;
 }
 
+void vpa_resizes(Scene& scene, Bytes to) {
+  scene.pod.containers[0].resources.limits.memory = to;
+  scene.pod.generation = *scene.pod.generation + 1;
+  scene.pod.resized_by = {
+      {.manager = "vpa-updater", .at = kube::ApiTime(std::chrono::seconds(99))}};
+}
+
 // ---- preflight and bounds
 
 TEST(ResizePlan, NothingIsWrittenBeforeTheFirstAnswerOfTheApi) {
@@ -73,6 +80,54 @@ TEST(ResizePlan, ANewCeilingIsAskedForAgain) {
   ASSERT_EQ(scene.preflights.size(), 2u);
   EXPECT_EQ(asked(&scene.preflights[1]), mib(2048));
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024)) << "until it is answered";
+}
+
+TEST(ResizePlan, AnAnswerIsAboutTheCeilingThatWasAskedFor) {
+  Scene scene;
+  scene.step();
+  ASSERT_EQ(asked(&scene.preflights.at(0)), mib(1024));
+  scene.policies[0].ceiling = mib(2048);
+  scene.after(milliseconds(10));
+  EXPECT_EQ(scene.preflights.size(), 1u) << "one at a time";
+  scene.accept();
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(asked(&scene.preflights[1]), mib(2048));
+  scene.policies[0].ceiling = mib(512);
+  scene.refuse(
+      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  ASSERT_EQ(scene.preflights.size(), 3u);
+  EXPECT_EQ(asked(&scene.preflights[2]), mib(512));
+  scene.accept();
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(512));
+  scene.after(seconds(60));
+  EXPECT_EQ(scene.preflights.size(), 3u);
+}
+
+TEST(ResizePlan, NorIsTheAnswerOfALaterRequestOfTheRound) {
+  Scene scene;
+  scene.step();
+  scene.refuse(refusal_of(403,
+                          "pods \"web\" is forbidden: maximum memory usage per Container is 640Mi, "
+                          "but limit is 1Gi"));
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(asked(&scene.preflights[1]), mib(640));
+  scene.policies[0].ceiling = mib(512);
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 3u);
+  EXPECT_EQ(asked(&scene.preflights[2]), mib(512));
+}
+
+TEST(ResizePlan, AnAnswerFromBeforeSomebodyElsesResizeIsNone) {
+  Scene scene;
+  scene.config.coexist = Coexist::kShare;
+  scene.step();
+  ASSERT_EQ(scene.preflights.size(), 1u);
+  vpa_resizes(scene, mib(200));
+  scene.after(milliseconds(10));
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(200));
 }
 
 TEST(ResizePlan, ARefusedPreflightIsRepeatedWithinTheRoomThatItNamed) {
@@ -761,13 +816,6 @@ TEST(ResizePlan, ALimitThatWasResetUnderALeaseIsWrittenAgain) {
   ASSERT_EQ(scene.said(Kind::kReasserted).size(), 1u);
   EXPECT_NE(scene.said(Kind::kReasserted)[0].message.find("vpa-updater"), std::string::npos);
   EXPECT_LE(*scene.last.wake, scene.now + milliseconds(50)) << "looks often for a while";
-}
-
-void vpa_resizes(Scene& scene, Bytes to) {
-  scene.pod.containers[0].resources.limits.memory = to;
-  scene.pod.generation = *scene.pod.generation + 1;
-  scene.pod.resized_by = {
-      {.manager = "vpa-updater", .at = kube::ApiTime(std::chrono::seconds(99))}};
 }
 
 TEST(ResizePlan, YieldsToSomebodyElsesResize) {
