@@ -148,12 +148,12 @@ void note_unsupported(Stepping& step, Cause cause) {
   }
 }
 
-void learn_from_reply(Stepping& step, const kube::Pod& reply) {
-  for (const kube::Container& each : reply.containers) {
-    ContainerResize* container = step.find(each.name);
-    if (container != nullptr && each.resources.limits.memory) {
-      container->spec = each.resources.limits.memory;
-    }
+void learn_from_reply(Stepping& step, const kube::Resize& resize, const kube::Pod& reply) {
+  for (const kube::ResizeChange& change : resize.changes) {
+    ContainerResize* container = step.find(change.container);
+    const kube::Container* stored = kube::find_container(reply, change.container);
+    if (container == nullptr || stored == nullptr || !change.limits.memory) continue;
+    if (stored->resources.limits.memory) container->spec = stored->resources.limits.memory;
   }
   if (reply.generation) step.state.generation = reply.generation;
   step.state.reply_at = step.now;
@@ -229,7 +229,7 @@ void absorb_outcomes(Stepping& step) {
       answer.status = outcome.status;
       step.say(container->name, std::move(answer));
     }
-    if (outcome.pod) learn_from_reply(step, *outcome.pod);
+    if (outcome.pod) learn_from_reply(step, request.resize, *outcome.pod);
     accepted(step, request.resize, request.withdraws, request.sent);
   }
 }

@@ -18,6 +18,7 @@ using resize_test::asked;
 using resize_test::burstable_pod;
 using resize_test::container_of;
 using resize_test::guaranteed_pod;
+using resize_test::kStart;
 using resize_test::mib;
 using resize_test::milliseconds;
 using resize_test::refusal_of;
@@ -36,12 +37,15 @@ Scene armed(kube::Pod pod = burstable_pod()) {
   return scene;
 }
 
-void vpa_resizes(Scene& scene, Bytes to) {
+// Stores a resize of "app" by somebody.
+void resizes(Scene& scene, const std::string& manager, Bytes to) {
+  const kube::Pod before = scene.pod;
   scene.pod.containers[0].resources.limits.memory = to;
   scene.pod.generation = *scene.pod.generation + 1;
-  scene.pod.resized_by = {
-      {.manager = "vpa-updater", .at = kube::ApiTime(std::chrono::seconds(99))}};
+  resize_test::own_limits(scene.pod, before, manager, scene.now);
 }
+
+void vpa_resizes(Scene& scene, Bytes to) { resizes(scene, "vpa-updater", to); }
 
 // ---- preflight and bounds
 
@@ -855,6 +859,83 @@ TEST(ResizePlan, SharesWithSomebodyElse) {
   EXPECT_EQ(asked(scene.patch()), mib(400));
 }
 
+Scene armed_pair() {
+  kube::Pod pod = burstable_pod();
+  pod.containers.push_back(container_of("side", mib(32), mib(64)));
+  Scene scene = armed(pod);
+  scene.now = kStart + seconds(1);
+  return scene;
+}
+
+// Entries have whole seconds, and those of the same second are in the order of their names.
+TEST(ResizePlan, AResizeInTheSameSecondAsOursIsSomebodyElses) {
+  Scene scene = armed_pair();
+  scene.wish(mib(96), "side");
+  scene.step();
+  scene.accept();
+  resizes(scene, "kubectl", mib(200));
+  ASSERT_EQ(kube::last_resized_by(scene.pod)->manager, "plimsoll");
+  scene.after(milliseconds(100));
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].message, "resized by kubectl");
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+  EXPECT_EQ(scene.bounds("side").floor, mib(64));
+}
+
+// The reply to our request is the first that we see of theirs.
+TEST(ResizePlan, AResizeThatOursHasFollowedIsSomebodyElses) {
+  Scene scene = armed_pair();
+  scene.wish(mib(96), "side");
+  scene.step();
+  const kube::Pod seen = scene.pod;
+  resizes(scene, "vpa-updater", mib(200));
+  scene.stored = std::exchange(scene.pod, seen);
+  scene.now += seconds(2);
+  scene.accept();
+  scene.catch_up();
+  ASSERT_EQ(kube::last_resized_by(scene.pod)->manager, "plimsoll");
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].message, "resized by vpa-updater");
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].to, mib(200));
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+}
+
+TEST(ResizePlan, TheValueThatWeAskForMayBeSomebodyElses) {
+  for (const bool answered : {false, true}) {
+    Scene scene = armed();
+    scene.wish(mib(256));
+    scene.step();
+    if (answered) scene.time_out();
+    vpa_resizes(scene, mib(256));
+    scene.after(milliseconds(10));
+    EXPECT_EQ(scene.said(Kind::kSteppedBack).size(), 1u) << answered;
+    EXPECT_EQ(scene.bounds().floor, mib(256));
+  }
+}
+
+// Nobody is known to have set it: what we asked for is ours, and nothing else.
+TEST(ResizePlan, WhereTheServerDoesNotTellTheValueDecides) {
+  for (const Bytes stored : {mib(256), mib(200)}) {
+    Scene scene = armed();
+    scene.wish(mib(256));
+    scene.step();
+    vpa_resizes(scene, stored);
+    scene.pod.resized_by.clear();
+    scene.after(milliseconds(10));
+    EXPECT_EQ(scene.said(Kind::kSteppedBack).size(), stored == mib(256) ? 0u : 1u);
+  }
+}
+
+// A request of the agent before this one that is stored late, or one that a webhook has changed.
+TEST(ResizePlan, WhatComesUnderOurNameIsOurs) {
+  Scene scene = armed();
+  resizes(scene, "plimsoll", mib(200));
+  scene.after(milliseconds(10));
+  EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
+  EXPECT_EQ(scene.container().spec, mib(200));
+  EXPECT_EQ(scene.bounds().floor, mib(128));
+}
+
 TEST(ResizePlan, AWatchThatLagsBehindOurOwnPatchIsNotSomebodyElse) {
   Scene scene = armed();
   const kube::Pod before = scene.pod;
@@ -1008,7 +1089,7 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   scene.pod.generation = 2;
   scene.pod.observed_generation = 2;
   scene.pod.resize.pending = condition("Deferred", "Node didn't have enough resource: memory");
-  scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}}};
+  scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}, .memory_limits = {"app"}}};
   scene.step();
   EXPECT_TRUE(scene.state.unverified);
   Scene room = scene;
@@ -1018,6 +1099,23 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   room.actuate();
   room.after(seconds(1));
   EXPECT_EQ(applied(room), (std::pair{mib(128), mib(512)}));
+}
+
+TEST(ResizePlan, AResizeOfSomebodyElseIsNotTakenOver) {
+  kube::Pod pod = burstable_pod();
+  pod.containers.push_back(container_of("side", mib(32), mib(64)));
+  Scene scene(pod);
+  resizes(scene, "vpa-updater", mib(512));
+  const kube::Pod before = scene.pod;
+  scene.pod.containers[1].resources.limits.memory = mib(128);
+  resize_test::own_limits(scene.pod, before, "plimsoll", scene.now + seconds(1));
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.pending = condition("Infeasible", "no");
+  scene.step();
+  scene.after(seconds(1));
+  ASSERT_EQ(scene.sent.size(), 1u);
+  EXPECT_EQ(asked(&scene.sent[0], "side"), mib(64));
+  EXPECT_EQ(asked(&scene.sent[0], "app"), std::nullopt) << "theirs waits for the kubelet";
 }
 
 TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {
