@@ -195,7 +195,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
     const ContainerPolicy* policy = policy_of(name);
     if (policy == nullptr || pod.find(name) != nullptr) continue;
     const Subject subject = subject_of(pod.pod.id, name);
-    if (auto attached = attach(pod, *match, *policy, config); attached) {
+    if (auto attached = attach(pod, *match, *policy, config, changes); attached) {
       changes.began.push_back(subject);
       pod.due = true;
     } else if (attached.error().code != Code::kGone) {
@@ -206,9 +206,9 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
 }
 
 Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
-                              const Config& config) {
+                              const Config& config, Changes& changes) {
   if (match.pod_cgroup != nullptr) {
-    if (auto slice = attach_slice(pod, *match.pod_cgroup); !slice) return slice;
+    if (auto slice = attach_slice(pod, *match.pod_cgroup, changes); !slice) return slice;
   }
   auto group = root_.open_group(match.cgroup->path);
   if (!group) return tl::unexpected(group.error());
@@ -246,12 +246,12 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
   if (!slot) return tl::unexpected(slot.error());
   container.slot = *slot;
   container.given.spec = spec;
-  own(*slot, SlotOwner{pod.pod.id.uid, policy.name});
+  own(*slot, SlotOwner{pod.pod.id.uid, policy.name}, changes);
   pod.containers.push_back(std::move(container));
   return {};
 }
 
-Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
+Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice, Changes& changes) {
   if (pod.slice && pod.slice->cgroup.id == slice.id) return {};
   detach_slice(pod);
   auto group = root_.open_group(slice.path);
@@ -279,18 +279,21 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice) {
   if (!slot) return tl::unexpected(slot.error());
   pod.slice->slot = *slot;
   pod.slice->given.spec = spec;
-  own(*slot, SlotOwner{pod.pod.id.uid, ""});
+  own(*slot, SlotOwner{pod.pod.id.uid, ""}, changes);
   return {};
 }
 
 // The engine gives the slot of a cgroup that has vanished to the next one, perhaps before we have
 // seen that it has: whoever had it here has nothing to say about it any more.
-void NodePods::own(Slot slot, SlotOwner owner) {
+void NodePods::own(Slot slot, SlotOwner owner, Changes& changes) {
   const auto before = owners_.find(slot);
   NodePod* pod = before == owners_.end() ? nullptr : find(before->second.uid);
   if (pod != nullptr) {
     if (pod->slice && pod->slice->slot == slot) pod->slice->slot.reset();
-    std::erase_if(pod->containers, [&](const auto& each) { return each.slot == slot; });
+    std::erase_if(pod->containers, [&](const auto& each) {
+      if (each.slot == slot) changes.ended.push_back(each.subject);
+      return each.slot == slot;
+    });
     pod->due = true;
     stale_ = true;
   }

@@ -177,8 +177,8 @@ class NodePods {
   void settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
                   const Config& config, Changes& changes);
   Result<void> attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
-                      const Config& config);
-  Result<void> attach_slice(NodePod& pod, const PodCgroup& slice);
+                      const Config& config, Changes& changes);
+  Result<void> attach_slice(NodePod& pod, const PodCgroup& slice, Changes& changes);
   // ---- agent/node_pods_early.cc
   bool identify(std::span<const Match> matches, const std::vector<NodePod*>& order,
                 MonotonicTime now);
@@ -188,7 +188,7 @@ class NodePods {
   void put_early_ids(NodePod& pod) const;
   bool has_cgroup(std::string_view status_id) const;
 
-  void own(Slot slot, SlotOwner owner);
+  void own(Slot slot, SlotOwner owner, Changes& changes);
   void detach(const NodeContainer& container);
   void detach_slice(NodePod& pod);
   std::optional<Slot> kubepods_slot(const std::string& pod_path);

@@ -19,6 +19,7 @@ namespace plimsoll::agent {
 template <typename Amount>
 struct PreflightFor {
   std::optional<Amount> ceiling;  // that the answer is about; absent: none yet
+  std::optional<Amount> asking;   // that the round under way is about, as it was at its beginning
   Amount allowed;                 // how far the limit may go
   bool room_known = true;         // false: refused without a number, so `allowed` is only the spec
   MonotonicTime at;

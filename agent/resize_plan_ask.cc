@@ -25,6 +25,8 @@ void send(Stepping& step, std::vector<kube::ResizeChange> changes, SendResize::U
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
     container->want_since = step.now;
+    const bool follows = state.unverified && in_request(state.unverified->changes, container->name);
+    if (!follows) container->asked_from = container->spec.value_or(Bytes{});
     if (!withdraws) {
       step.say(container->name,
                step.answer(ApiAnswer::Kind::kSent, *container, container->spec.value_or(Bytes{}),
@@ -102,6 +104,10 @@ bool withdraw(Stepping& step) {
   const MonotonicTime due = step.state.phase_since + step.config.api.withdraw_after;
   if (!infeasible && step.now < due) {  // the kubelet tries again by itself, but for Infeasible
     step.wake_at(due);
+    return false;
+  }
+  if (step.now < request->withdraw_retry_at) {
+    step.wake_at(request->withdraw_retry_at);
     return false;
   }
   std::vector<kube::ResizeChange> back;

@@ -6,12 +6,6 @@ namespace {
 
 using kube::Resizability;
 
-bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container) {
-  return std::any_of(changes.begin(), changes.end(), [&](const kube::ResizeChange& change) {
-    return change.container == container;
-  });
-}
-
 EngineBounds bounds_of(const Stepping& step, const ContainerResize& container) {
   const ContainerPolicy* policy = step.policy(container);
   const Bytes spec = container.spec.value_or(Bytes{});
@@ -37,6 +31,12 @@ EngineBounds bounds_of(const Stepping& step, const ContainerResize& container) {
 }
 
 }  // namespace
+
+bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container) {
+  return std::any_of(changes.begin(), changes.end(), [&](const kube::ResizeChange& change) {
+    return change.container == container;
+  });
+}
 
 bool rules_out_growth(Resizability why) {
   switch (why) {

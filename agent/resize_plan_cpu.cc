@@ -189,8 +189,9 @@ void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit)
   cpu.since = step.now;
   if (cpu.wish == limit) cpu.wish.reset();
   if (!before) return;
-  const bool asked = cpu.asked && cpu.asked->to == limit;
-  const bool ours = asked || resized_by_us(step);
+  const SetBy by = limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits);
+  const bool asked = by != SetBy::kAnother && cpu.asked && cpu.asked->to == limit;
+  const bool ours = asked || by == SetBy::kUs;
   // A request that was stored before does not hold any more.
   if (step.state.cpu_stored) {
     std::erase_if(step.state.cpu_stored->changes, [&](const kube::ResizeChange& each) {
@@ -207,7 +208,7 @@ void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit)
   }
   const ContainerPolicy* policy = step.policy(container);
   if (ours || policy == nullptr || !policy->cpu) return;
-  say_stepped_back(step, container,
+  say_stepped_back(step, container, &kube::ResizedBy::cpu_limits,
                    cpu_answer(ApiAnswer::Kind::kSteppedBack, container, *before, limit));
   cpu.asked.reset();
   cpu.preflight = {};

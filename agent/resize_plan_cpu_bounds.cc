@@ -66,12 +66,9 @@ bool is_due(const Stepping& step, const ContainerResize& container) {
 
 void answered(Stepping& step, const kube::ResizeChange& change, std::optional<MilliCpu> allowed) {
   ContainerResize* container = step.find(change.container);
-  const std::optional<CpuRange> range =
-      container == nullptr ? std::nullopt : cpu_range(step, *container);
-  if (!range) return;
+  if (container == nullptr || !container->cpu.spec) return;
   PreflightFor<MilliCpu>& known = container->cpu.preflight;
-  // The first request of a round has the ceiling as it was then.
-  known.ceiling = step.state.preflight_tries == 1 ? change.limits.cpu : range->most;
+  known.ceiling = known.asking;
   known.allowed = allowed.value_or(*container->cpu.spec);
   known.at = step.now;
 }
@@ -179,10 +176,11 @@ void ask_cpu_preflight(Stepping& step, const kube::Pod& known) {
   if (!step.config.preflight || step.state.preflight || step.yielding()) return;
   std::vector<kube::ResizeChange> changes;
   bool due = false;
-  for (const ContainerResize& container : step.state.containers) {
+  for (ContainerResize& container : step.state.containers) {
     if (!wants_preflight(step, container)) continue;
     due |= is_due(step, container);
-    const auto change = kube::cpu_change(known, container.name, cpu_range(step, container)->most);
+    container.cpu.preflight.asking = cpu_range(step, container)->most;
+    const auto change = kube::cpu_change(known, container.name, *container.cpu.preflight.asking);
     if (change) changes.push_back(*change);
   }
   if (!due) return;

@@ -224,7 +224,7 @@ void absorb_cpu_outcome(Stepping& step, const ResizeInFlight& request,
     answer.status = outcome.status;
     step.say(container->name, std::move(answer));
   }
-  if (outcome.pod) learn_from_reply(step, *outcome.pod);
+  if (outcome.pod) learn_from_reply(step, request.resize, *outcome.pod);
   note_accepted(step, request, outcome.pod);
 }
 
@@ -342,11 +342,11 @@ void verify_cpu(Stepping& step) {
 }
 
 void adopt_cpu_pending(Stepping& step) {
-  if (!resized_by_us(step)) return;
   CpuStored pending{.changes = {}, .generation = step.facts.pod->generation, .withdraws = false};
   for (ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
     if (seen == nullptr || !seen->status || !seen->status->resources) continue;
+    if (limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits) != SetBy::kUs) continue;
     const std::optional<MilliCpu>& in_force = seen->status->resources->limits.cpu;
     if (!container.cpu.spec || !in_force || in_force == container.cpu.spec) continue;
     kube::ResizeChange change{

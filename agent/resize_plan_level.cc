@@ -64,12 +64,14 @@ void finish(Stepping& step) {
   for (const kube::ResizeChange& change : request.changes) {
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
-    ApiAnswer answer = step.answer(ApiAnswer::Kind::kApplied, *container,
-                                   container->spec.value_or(Bytes{}), *change.limits.memory);
-    const bool measured = is_visible(request, change.container) && !request.overdue &&
-                          !request.withdraws && step.facts.reading;
-    if (measured) answer.patch_to_limit = step.facts.reading->at - request.sent;
-    step.say(container->name, std::move(answer));
+    if (!request.withdraws) {  // that was said, and in force is what was before
+      ApiAnswer answer = step.answer(ApiAnswer::Kind::kApplied, *container, container->asked_from,
+                                     *change.limits.memory);
+      const bool measured =
+          is_visible(request, change.container) && !request.overdue && step.facts.reading;
+      if (measured) answer.patch_to_limit = step.facts.reading->at - request.sent;
+      step.say(container->name, std::move(answer));
+    }
     if (container->lease && container->lease->limit <= *change.limits.memory) {
       container->lease.reset();  // the API stands behind it now
     }

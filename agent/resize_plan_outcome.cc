@@ -30,9 +30,18 @@ void say_refused(Stepping& step, const kube::ResizeChange& change, const ResizeO
   step.say(container->name, std::move(answer));
 }
 
+// It is still to be taken back: the kubelet's refusal stands. What was written goes meanwhile.
+void put_off_withdrawal(Stepping& step) {
+  if (!step.state.unverified) return;
+  ResizeUnverified& open = *step.state.unverified;
+  open.withdraw_backoff = next_refused_backoff(step, open.withdraw_backoff);
+  open.withdraw_retry_at = step.now + open.withdraw_backoff;
+}
+
 // The cluster has decided: what was asked for, and more, is not asked for again for a while, and
 // what was written ahead of it is taken back.
 void respect(Stepping& step, const ResizeInFlight& request, const kube::Refusal& refusal) {
+  if (request.withdraws) put_off_withdrawal(step);
   std::vector<RoomClaim> claims;
   std::vector<ContainerResize*> containers;
   Bytes total;
@@ -139,12 +148,12 @@ void note_unsupported(Stepping& step, Cause cause) {
   }
 }
 
-void learn_from_reply(Stepping& step, const kube::Pod& reply) {
-  for (const kube::Container& each : reply.containers) {
-    ContainerResize* container = step.find(each.name);
-    if (container != nullptr && each.resources.limits.memory) {
-      container->spec = each.resources.limits.memory;
-    }
+void learn_from_reply(Stepping& step, const kube::Resize& resize, const kube::Pod& reply) {
+  for (const kube::ResizeChange& change : resize.changes) {
+    ContainerResize* container = step.find(change.container);
+    const kube::Container* stored = kube::find_container(reply, change.container);
+    if (container == nullptr || stored == nullptr || !change.limits.memory) continue;
+    if (stored->resources.limits.memory) container->spec = stored->resources.limits.memory;
   }
   if (reply.generation) step.state.generation = reply.generation;
   step.state.reply_at = step.now;
@@ -220,7 +229,7 @@ void absorb_outcomes(Stepping& step) {
       answer.status = outcome.status;
       step.say(container->name, std::move(answer));
     }
-    if (outcome.pod) learn_from_reply(step, *outcome.pod);
+    if (outcome.pod) learn_from_reply(step, request.resize, *outcome.pod);
     accepted(step, request.resize, request.withdraws, request.sent);
   }
 }

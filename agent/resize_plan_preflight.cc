@@ -34,10 +34,8 @@ bool is_due(const Stepping& step, const ContainerResize& container) {
 void answered(Stepping& step, const kube::ResizeChange& change, Bytes allowed) {
   ContainerResize* container = step.find(change.container);
   if (container == nullptr) return;
-  const ContainerPolicy* policy = step.policy(*container);
   const ContainerReading* seen = step.reading(*container);
-  container->preflight.ceiling =
-      policy == nullptr ? change.limits.memory.value_or(Bytes{}) : policy->ceiling;
+  container->preflight.ceiling = container->preflight.asking;
   container->preflight.allowed = allowed;
   container->preflight.usage = seen == nullptr ? Bytes{} : seen->memory.usage;
   container->preflight.at = step.now;
@@ -115,9 +113,10 @@ void ask_preflight(Stepping& step, const kube::Pod& known) {
   if (!due) return;
   // All of the pod together: they are raised together when it comes to the worst.
   std::vector<kube::ResizeChange> changes;
-  for (const ContainerResize& container : step.state.containers) {
+  for (ContainerResize& container : step.state.containers) {
     if (!wants_preflight(step, container)) continue;
-    const auto change = kube::memory_change(known, container.name, step.policy(container)->ceiling);
+    container.preflight.asking = step.policy(container)->ceiling;
+    const auto change = kube::memory_change(known, container.name, *container.preflight.asking);
     if (change) changes.push_back(*change);
   }
   const kube::Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
@@ -150,7 +149,8 @@ void absorb_preflight(Stepping& step, const ResizeOutcome& outcome) {
       ContainerResize* container = step.find(change.container);
       if (container == nullptr) continue;
       PreflightState& known = container->preflight;
-      if (known.allowed < *known.ceiling) continue;  // the refusal before it stands
+      if (!known.ceiling || known.allowed < *known.ceiling)
+        continue;  // the refusal before it stands
       known.refused.reset();
       known.room_known = true;
       known.message.clear();

@@ -21,12 +21,24 @@ bool carries(const std::vector<kube::ResizeChange>& changes, const std::string& 
   });
 }
 
-// Whether the limit that the watch shows is one that we asked for.
-bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
-  if (step.state.in_flight && carries(step.state.in_flight->resize.changes, container, limit)) {
-    return true;
+// Several, where one has applied the value that was there.
+std::vector<const kube::ResizedBy*> owners_of(const Stepping& step, const std::string& container,
+                                              OwnedLimits limits) {
+  std::vector<const kube::ResizedBy*> owners;
+  for (const kube::ResizedBy& each : step.facts.pod->resized_by) {
+    const std::vector<std::string>& owned = each.*limits;
+    if (std::find(owned.begin(), owned.end(), container) != owned.end()) owners.push_back(&each);
   }
-  return carries(step.state.unknown, container, limit) || resized_by_us(step);
+  return owners;
+}
+
+// Whether we have asked for the limit that the watch shows, which is another than we knew.
+bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
+  const SetBy by = limit_set_by(step, container, &kube::ResizedBy::memory_limits);
+  if (by != SetBy::kUntold) return by == SetBy::kUs;
+  return (step.state.in_flight &&
+          carries(step.state.in_flight->resize.changes, container, limit)) ||
+         carries(step.state.unknown, container, limit);
 }
 
 void start_container(Stepping& step, ContainerResize& container, const std::string& id) {
@@ -47,7 +59,7 @@ void start_container(Stepping& step, ContainerResize& container, const std::stri
 }
 
 void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to) {
-  say_stepped_back(step, container,
+  say_stepped_back(step, container, &kube::ResizedBy::memory_limits,
                    step.answer(ApiAnswer::Kind::kSteppedBack, container, from, to));
   std::erase_if(step.state.unknown,
                 [&](const kube::ResizeChange& each) { return each.container == container.name; });
@@ -95,12 +107,14 @@ void adopt_unknown(Stepping& step) {
 
 // A pod that comes with a resize of ours under way, of the agent before this one.
 void adopt_pending(Stepping& step) {
-  if (!resized_by_us(step)) return;
   std::vector<kube::ResizeChange> changes;
-  for (const ContainerResize& container : step.state.containers) {
+  for (ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
     if (seen == nullptr || !seen->status || !seen->status->resources) continue;
-    if (seen->status->resources->limits.memory == container.spec) continue;
+    if (limit_set_by(step, container.name, &kube::ResizedBy::memory_limits) != SetBy::kUs) continue;
+    const std::optional<Bytes>& in_force = seen->status->resources->limits.memory;
+    if (in_force == container.spec) continue;
+    container.asked_from = in_force.value_or(container.spec.value_or(Bytes{}));
     kube::ResizeChange change{
         .container = container.name, .kind = seen->kind, .requests = {}, .limits = {}};
     change.limits.memory = container.spec;
@@ -208,15 +222,21 @@ void note_no_decrease(Stepping& step) {
 
 }  // namespace
 
-bool resized_by_us(const Stepping& step) {
-  const kube::ResizedBy* last = kube::last_resized_by(*step.facts.pod);
-  return last != nullptr && last->manager == step.config.field_manager;
+SetBy limit_set_by(const Stepping& step, const std::string& container, OwnedLimits limits) {
+  const auto owners = owners_of(step, container, limits);
+  if (owners.empty()) return SetBy::kUntold;
+  const bool us = std::any_of(owners.begin(), owners.end(), [&](const kube::ResizedBy* each) {
+    return each->manager == step.config.field_manager;
+  });
+  return us ? SetBy::kUs : SetBy::kAnother;
 }
 
-void say_stepped_back(Stepping& step, const ContainerResize& container, ApiAnswer answer) {
-  const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
+void say_stepped_back(Stepping& step, const ContainerResize& container, OwnedLimits limits,
+                      ApiAnswer answer) {
+  const auto owners = owners_of(step, container.name, limits);
   answer.cause = to_string(step.config.coexist);
-  answer.message = "resized by " + (who == nullptr ? std::string("somebody else") : who->manager);
+  answer.message =
+      "resized by " + (owners.empty() ? std::string("somebody else") : owners.front()->manager);
   step.say(container.name, std::move(answer));
 }
 

@@ -41,10 +41,22 @@ struct Stepping {
 // ---- agent/resize_plan_seen.cc: what the watch and the engine say
 void absorb_pod(Stepping& step);
 void absorb_words(Stepping& step);
+// ResizedBy's containers of one resource.
+using OwnedLimits = std::vector<std::string> kube::ResizedBy::*;
+// Whose value a limit of the pod is that the watch shows: whoever changed it last owns its field.
+// The times of entries do not tell, for they are of any field, in seconds, of several clocks.
+// What does not show: who writes under our name is taken for us; and what another actor stored is
+// lost where our request for the same limit came right after it, before the watch.
+enum class SetBy : std::uint8_t {
+  kUs,
+  kAnother,
+  kUntold,  // who created the pod, or a server on which resizes are PATCHes of the pod itself
+};
+SetBy limit_set_by(const Stepping& step, const std::string& container, OwnedLimits limits);
 // The watch shows a change that somebody else made: we yield, or not.
-void say_stepped_back(Stepping& step, const ContainerResize& container, ApiAnswer answer);
+void say_stepped_back(Stepping& step, const ContainerResize& container, OwnedLimits limits,
+                      ApiAnswer answer);
 void give_way(Stepping& step);
-bool resized_by_us(const Stepping& step);
 
 // ---- agent/resize_plan_cpu.cc: the CPU limits
 // What is asked for about CPU is never asked together with memory.
@@ -96,7 +108,8 @@ void cpu_preflight_refused(Stepping& step, const ResizeInFlight& asked,
 void absorb_outcomes(Stepping& step);
 // A stored PATCH, whose reply came or whose values the watch shows.
 void accepted(Stepping& step, const kube::Resize& resize, bool withdraws, MonotonicTime sent);
-void learn_from_reply(Stepping& step, const kube::Pod& reply);
+// Only of what was asked for: what else is new in it is another actor's, and comes with the watch.
+void learn_from_reply(Stepping& step, const kube::Resize& resize, const kube::Pod& reply);
 void note_unsupported(Stepping& step, kube::Cause cause);
 // Until when a request of this pod waits after its nth failure: doubled, with full jitter.
 Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most);
@@ -115,6 +128,8 @@ void send_preflight(Stepping& step, std::vector<kube::ResizeChange> changes);
 void absorb_preflight(Stepping& step, const ResizeOutcome& outcome);
 
 // ---- agent/resize_plan_bounds.cc
+// Whether one of the changes is about that container.
+bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container);
 // How far the API server and the kubelet are known to stand behind the limit.
 Bytes confirmed(const Stepping& step, const ContainerResize& container);
 // Where a lease on it ends: what is in force without us.

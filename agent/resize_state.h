@@ -228,6 +228,9 @@ struct ContainerResize {
   std::optional<Bytes> spec;  // the stored limit that we know of
   std::optional<Bytes> want;  // the engine's last word, while it is not the spec
   Bytes want_from;
+  // The limit before the PATCH that is under way or not in force yet; before the first of them,
+  // where one followed another.
+  Bytes asked_from;
   Layer layer = Layer::kSlowLoop;
   Reason reason = Reason::kEnoughHeadroom;
   MonotonicTime want_since;  // the first word that no PATCH has carried yet
@@ -263,6 +266,9 @@ struct ResizeUnverified {
   bool withdraws = false;
   bool overdue = false;  // not in force within verify_after: said, and written directly
   MonotonicTime sent;
+  // After its withdrawal was refused: not tried again before, and how long that was.
+  MonotonicTime withdraw_retry_at;
+  Nanoseconds withdraw_backoff{};
 
   bool operator==(const ResizeUnverified&) const = default;
 };

@@ -121,10 +121,13 @@ struct ResizeStatus {
 };
 
 // One entry of managedFields with subresource "resize": this manager has resized the pod and still
-// owns a field of it.
+// owns a field of it. Whoever changes a value takes the field from all who owned it.
 struct ResizedBy {
   std::string manager;
-  std::optional<ApiTime> at;
+  std::optional<ApiTime> at;  // of its last change, of whatever field
+  // Names of the containers whose limit has the value that this manager gave it.
+  std::vector<std::string> memory_limits;
+  std::vector<std::string> cpu_limits;
 
   bool operator==(const ResizedBy&) const = default;
 };
@@ -184,7 +187,7 @@ bool is_mirror(const Pod& pod);
 std::string_view cgroup_uid(const Pod& pod);
 
 // Of those who resized the pod, the one whose entry is newest; nullptr: nobody did. Entries of the
-// same second count in their order.
+// same second count in their order, which is the alphabet's. Whose a limit is, this does not tell.
 const ResizedBy* last_resized_by(const Pod& pod);
 
 // How far the pod's last resize has come, from whichever of the three generations of fields is

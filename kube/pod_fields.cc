@@ -11,7 +11,7 @@ namespace plimsoll::kube {
 namespace {
 
 // What is read of a pod. A field without members is a plain value; `any`: a map whose keys are
-// data.
+// data; kElement: every element of a list, as managedFields have them.
 struct Field {
   std::string_view name;
   std::span<const Field> members = {};
@@ -23,7 +23,17 @@ constexpr std::array<Field, 3> kResources{
     {{"requests", kAmounts}, {"limits", kAmounts}, {"claims"}}};
 
 constexpr std::array<Field, 3> kOwner{{{"kind"}, {"name"}, {"controller"}}};
-constexpr std::array<Field, 3> kManager{{{"manager"}, {"subresource"}, {"time"}}};
+
+constexpr std::string_view kElement = "k:";
+constexpr std::array<Field, 2> kOwnedAmounts{{{"f:memory"}, {"f:cpu"}}};
+constexpr std::array<Field, 1> kOwnedResources{{{"f:limits", kOwnedAmounts}}};
+constexpr std::array<Field, 1> kOwnedContainer{{{"f:resources", kOwnedResources}}};
+constexpr std::array<Field, 1> kOwnedContainers{{{kElement, kOwnedContainer}}};
+constexpr std::array<Field, 2> kOwnedSpec{
+    {{"f:containers", kOwnedContainers}, {"f:initContainers", kOwnedContainers}}};
+constexpr std::array<Field, 1> kOwned{{{"f:spec", kOwnedSpec}}};
+constexpr std::array<Field, 4> kManager{
+    {{"manager"}, {"subresource"}, {"time"}, {"fieldsV1", kOwned}}};
 constexpr std::array<Field, 10> kMetadata{{{"name"},
                                            {"namespace"},
                                            {"uid"},
@@ -86,8 +96,9 @@ constexpr std::array<Field, 4> kPod{
 bool is_pod_field(std::span<const std::string> path) {
   std::span<const Field> fields = kPod;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    const auto field = std::find_if(fields.begin(), fields.end(),
-                                    [&](const Field& known) { return known.name == path[i]; });
+    const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& known) {
+      return known.name == path[i] || (known.name == kElement && path[i].starts_with(kElement));
+    });
     if (field == fields.end()) return false;
     if (field->any && i + 1 < path.size()) {
       return i + 2 == path.size() && (field->name == "labels" || kept_annotation(path[i + 1]));

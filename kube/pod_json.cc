@@ -32,6 +32,30 @@ std::string read_name(JsonValue metadata, std::string_view key) {
   return name;
 }
 
+// The name in k:{"name":"app"}. It has no characters that JSON would escape.
+std::string_view name_in(std::string_view key) {
+  constexpr std::string_view kBefore = R"(k:{"name":")";
+  constexpr std::string_view kAfter = R"("})";
+  if (!key.starts_with(kBefore) || !key.ends_with(kAfter)) return {};
+  key.remove_prefix(kBefore.size());
+  return key.substr(0, key.size() - kAfter.size());
+}
+
+ResizedBy read_resized_by(JsonValue entry) {
+  ResizedBy by{.manager = entry["manager"].text(), .at = read_time(entry["time"])};
+  const JsonValue spec = entry["fieldsV1"]["f:spec"];
+  for (const std::string_view list : {"f:containers", "f:initContainers"}) {
+    spec[list].for_each_member([&](std::string_view key, JsonValue container) {
+      const std::string_view name = name_in(key);
+      if (name.empty()) return;
+      const JsonValue limits = container["f:resources"]["f:limits"];
+      if (limits["f:memory"].present()) by.memory_limits.emplace_back(name);
+      if (limits["f:cpu"].present()) by.cpu_limits.emplace_back(name);
+    });
+  }
+  return by;
+}
+
 void read_metadata(JsonValue metadata, Pod& pod) {
   pod.id.uid = read_name(metadata, "uid");
   pod.id.namespace_name = read_name(metadata, "namespace");
@@ -48,7 +72,7 @@ void read_metadata(JsonValue metadata, Pod& pod) {
   metadata["managedFields"].for_each_element([&](JsonValue entry) {
     constexpr std::size_t kMostManagers = 32;
     if (entry["subresource"].text() != "resize" || pod.resized_by.size() >= kMostManagers) return;
-    pod.resized_by.push_back({.manager = entry["manager"].text(), .at = read_time(entry["time"])});
+    pod.resized_by.push_back(read_resized_by(entry));
   });
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/resize_plan.h"
@@ -193,6 +194,15 @@ TEST(ResizePlanCpu, ANewMostIsAskedForAgain) {
   scene.accept();
   ASSERT_EQ(scene.preflights.size(), 4u) << "the answer was about less";
   EXPECT_EQ(asked_cpu(&scene.preflights[3]), cpus(8000));
+  scene.refuse(
+      refusal_of(403,
+                 "pods \"web\" is forbidden: maximum cpu usage per Container is 7, but limit "
+                 "is 8"));
+  ASSERT_EQ(scene.preflights.size(), 5u);
+  scene.policies[0].cpu->ceiling = cpus(5000);
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 6u) << "nor is that of a later request of the round";
+  EXPECT_EQ(asked_cpu(&scene.preflights[5]), cpus(5000));
 }
 
 struct RoomRow {
@@ -842,24 +852,54 @@ TEST(ResizePlanCpu, AStuckRequestDoesNotKeepTheSliceLow) {
 }
 
 TEST(ResizePlanCpu, ARequestOfTheAgentBeforeIsTakenOver) {
-  kube::Pod pod = burstable_pod();
-  pod.containers[0].resources.limits.cpu = cpus(2000);
-  pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}}};
-  pod.resize.pending = kube::ResizeCondition{.reason = "Infeasible", .message = "no"};
-  Scene scene(pod);
-  scene.policies[0].cpu = ContainerCpuPolicy{.floor = kFloor, .ceiling = kMost};
-  scene.step();
-  scene.step();
-  ASSERT_FALSE(scene.sent.empty());
-  EXPECT_EQ(asked_cpu(&scene.sent[0]), kFloor);
+  for (const bool ours : {true, false}) {
+    kube::Pod pod = burstable_pod();
+    pod.containers[0].resources.limits.cpu = cpus(2000);
+    resize_test::own_limits(pod, burstable_pod(), ours ? "plimsoll" : "vpa", resize_test::kStart);
+    pod.resize.pending = kube::ResizeCondition{.reason = "Infeasible", .message = "no"};
+    Scene scene(pod);
+    scene.policies[0].cpu = ContainerCpuPolicy{.floor = kFloor, .ceiling = kMost};
+    scene.step();
+    scene.step();
+    const SendResize* withdrawal = scene.sent.empty() ? nullptr : &scene.sent[0];
+    EXPECT_EQ(asked_cpu(withdrawal), ours ? std::optional(kFloor) : std::nullopt);
+  }
 }
 
 // ---- other actors
 
 void resized_by_somebody(Scene& scene, MilliCpu limit) {
+  const kube::Pod before = scene.pod;
   scene.pod.containers[0].resources.limits.cpu = limit;
   scene.pod.generation = *scene.pod.generation + 1;
-  scene.pod.resized_by = {{.manager = "vpa", .at = kube::ApiTime{}}};
+  resize_test::own_limits(scene.pod, before, "vpa", scene.now);
+}
+
+// Of memory, which the reply to our CPU request shows first; and the other way round.
+TEST(ResizePlanCpu, AResizeOfTheOtherResourceBeforeOursIsSomebodyElses) {
+  Scene scene = armed();
+  scene.wish_cpu(cpus(2000));
+  scene.step();
+  const kube::Pod before = scene.pod;
+  scene.pod.containers[0].resources.limits.memory = mib(200);
+  scene.pod.generation = *scene.pod.generation + 1;
+  resize_test::own_limits(scene.pod, before, "vpa", scene.now);
+  scene.stored = std::exchange(scene.pod, before);
+  scene.accept();
+  scene.catch_up();
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].cpu, std::nullopt);
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+
+  Scene cpu = armed();
+  cpu.wish(mib(256));
+  cpu.step();
+  resized_by_somebody(cpu, cpus(1000));
+  cpu.now += seconds(2);
+  cpu.accept();
+  cpu.after(milliseconds(100));
+  ASSERT_EQ(cpu.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(cpu.said(Kind::kSteppedBack)[0].cpu, (CpuAnswer{kFloor, cpus(1000)}));
 }
 
 TEST(ResizePlanCpu, YieldsToSomebodyElsesResize) {
@@ -899,6 +939,16 @@ TEST(ResizePlanCpu, SharesWithSomebodyElse) {
   scene.step();
   scene.run_until(scene.now + seconds(6));
   EXPECT_EQ(asked_cpu(&scene.sent.back()), cpus(1000)) << "not below theirs";
+}
+
+TEST(ResizePlanCpu, TheValueThatWeAskForMayBeSomebodyElses) {
+  Scene scene = armed();
+  scene.wish_cpu(cpus(2000));
+  scene.step();
+  resized_by_somebody(scene, cpus(2000));
+  scene.after(milliseconds(10));
+  EXPECT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.cpu_bounds().floor, cpus(2000));
 }
 
 TEST(ResizePlanCpu, WhatIsLeftAloneMayBeResizedByAnybody) {

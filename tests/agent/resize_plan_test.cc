@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "agent/metrics.h"
 #include "tests/agent/resize_scene.h"
 
 namespace plimsoll::agent {
@@ -16,6 +18,7 @@ using resize_test::asked;
 using resize_test::burstable_pod;
 using resize_test::container_of;
 using resize_test::guaranteed_pod;
+using resize_test::kStart;
 using resize_test::mib;
 using resize_test::milliseconds;
 using resize_test::refusal_of;
@@ -33,6 +36,16 @@ Scene armed(kube::Pod pod = burstable_pod()) {
   scene.answers.clear();
   return scene;
 }
+
+// Stores a resize of "app" by somebody.
+void resizes(Scene& scene, const std::string& manager, Bytes to) {
+  const kube::Pod before = scene.pod;
+  scene.pod.containers[0].resources.limits.memory = to;
+  scene.pod.generation = *scene.pod.generation + 1;
+  resize_test::own_limits(scene.pod, before, manager, scene.now);
+}
+
+void vpa_resizes(Scene& scene, Bytes to) { resizes(scene, "vpa-updater", to); }
 
 // ---- preflight and bounds
 
@@ -71,6 +84,54 @@ TEST(ResizePlan, ANewCeilingIsAskedForAgain) {
   ASSERT_EQ(scene.preflights.size(), 2u);
   EXPECT_EQ(asked(&scene.preflights[1]), mib(2048));
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024)) << "until it is answered";
+}
+
+TEST(ResizePlan, AnAnswerIsAboutTheCeilingThatWasAskedFor) {
+  Scene scene;
+  scene.step();
+  ASSERT_EQ(asked(&scene.preflights.at(0)), mib(1024));
+  scene.policies[0].ceiling = mib(2048);
+  scene.after(milliseconds(10));
+  EXPECT_EQ(scene.preflights.size(), 1u) << "one at a time";
+  scene.accept();
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(asked(&scene.preflights[1]), mib(2048));
+  scene.policies[0].ceiling = mib(512);
+  scene.refuse(
+      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  ASSERT_EQ(scene.preflights.size(), 3u);
+  EXPECT_EQ(asked(&scene.preflights[2]), mib(512));
+  scene.accept();
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(512));
+  scene.after(seconds(60));
+  EXPECT_EQ(scene.preflights.size(), 3u);
+}
+
+TEST(ResizePlan, NorIsTheAnswerOfALaterRequestOfTheRound) {
+  Scene scene;
+  scene.step();
+  scene.refuse(refusal_of(403,
+                          "pods \"web\" is forbidden: maximum memory usage per Container is 640Mi, "
+                          "but limit is 1Gi"));
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(asked(&scene.preflights[1]), mib(640));
+  scene.policies[0].ceiling = mib(512);
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 3u);
+  EXPECT_EQ(asked(&scene.preflights[2]), mib(512));
+}
+
+TEST(ResizePlan, AnAnswerFromBeforeSomebodyElsesResizeIsNone) {
+  Scene scene;
+  scene.config.coexist = Coexist::kShare;
+  scene.step();
+  ASSERT_EQ(scene.preflights.size(), 1u);
+  vpa_resizes(scene, mib(200));
+  scene.after(milliseconds(10));
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(200));
 }
 
 TEST(ResizePlan, ARefusedPreflightIsRepeatedWithinTheRoomThatItNamed) {
@@ -174,6 +235,59 @@ TEST(ResizePlan, AWishIsAskedForAtOnceAndMeasured) {
   EXPECT_EQ(scene.said(Kind::kApplied)[0].patch_to_limit, milliseconds(400));
   EXPECT_EQ(scene.container().want, std::nullopt);
   EXPECT_FALSE(scene.state.unverified);
+}
+
+// Of what was said last.
+std::pair<Bytes, Bytes> applied(const Scene& scene) {
+  const std::vector<ApiAnswer> said = scene.said(Kind::kApplied);
+  if (said.empty()) return {};
+  return {said.back().from, said.back().to};
+}
+
+TEST(ResizePlan, WhatIsInForceIsToldWithTheLimitBeforeIt) {
+  Scene scene = armed();
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(128), mib(256)}));
+  Activity activity;
+  activity.add(scene.said(Kind::kApplied).back());
+  EXPECT_EQ(activity.granted_bytes, mib(128).value);
+  EXPECT_EQ(activity.saves.at(static_cast<std::size_t>(Layer::kAtTheLimit)), 1u);
+
+  scene.set_usage(mib(20));
+  scene.wish(mib(128));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(256), mib(128)}));
+
+  // The first of both has moved nothing by the time of the second.
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.wish(mib(512));
+  scene.after(milliseconds(10));
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(128), mib(512)}));
+  EXPECT_EQ(scene.said(Kind::kApplied).size(), 3u);
+
+  // Nor one that is refused.
+  scene.wish(mib(600));
+  scene.step();
+  scene.accept();
+  scene.wish(mib(1000));
+  scene.after(milliseconds(10));
+  scene.refuse(
+      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.actuate();
+  scene.after(milliseconds(50));
+  EXPECT_EQ(applied(scene), (std::pair{mib(512), mib(600)}));
 }
 
 TEST(ResizePlan, ABridgeIsAskedForWhenItIsQuiet) {
@@ -345,6 +459,10 @@ constexpr const char* kQuota =
     "pods \"web\" is forbidden: exceeded quota: rq, requested: limits.memory=384Mi, used: "
     "limits.memory=896Mi, limited: limits.memory=1Gi";
 
+constexpr const char* kNotAllowed =
+    "pods \"web\" is forbidden: User \"system:serviceaccount:demo:p\" cannot patch resource "
+    "\"pods/resize\" in API group \"\" in the namespace \"demo\"";
+
 TEST(ResizePlan, ARefusedBridgeIsWithdrawnAsFarAsTheUsageLetsIt) {
   Scene scene = armed();
   scene.grant(mib(512), mib(10));
@@ -376,8 +494,7 @@ TEST(ResizePlan, AfterARefusalNothingIsWrittenAndTheSameIsNotAskedForAgain) {
        {kQuota,
         "pods \"web\" is forbidden: [maximum memory usage per Container is 128Mi, but limit is "
         "512Mi]",
-        "pods \"web\" is forbidden: User \"system:serviceaccount:demo:p\" cannot patch resource "
-        "\"pods/resize\" in API group \"\" in the namespace \"demo\"",
+        kNotAllowed,
         "pods \"web\" is forbidden: ValidatingAdmissionPolicy 'own' with binding 'own' denied "
         "request: no"}) {
     Scene scene = armed();
@@ -500,8 +617,80 @@ TEST(ResizePlan, ARequestThatTheKubeletDefersIsWithdrawn) {
   scene.actuate();
   scene.run_until(scene.now + seconds(3));
   EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+  EXPECT_TRUE(scene.said(Kind::kApplied).empty()) << "nothing has moved";
   EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "no room on the node: a decision";
   EXPECT_LE(scene.bounds().direct_ceiling, mib(128));
+}
+
+TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
+  Scene scene = armed(guaranteed_pod());
+  scene.grant(mib(512), mib(10));
+  scene.set_usage(mib(100));
+  scene.step();
+  scene.accept();
+  scene.pod.observed_generation = 2;
+  scene.pod.resize.pending = condition("Infeasible", "Node didn't have enough capacity: memory");
+  scene.after(milliseconds(100));
+  ASSERT_EQ(scene.sent.size(), 2u);
+  std::size_t tries = 2;
+  for (const Nanoseconds wait : {seconds(30), seconds(60), seconds(120)}) {
+    scene.refuse(refusal_of(403, kNotAllowed));
+    const MonotonicTime refused = scene.now;
+    scene.run_until(refused + milliseconds(100));
+    EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "what was written is taken back at once";
+    EXPECT_FALSE(scene.container().lease);
+    scene.run_until(refused + wait - milliseconds(1));
+    EXPECT_EQ(scene.sent.size(), tries);
+    scene.run_until(refused + wait);
+    ASSERT_EQ(scene.sent.size(), ++tries);
+    EXPECT_EQ(asked(&scene.sent.back()), mib(128));
+  }
+  scene.accept();
+  EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+
+  // The next one that is to be taken back has nothing to do with it.
+  scene.pod.resize = {};
+  scene.actuate();
+  scene.run_until(scene.now + std::chrono::minutes(20));
+  scene.wish(mib(256));
+  scene.step();
+  scene.accept();
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.pending = condition("Infeasible", "no");
+  scene.after(milliseconds(100));
+  EXPECT_EQ(asked(scene.patch()), mib(128)) << "at once";
+  scene.refuse(kube::Refusal{.code = Code::kUnavailable,
+                             .cause = kube::Cause::kThrottled,
+                             .message = "Too many requests",
+                             .retry_after = seconds(45)});
+  tries = scene.sent.size();
+  scene.run_until(scene.now + milliseconds(44'900));
+  EXPECT_EQ(scene.sent.size(), tries) << "as long as the server says";
+}
+
+TEST(ResizePlan, AFailedShrinkThatMayNotBeTakenBackIsNotAskedForOverAndOver) {
+  Scene scene = armed();
+  scene.wish(mib(512));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(seconds(1));
+  scene.set_usage(mib(100));
+  scene.wish(mib(200));
+  scene.run_until(scene.now + seconds(10));
+  scene.accept();
+  scene.set_usage(mib(300));
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.in_progress = condition("Error", "cannot decrease memory limits: ...");
+  scene.run_until(scene.now + seconds(31));
+  ASSERT_EQ(asked(&scene.sent.back()), mib(512));
+  const std::size_t tries = scene.sent.size();
+  scene.refuse(refusal_of(403, kNotAllowed));
+  scene.run_until(scene.now + seconds(29));
+  EXPECT_EQ(scene.sent.size(), tries);
+  EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
+  scene.run_until(scene.now + seconds(2));
+  EXPECT_EQ(scene.sent.size(), tries + 1);
 }
 
 TEST(ResizePlan, DeferredForAReasonBesideMemoryKeepsItsLease) {
@@ -633,13 +822,6 @@ TEST(ResizePlan, ALimitThatWasResetUnderALeaseIsWrittenAgain) {
   EXPECT_LE(*scene.last.wake, scene.now + milliseconds(50)) << "looks often for a while";
 }
 
-void vpa_resizes(Scene& scene, Bytes to) {
-  scene.pod.containers[0].resources.limits.memory = to;
-  scene.pod.generation = *scene.pod.generation + 1;
-  scene.pod.resized_by = {
-      {.manager = "vpa-updater", .at = kube::ApiTime(std::chrono::seconds(99))}};
-}
-
 TEST(ResizePlan, YieldsToSomebodyElsesResize) {
   Scene scene = armed();
   scene.grant(mib(512), mib(2000));
@@ -675,6 +857,83 @@ TEST(ResizePlan, SharesWithSomebodyElse) {
   scene.wish(mib(400));
   scene.step();
   EXPECT_EQ(asked(scene.patch()), mib(400));
+}
+
+Scene armed_pair() {
+  kube::Pod pod = burstable_pod();
+  pod.containers.push_back(container_of("side", mib(32), mib(64)));
+  Scene scene = armed(pod);
+  scene.now = kStart + seconds(1);
+  return scene;
+}
+
+// Entries have whole seconds, and those of the same second are in the order of their names.
+TEST(ResizePlan, AResizeInTheSameSecondAsOursIsSomebodyElses) {
+  Scene scene = armed_pair();
+  scene.wish(mib(96), "side");
+  scene.step();
+  scene.accept();
+  resizes(scene, "kubectl", mib(200));
+  ASSERT_EQ(kube::last_resized_by(scene.pod)->manager, "plimsoll");
+  scene.after(milliseconds(100));
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].message, "resized by kubectl");
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+  EXPECT_EQ(scene.bounds("side").floor, mib(64));
+}
+
+// The reply to our request is the first that we see of theirs.
+TEST(ResizePlan, AResizeThatOursHasFollowedIsSomebodyElses) {
+  Scene scene = armed_pair();
+  scene.wish(mib(96), "side");
+  scene.step();
+  const kube::Pod seen = scene.pod;
+  resizes(scene, "vpa-updater", mib(200));
+  scene.stored = std::exchange(scene.pod, seen);
+  scene.now += seconds(2);
+  scene.accept();
+  scene.catch_up();
+  ASSERT_EQ(kube::last_resized_by(scene.pod)->manager, "plimsoll");
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].message, "resized by vpa-updater");
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].to, mib(200));
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+}
+
+TEST(ResizePlan, TheValueThatWeAskForMayBeSomebodyElses) {
+  for (const bool answered : {false, true}) {
+    Scene scene = armed();
+    scene.wish(mib(256));
+    scene.step();
+    if (answered) scene.time_out();
+    vpa_resizes(scene, mib(256));
+    scene.after(milliseconds(10));
+    EXPECT_EQ(scene.said(Kind::kSteppedBack).size(), 1u) << answered;
+    EXPECT_EQ(scene.bounds().floor, mib(256));
+  }
+}
+
+// Nobody is known to have set it: what we asked for is ours, and nothing else.
+TEST(ResizePlan, WhereTheServerDoesNotTellTheValueDecides) {
+  for (const Bytes stored : {mib(256), mib(200)}) {
+    Scene scene = armed();
+    scene.wish(mib(256));
+    scene.step();
+    vpa_resizes(scene, stored);
+    scene.pod.resized_by.clear();
+    scene.after(milliseconds(10));
+    EXPECT_EQ(scene.said(Kind::kSteppedBack).size(), stored == mib(256) ? 0u : 1u);
+  }
+}
+
+// A request of the agent before this one that is stored late, or one that a webhook has changed.
+TEST(ResizePlan, WhatComesUnderOurNameIsOurs) {
+  Scene scene = armed();
+  resizes(scene, "plimsoll", mib(200));
+  scene.after(milliseconds(10));
+  EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
+  EXPECT_EQ(scene.container().spec, mib(200));
+  EXPECT_EQ(scene.bounds().floor, mib(128));
 }
 
 TEST(ResizePlan, AWatchThatLagsBehindOurOwnPatchIsNotSomebodyElse) {
@@ -802,6 +1061,7 @@ TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
   scene.actuate();
   scene.run_until(scene.now + seconds(5));
   EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
+  EXPECT_TRUE(scene.said(Kind::kApplied).empty()) << "no raise: nobody was saved by it";
   scene.set_usage(mib(50));
   scene.wish(mib(200));
   scene.after(seconds(1));
@@ -829,11 +1089,33 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   scene.pod.generation = 2;
   scene.pod.observed_generation = 2;
   scene.pod.resize.pending = condition("Deferred", "Node didn't have enough resource: memory");
-  scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}}};
+  scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}, .memory_limits = {"app"}}};
   scene.step();
   EXPECT_TRUE(scene.state.unverified);
+  Scene room = scene;
   scene.run_until(scene.now + seconds(32));
   EXPECT_EQ(asked(&scene.sent.at(0)), mib(128));
+
+  room.actuate();
+  room.after(seconds(1));
+  EXPECT_EQ(applied(room), (std::pair{mib(128), mib(512)}));
+}
+
+TEST(ResizePlan, AResizeOfSomebodyElseIsNotTakenOver) {
+  kube::Pod pod = burstable_pod();
+  pod.containers.push_back(container_of("side", mib(32), mib(64)));
+  Scene scene(pod);
+  resizes(scene, "vpa-updater", mib(512));
+  const kube::Pod before = scene.pod;
+  scene.pod.containers[1].resources.limits.memory = mib(128);
+  resize_test::own_limits(scene.pod, before, "plimsoll", scene.now + seconds(1));
+  scene.pod.observed_generation = scene.pod.generation;
+  scene.pod.resize.pending = condition("Infeasible", "no");
+  scene.step();
+  scene.after(seconds(1));
+  ASSERT_EQ(scene.sent.size(), 1u);
+  EXPECT_EQ(asked(&scene.sent[0], "side"), mib(64));
+  EXPECT_EQ(asked(&scene.sent[0], "app"), std::nullopt) << "theirs waits for the kubelet";
 }
 
 TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {

@@ -230,20 +230,22 @@ class World {
   }
 
   void foreign_resize() {
+    const kube::Pod before = pod;
     kube::Container& app = pod.containers[0];
     app.resources.limits.memory = mib(128 + number(300));
     if (pod.qos == kube::QosClass::kGuaranteed) {
       app.resources.requests.memory = app.resources.limits.memory;
     }
     pod.generation = *pod.generation + 1;
-    pod.resized_by = {{.manager = "somebody", .at = kube::ApiTime{}}};
+    resize_test::own_limits(pod, before, "somebody", now);
     foreign = true;
   }
 
   void foreign_cpu_resize() {
+    const kube::Pod before = pod;
     pod.containers[0].resources.limits.cpu = MilliCpu{500 + number(3000)};
     pod.generation = *pod.generation + 1;
-    pod.resized_by = {{.manager = "somebody", .at = kube::ApiTime{}}};
+    resize_test::own_limits(pod, before, "somebody", now);
     foreign = true;
     for (Cpu& each : cpus) each.refused_until.reset();
   }
@@ -333,9 +335,10 @@ class World {
   void store(const SendResize& request) {
     const kube::Pod after = kube::applied(pod, request.resize.changes);
     if (after.containers == pod.containers) return;
+    const kube::Pod before = pod;
     pod.containers = after.containers;
     pod.generation = *pod.generation + 1;
-    pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}}};
+    resize_test::own_limits(pod, before, "plimsoll", now);
     if (chance(0.2) && !calm()) defer_generation = *pod.generation;
   }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "agent/resizer.h"
 
@@ -175,22 +176,31 @@ void Scene::wish_cpu(MilliCpu to, Reason reason, const std::string& container) {
 
 void Scene::accept() {
   const ResizeInFlight& request = state.in_flight ? *state.in_flight : *state.preflight;
-  store(kube::applied(pod, request.resize.changes));
+  store(kube::applied(stored.value_or(pod), request.resize.changes));
 }
 
 void Scene::store(kube::Pod reply, bool watch_lags) {
   const bool dry = !state.in_flight;
   const ResizeInFlight& request = dry ? *state.preflight : *state.in_flight;
   if (!dry) {
-    reply.generation = pod.generation ? std::optional(*pod.generation + 1) : std::nullopt;
+    const kube::Pod before = stored.value_or(pod);
+    reply.generation = before.generation ? std::optional(*before.generation + 1) : std::nullopt;
     reply.resource_version += "+";
-    kube::ResizedBy by{.manager = config.field_manager, .at = kube::ApiTime{}};
-    by.at = kube::ApiTime(std::chrono::duration_cast<seconds>(now.time_since_epoch()));
-    reply.resized_by = {by};
-    if (!watch_lags) pod = reply;
+    own_limits(reply, before, config.field_manager, now);
+    if (stored) {
+      stored = reply;
+    } else if (!watch_lags) {
+      pod = reply;
+    }
   }
   outcomes_.push_back(
       {.id = request.id, .status = 200, .pod = reply, .sent = request.sent, .answered = now});
+  step();
+}
+
+void Scene::catch_up() {
+  pod = stored.value();
+  stored.reset();
   step();
 }
 
@@ -283,6 +293,37 @@ std::optional<MilliCpu> asked_cpu(const SendResize* request, const std::string& 
     if (change.container == container) return change.limits.cpu;
   }
   return std::nullopt;
+}
+
+void own_limits(kube::Pod& pod, const kube::Pod& before, const std::string& manager,
+                MonotonicTime at) {
+  kube::ResizedBy owner{.manager = manager};
+  for (const kube::ResizedBy& each : before.resized_by) {
+    if (each.manager == manager) owner = each;
+  }
+  owner.at = kube::ApiTime(std::chrono::duration_cast<seconds>(at.time_since_epoch()));
+  pod.resized_by = before.resized_by;
+  std::erase_if(pod.resized_by, [&](const auto& each) { return each.manager == manager; });
+  const auto take = [&](const std::string& name,
+                        std::vector<std::string> kube::ResizedBy::*limits) {
+    for (kube::ResizedBy& each : pod.resized_by) std::erase(each.*limits, name);
+    std::erase(owner.*limits, name);
+    (owner.*limits).push_back(name);
+  };
+  for (const kube::Container& each : pod.containers) {
+    const kube::Amounts& old = kube::find_container(before, each.name)->resources.limits;
+    if (each.resources.limits.memory != old.memory)
+      take(each.name, &kube::ResizedBy::memory_limits);
+    if (each.resources.limits.cpu != old.cpu) take(each.name, &kube::ResizedBy::cpu_limits);
+  }
+  std::erase_if(pod.resized_by, [](const kube::ResizedBy& each) {
+    return each.memory_limits.empty() && each.cpu_limits.empty();
+  });
+  if (owner.memory_limits.empty() && owner.cpu_limits.empty()) return;
+  pod.resized_by.push_back(std::move(owner));
+  std::sort(pod.resized_by.begin(), pod.resized_by.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.at, a.manager) < std::tie(b.at, b.manager);
+  });
 }
 
 kube::Refusal refusal_of(int status, const std::string& message) {

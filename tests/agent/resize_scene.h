@@ -32,7 +32,8 @@ class Scene {
   explicit Scene(kube::Pod pod = burstable_pod());
 
   // ---- the world
-  kube::Pod pod;
+  kube::Pod pod;                    // as the watch has it
+  std::optional<kube::Pod> stored;  // as the API server has it; absent: the same
   std::vector<ContainerPolicy> policies;
   ResizeConfig config;
   ApiSight api;
@@ -70,8 +71,10 @@ class Scene {
 
   // What the API server answers to the PATCH or dry run under way, then a step.
   void accept();
-  // The same, but this is stored; and perhaps the watch does not show it yet.
+  // The same, but this is stored; and perhaps the watch does not show it yet, as where `stored` is.
   void store(kube::Pod reply, bool watch_lags = false);
+  // The watch shows what is stored.
+  void catch_up();
   void answer_with(const kube::Response& response);
   void refuse(kube::Refusal refusal);
   void time_out();
@@ -106,6 +109,12 @@ class Scene {
 
 std::optional<Bytes> asked(const SendResize* request, const std::string& container = "app");
 std::optional<MilliCpu> asked_cpu(const SendResize* request, const std::string& container = "app");
+
+// As the API server keeps managedFields: the limits of `pod` that are not as `before` are
+// `manager`'s from now on, and nobody else's. Entries are in the order of their seconds, then of
+// their names.
+void own_limits(kube::Pod& pod, const kube::Pod& before, const std::string& manager,
+                MonotonicTime at);
 
 // What the API server says with `body`, a message of a Status.
 kube::Refusal refusal_of(int status, const std::string& message);

@@ -267,6 +267,42 @@ TEST(PodJson, NamesWhoResizedLast) {
   EXPECT_EQ(last_resized_by(pod)->manager, "vpa");
 }
 
+// manager: containers whose memory limit is its, containers whose CPU limit is.
+std::string owners(const Pod& pod) {
+  std::string text;
+  for (const ResizedBy& each : pod.resized_by) {
+    text += each.manager + ":";
+    for (const std::string& name : each.memory_limits) text += " " + name;
+    text += " /";
+    for (const std::string& name : each.cpu_limits) text += " " + name;
+    text += "; ";
+  }
+  return text;
+}
+
+TEST(PodJson, NamesWhoseALimitIs) {
+  const auto recorded = [](const char* name) { return owners(parsed(last_pod(name))); };
+  EXPECT_EQ(recorded("01-create-pod-and-status"), "") << "declared, not resized";
+  EXPECT_EQ(recorded("10-resize-smp-memory-up"), "kx: app /; ");
+  EXPECT_EQ(recorded("13b-resize-ssa-force"), "autofit: app /; ") << "kx has lost it";
+  EXPECT_EQ(recorded("14-resize-put"), "autofit: /; kx: app /; ");
+  EXPECT_EQ(owners(last_event("v6-kubelet-guaranteed")), "kx: app /; ");
+  EXPECT_EQ(owners(last_event("v8-kubelet-podlevel")), "kx: /; ") << "of the pod";
+
+  Json json = small_pod();
+  json["metadata"]["managedFields"] = Json::parse(
+      R"([{"manager":"vpa","subresource":"resize","fieldsV1":{"f:spec":{
+             "f:containers":{"k:{\"name\":\"app\"}":{"f:resources":{
+                "f:limits":{"f:cpu":{}},"f:requests":{"f:memory":{}}}}},
+             "f:initContainers":{"k:{\"name\":\"side\"}":{"f:resources":{
+                "f:limits":{"f:cpu":{},"f:memory":{}}}},
+                                 "k:{\"other\":\"x\"}":{"f:resources":{"f:limits":{"f:cpu":{}}}}}}}},
+          {"manager":"bare","subresource":"resize"},
+          {"manager":"kubectl","fieldsV1":{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{
+             "f:resources":{"f:limits":{"f:memory":{}}}}}}}}])");
+  EXPECT_EQ(owners(parsed(json)), "vpa: side / app side; bare: /; ");
+}
+
 TEST(PodJson, KeepsLabelsAndOurAnnotationsOnly) {
   Json json = small_pod();
   json["metadata"]["labels"] = {{"app", "web"}, {"memory", "x"}, {"example.com/team", "a"}};
