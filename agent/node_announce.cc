@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/reason_text.h"
 #include "agent/resident.h"
 
 namespace plimsoll::agent {
@@ -26,10 +27,6 @@ std::string_view controller_name(const kube::Pod& pod) {
   if (pod.owner->kind != "ReplicaSet" || hash == pod.labels.end()) return name;
   const std::string suffix = "-" + hash->second;
   return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
-}
-
-std::string in_seconds(Nanoseconds time) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
 }
 
 }  // namespace

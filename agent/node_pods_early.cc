@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "agent/node_pods.h"
+#include "cgroup/value.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -39,10 +40,8 @@ std::string status_id_of(const CgroupName& name) {
 bool has_limits_of(const kube::Resources& resources, Limit memory, const cgroup::CpuMax& cpu) {
   const auto cpus = cgroup::cpus_of(cpu);
   if (!resources.limits.memory || !resources.limits.cpu || !cpus || memory.is_max()) return false;
-  constexpr std::uint64_t kLargestPage = 64 * kKiB;
-  const std::uint64_t wanted = resources.limits.memory->value;
-  return memory.bytes <= wanted && wanted - memory.bytes < kLargestPage &&
-         *cpus >= *resources.limits.cpu && *cpus <= *resources.limits.cpu + kQuotaRounding;
+  return cgroup::reads_as(memory, *resources.limits.memory) && *cpus >= *resources.limits.cpu &&
+         *cpus <= *resources.limits.cpu + kQuotaRounding;
 }
 
 }  // namespace

@@ -5,17 +5,14 @@
 #include <optional>
 #include <set>
 
+#include "agent/reason_text.h"
+
 namespace plimsoll::agent {
 namespace {
 
 bool may_boost(const NodeContainer& container) {
   return container.cpu && container.policy.cpu && !container.policy.dry_run &&
          container.policy.cpu->boost > container.policy.cpu->floor;
-}
-
-std::string in_seconds(Nanoseconds time) {
-  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 100;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
 }
 
 }  // namespace

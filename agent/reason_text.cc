@@ -69,4 +69,9 @@ std::string numbers_of(const MemoryFacts& facts) {
   return text;
 }
 
+std::string in_seconds(Nanoseconds time) {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
 }  // namespace plimsoll::agent

@@ -70,27 +70,21 @@ void note_untaken(Stepping& step, ContainerResize& container, Bytes asked, Bytes
     container.shrink_retry_at = step.now + step.config.api.refused_backoff_max;
     return;
   }
-  const kube::ResizeStatus& status = step.facts.pod->resize;
-  std::string message;
-  if (status.in_progress) message = status.in_progress->message;
-  if (status.pending) message = status.pending->message;
-  const bool capacity = step.state.phase == kube::ResizePhase::kInfeasible ||
-                        message.find("enough resource") != std::string::npos;
+  KubeletWord said = kubelet_word(step);
   const Nanoseconds last = container.refused ? container.refused->backoff : Nanoseconds{};
   const Nanoseconds wait = next_refused_backoff(step, last);
-  // A lack of room is a decision. Anything else (disk pressure, say) does not concern memory: the
-  // lease may stay, to its end.
-  const bool lease_stays = container.lease && !capacity;
+  // Without a decision against it the lease may stay, to its end.
+  const bool lease_stays = container.lease && !said.capacity;
   container.refused =
       RefusedValue{.value = asked,
                    .allowed = lease_stays ? container.lease->limit : before,
-                   .cause = capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
-                   .by_kubelet = capacity,
-                   .message = std::move(message),
+                   .cause = said.capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
+                   .by_kubelet = said.capacity,
+                   .message = std::move(said.message),
                    .retry_at = step.now + wait,
                    .backoff = wait};
   if (container.lease) {
-    container.lease->withdrawing = capacity && !step.config.fallback.on_refusal;
+    container.lease->withdrawing = said.capacity && !step.config.fallback.on_refusal;
   }
 }
 

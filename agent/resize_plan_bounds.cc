@@ -77,9 +77,14 @@ Bytes safe_limit(const Stepping& step, const CgroupReading& now) {
   return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
 }
 
-bool reads_as(Limit limit, Bytes bytes) {
-  constexpr std::uint64_t kLargestPage = 64 * kKiB;
-  return limit.bytes <= bytes.value && bytes.value - limit.bytes < kLargestPage;
+KubeletWord kubelet_word(const Stepping& step) {
+  const kube::ResizeStatus& status = step.facts.pod->resize;
+  KubeletWord word;
+  if (status.in_progress) word.message = status.in_progress->message;
+  if (status.pending) word.message = status.pending->message;
+  word.capacity = step.state.phase == kube::ResizePhase::kInfeasible ||
+                  word.message.find("enough resource") != std::string::npos;
+  return word;
 }
 
 bool resizable(const Stepping& step, const ContainerResize& container) {

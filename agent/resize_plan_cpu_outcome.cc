@@ -186,23 +186,17 @@ void note_untaken(Stepping& step, ContainerResize& container, MilliCpu asked, Mi
     note_lowering_refused(step, container);
     return;
   }
-  const kube::ResizeStatus& status = step.facts.pod->resize;
-  std::string message;
-  if (status.in_progress) message = status.in_progress->message;
-  if (status.pending) message = status.pending->message;
-  const bool capacity = step.state.phase == kube::ResizePhase::kInfeasible ||
-                        message.find("enough resource") != std::string::npos;
-  // A lack of room is a decision. Anything else (disk pressure, say) does not concern CPUs: what is
-  // written may stay.
-  const MilliCpu level = capacity ? before : container.cpu.level.value_or(before);
+  KubeletWord said = kubelet_word(step);
+  // Without a decision against it what is written may stay.
+  const MilliCpu level = said.capacity ? before : container.cpu.level.value_or(before);
   const auto& last = container.cpu.refused;
   forget_wish(step, container);
   note_refused(step, container,
                {.value = asked,
                 .allowed = std::max(level, before),
-                .cause = capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
+                .cause = said.capacity ? kube::Cause::kNodeCapacity : kube::Cause::kNotReady,
                 .by_kubelet = true,
-                .message = std::move(message)},
+                .message = std::move(said.message)},
                next_refused_backoff(step, last ? last->backoff : Nanoseconds{}));
 }
 

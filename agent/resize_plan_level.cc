@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize_plan_step.h"
+#include "cgroup/value.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -36,7 +37,7 @@ bool in_force(const Stepping& step, const kube::ResizeChange& change) {
   if (is_visible(*step.state.unverified, change.container)) {
     const ContainerReading* seen = step.reading(*container);
     // A limit that was raised meanwhile has been in force, or never will be: the next PATCH tells.
-    return (seen != nullptr && reads_as(seen->memory.limit, *change.limits.memory)) ||
+    return (seen != nullptr && cgroup::reads_as(seen->memory.limit, *change.limits.memory)) ||
            kubelet_says_done(step, *container, *change.limits.memory);
   }
   return kubelet_says_done(step, *container, *change.limits.memory);
@@ -47,7 +48,7 @@ bool slice_in_force(const Stepping& step) {
   if (!step.facts.reading || !step.facts.reading->slice) return true;
   const std::optional<Bytes> needed = kube::pod_memory_limit(known_pod(step));
   const Limit limit = step.facts.reading->slice->limit;
-  return !needed || limit.bytes >= needed->value || reads_as(limit, *needed);
+  return !needed || limit.bytes >= needed->value || cgroup::reads_as(limit, *needed);
 }
 
 void end_lease(Stepping& step, ContainerResize& container, Bytes to, std::string cause) {
@@ -89,7 +90,7 @@ void write_overdue(Stepping& step) {
     // Less of it, where the kubelet has refused more.
     const Bytes to = std::min(*change.limits.memory, direct_ceiling(step, *container));
     if (seen == nullptr || seen->memory.limit.bytes >= to.value) continue;  // nothing to raise
-    if (reads_as(seen->memory.limit, to) || !may_write(step, *container)) continue;
+    if (cgroup::reads_as(seen->memory.limit, to) || !may_write(step, *container)) continue;
     container->lease = Lease{.limit = to,
                              .why = LeaseWhy::kNodeSilent,
                              .since = step.now,
@@ -213,7 +214,7 @@ void keep_lease(Stepping& step, ContainerResize& container) {
   }
   const Bytes limit = container.lease->limit;
   const bool lowered =
-      seen->memory.limit.bytes < limit.value && !reads_as(seen->memory.limit, limit);
+      seen->memory.limit.bytes < limit.value && !cgroup::reads_as(seen->memory.limit, limit);
   if (lowered && may_write(step, container)) reassert(step, container, *seen);
 }
 
@@ -279,7 +280,7 @@ void repair_slice(Stepping& step) {
   const std::optional<Bytes> needed =
       read && allowed && !moving ? slice_limit(step, true) : std::nullopt;
   if (!needed || step.facts.reading->slice->limit.bytes >= needed->value ||
-      reads_as(step.facts.reading->slice->limit, *needed)) {
+      cgroup::reads_as(step.facts.reading->slice->limit, *needed)) {
     step.state.slice_low_since.reset();
     return;
   }

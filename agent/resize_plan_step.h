@@ -156,9 +156,14 @@ kube::Pod known_pod(const Stepping& step);
 // The lowest limit that does not hurt.
 Bytes safe_limit(const Stepping& step, const CgroupReading& now);
 Nanoseconds scaled_time(Nanoseconds time, double factor);
+// Why the kubelet does not carry a request out, as it says, and whether it lacks the room: that is
+// a decision, and anything else (disk pressure, say) has nothing to do with the limit.
+struct KubeletWord {
+  std::string message;
+  bool capacity = false;
+};
+KubeletWord kubelet_word(const Stepping& step);
 // How long a refusal is respected that comes after one that was for `last`.
 Nanoseconds next_refused_backoff(const Stepping& step, Nanoseconds last);
-// `limit` is what a write of `bytes` reads as: the kernel rounds down to whole pages.
-bool reads_as(Limit limit, Bytes bytes);
 
 }  // namespace plimsoll::agent

@@ -51,4 +51,9 @@ std::string_view format_limit(Limit limit, ValueBuffer& buffer) noexcept {
   return {buffer.data(), static_cast<std::size_t>(end - buffer.data())};
 }
 
+bool reads_as(Limit limit, Bytes bytes) noexcept {
+  constexpr std::uint64_t kLargestPage = 64 * kKiB;
+  return limit.bytes <= bytes.value && bytes.value - limit.bytes < kLargestPage;
+}
+
 }  // namespace plimsoll::cgroup

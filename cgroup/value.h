@@ -26,4 +26,7 @@ bool parse_limit_value(std::string_view text, Limit& limit) noexcept;
 // Writes "123\n" or "max\n" into `buffer` and returns what to write.
 std::string_view format_limit(Limit limit, ValueBuffer& buffer) noexcept;
 
+// `limit` is what a write of `bytes` reads as: the kernel rounds down to whole pages.
+bool reads_as(Limit limit, Bytes bytes) noexcept;
+
 }  // namespace plimsoll::cgroup
