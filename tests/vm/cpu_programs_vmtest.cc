@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
 #include <thread>
@@ -98,6 +99,15 @@ std::vector<CpuEvent> wait_for_event(CpuPrograms& programs) {
   return drain(programs);
 }
 
+// Microseconds that a task may use without quota and that are charged to the next period, which the
+// last one has not. Where tasks are throttled instead of queues (Linux 6.18), they run on until they
+// leave the kernel: one that is killed, to its end.
+double most_owed() {
+  std::ifstream file("/sys/kernel/btf/vmlinux", std::ios::binary);
+  const std::string types{std::istreambuf_iterator<char>(file), {}};
+  return types.find("throttled_limbo_list") == std::string::npos ? 0 : 50'000;
+}
+
 constexpr bpf::Tolerance kNever{.window = 64, .periods = 64};
 
 // Without a limit there are no periods any more, so that the numbers of two moments can be
@@ -124,9 +134,10 @@ void expect_parity(CpuPrograms& programs, const OwnGroup& group, std::uint32_t s
   EXPECT_GT(sight.periods, 0u);
   EXPECT_LE(sight.periods, stat["nr_periods"]);
   EXPECT_LE(sight.periods_throttled, stat["nr_throttled"]);
-  EXPECT_NEAR(static_cast<double>(sight.used.count()) / 1e3,
-              static_cast<double>(stat["usage_usec"]),
-              static_cast<double>(stat["usage_usec"]) * 0.05 + 5000);
+  const double used = static_cast<double>(sight.used.count()) / 1e3;
+  const double usage = static_cast<double>(stat["usage_usec"]);
+  EXPECT_LE(used, usage * 1.05 + 5000);
+  EXPECT_GE(used, usage * 0.95 - 5000 - most_owed());
   std::printf("periods %lu of %lu, throttled %lu of %lu, used %.3f of %.3f s, waited %.3f s\n",
               sight.periods, stat["nr_periods"], sight.periods_throttled, stat["nr_throttled"],
               static_cast<double>(sight.used.count()) / 1e9,
