@@ -168,8 +168,8 @@ class CpuReaction {
   std::atomic<std::int64_t> granted_{0};
   std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
-  SpscQueue<CpuCommand, 4096> commands_;
-  SpscQueue<CpuReport, 1024> reports_;
+  SpscQueue<CpuCommand, 1024> commands_;
+  SpscQueue<CpuReport, 512> reports_;
   std::uint64_t sent_ = 0;  // the slow loop's
   std::atomic<std::uint64_t> obeyed_{0};
   std::thread thread_;

@@ -134,7 +134,9 @@ Result<void> NodeAgent::run(int stop_fd) {
       clear(ticks_);
       tick(now());
     }
-    turn(now(), ticked);
+    // The first LIST brings the pods one by one, and a turn costs as much for one as for all: until
+    // its end, what is there at each tick has its turn.
+    if (synced_ || ticked) turn(now(), ticked);
     if (explain_server_ && (ready(kExplain) || ticked)) explain_server_->turn(now());
     if (ticked) publish(now());
   }
@@ -142,6 +144,10 @@ Result<void> NodeAgent::run(int stop_fd) {
 
 void NodeAgent::tick(MonotonicTime now) {
   if (!cgroups_->watching() && !cgroups_->rescan().empty()) pods_->cgroups_changed();
+  if (drop_pages_at_ && now >= *drop_pages_at_) {
+    (void)drop_unneeded_pages();
+    drop_pages_at_.reset();
+  }
   take_records(engine_->tick(now));
   announce_->tick(config_.policy.memory, now, today());
 }
@@ -151,9 +157,7 @@ void NodeAgent::start_ticks() { set_timer(ticks_, config_.tick, config_.tick); }
 // ---- one turn --------------------------------------------------------------------------------
 
 void NodeAgent::turn(MonotonicTime now, bool ticked) {
-  // To settle one pod costs as much as to settle all, and the first LIST brings them one by one:
-  // until its end, what is there at each tick is settled.
-  const bool began = (synced_ || ticked) && settle(now);
+  const bool began = settle(now);
   take_announced();
   std::vector<Planned> planned = step_pods(now);
   save(now);
@@ -164,7 +168,7 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   keep_boosts(agent::now(), ticked);
   if (synced_ && !std::exchange(told_armed_, true)) {
     tell_armed(agent::now());
-    (void)drop_startup_pages();  // of handshakes and of the programs' loading
+    drop_pages_at_ = agent::now();  // of handshakes and of the programs' loading
   }
   set_alarm(now);
 }
@@ -264,7 +268,7 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
       } else if (const auto* cpu = std::get_if<SetCpuBounds>(&action)) {
         if (NodeContainer* container = pod.find(cpu->container)) {
           const bool wider = cpu->bounds.direct_ceiling > container->cpu_bounds.direct_ceiling;
-          boost_may_rise_ |= wider && will_be_boosted(pod);
+          boost_may_rise_ |= wider && startup_->goes_on(container->slot);
           container->set_cpu_bounds(cpu->bounds);
         }
       }

@@ -118,7 +118,8 @@ class NodeAgent {
   std::string floors_trouble_;
   bool synced_ = false;
   bool told_armed_ = false;
-  bool boost_may_rise_ = false;  // since the engine's last tick
+  bool boost_may_rise_ = false;                 // since the engine's last tick
+  std::optional<MonotonicTime> drop_pages_at_;  // agent/resident
   std::optional<ApiFacts> api_facts_;
   ApiHealth api_health_;
   PatchLatency latency_;

@@ -13,6 +13,9 @@ MonotonicTime now() {
   return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
 }
 
+// After so long without an answer to a request, what requests use is given back.
+constexpr Nanoseconds kQuiet = std::chrono::seconds(10);
+
 EngineWord::Kind word_of(Record::Kind kind) {
   switch (kind) {
     case Record::Kind::kGrant:
@@ -132,6 +135,7 @@ void NodeAgent::take_cpu_record(const Record& record, NodePod& pod, const std::s
 
 void NodeAgent::take_outcomes() {
   for (ResizerOutcome& outcome : resizer_->collect()) {
+    drop_pages_at_ = outcome.outcome.answered + kQuiet;
     note_api(outcome.outcome.refusal, outcome.outcome.answered);
     NodePod* pod = pods_->find(outcome.uid);
     if (pod == nullptr) continue;

@@ -75,7 +75,7 @@ Result<void> NodeAgent::start_parts() {
   auto event_client = kube::Client::make(*config);
   if (!event_client) return tl::unexpected(event_client.error());
   event_client_ = std::move(*event_client);
-  drop_startup_pages();
+  drop_unneeded_pages();
   auto engine = Engine::start(config_);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);

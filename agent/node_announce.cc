@@ -90,7 +90,7 @@ void NodeAnnounce::watch(const NodePod& pod, const NodeContainer& container) {
   watched_[container.slot] = {container.cgroup.id, container.subject, policy.announce};
   if (done) {
     // Of the programs' loading.
-    if (first) (void)drop_startup_pages();
+    if (first) (void)drop_unneeded_pages();
     return;
   }
   // Without programs the next one would fail in the same way.

@@ -55,9 +55,7 @@ void NodeStartup::begin(const NodePod& pod, const NodeContainer& container, kube
   if (seen != nullptr && seen->status && seen->status->started_at) {
     age = std::max<Nanoseconds>(wall - *seen->status->started_at, Nanoseconds{});
   }
-  boosts_.insert_or_assign(
-      container.slot,
-      Boost{.id = container.cgroup.id, .subject = container.subject, .created = now - age});
+  boosts_.insert_or_assign(container.slot, Boost{.id = container.cgroup.id, .created = now - age});
 }
 
 void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
@@ -80,14 +78,14 @@ void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
     boost.limit = most;
     if (began) return;
     ++totals_.begun;
-    notes_.push_back({boost.subject, kBoostBegins, "to " + to_string(most)});
+    notes_.push_back({container.subject, kBoostBegins, "to " + to_string(most)});
     return;
   }
   if (!began) return;  // it had started before we came
   (void)engine_.cpu()->keep(container.slot, {}, Reason::kStarted);
   ++totals_.ended[static_cast<std::size_t>(*boost.state.ended)];
   notes_.push_back(
-      {boost.subject, kBoostEnded,
+      {container.subject, kBoostEnded,
        std::string(to_string(*boost.state.ended)) + " after " + in_seconds(facts.age)});
 }
 
@@ -113,6 +111,11 @@ StartupSight NodeStartup::sight() const {
         return !each.second.state.ended && each.second.limit > MilliCpu{};
       }));
   return sight;
+}
+
+bool NodeStartup::goes_on(Slot slot) const {
+  const auto found = boosts_.find(slot);
+  return found != boosts_.end() && !found->second.state.ended;
 }
 
 std::string NodeStartup::explain(Slot slot) const {

@@ -52,9 +52,8 @@ Result<PodCgroups> PodCgroups::open(const cgroup::Root& root, PodCgroupBounds bo
 }
 
 const PodCgroup* PodCgroups::find(CgroupId id) const {
-  const auto path = paths_.find(id);
-  if (path == paths_.end()) return nullptr;
-  return &known_.at(path->second);
+  const auto known = by_id_.find(id);
+  return known == by_id_.end() ? nullptr : known->second;
 }
 
 const PodCgroup* PodCgroups::pod_of(const PodCgroup& container) const {
@@ -72,8 +71,8 @@ void PodCgroups::watch(const cgroup::Group& group) {
     unwatched_.insert(group.path());
     return;
   }
-  watched_.insert_or_assign(group.path(), group.id());
-  watched_paths_.insert_or_assign(group.id(), group.path());
+  const auto added = watched_.emplace(group.path(), group.id()).first;
+  watched_paths_.insert_or_assign(group.id(), &added->first);
 }
 
 void PodCgroups::unwatch(const std::string& path) {
@@ -140,7 +139,7 @@ void PodCgroups::forget_one(std::map<std::string, PodCgroup>::iterator known,
   } else {
     changes.gone.push_back(known->second);
   }
-  paths_.erase(known->second.id);
+  by_id_.erase(known->second.id);
   known_.erase(known);
 }
 
@@ -173,8 +172,8 @@ void PodCgroups::learn(const Scan& scan, PodCgroupChanges& changes) {
     const auto known = known_.find(path);
     if (known != known_.end() && known->second.id == cgroup.id) continue;
     if (known != known_.end()) forget_one(known, changes);
-    known_.emplace(path, cgroup);
-    paths_.insert_or_assign(cgroup.id, path);
+    const auto added = known_.emplace(path, cgroup).first;
+    by_id_.insert_or_assign(cgroup.id, &added->second);
     changes.appeared.push_back(cgroup);
   }
 }
@@ -215,7 +214,7 @@ PodCgroupChanges PodCgroups::drain() {
     // Forgotten a moment ago, with all below it.
     const auto parent = watched_paths_.find(place.parent);
     if (parent == watched_paths_.end()) continue;
-    look_at(cgroup::join_path(parent->second, place.name), changes);
+    look_at(cgroup::join_path(*parent->second, place.name), changes);
   }
   return changes;
 }

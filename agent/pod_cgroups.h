@@ -95,12 +95,12 @@ class PodCgroups {
   const cgroup::Root* root_;
   PodCgroupBounds bounds_;
   std::optional<cgroup::ChildrenWatch> watch_;
-  std::map<std::string, PodCgroup> known_;         // by path
-  std::map<CgroupId, std::string> paths_;          // of those in known_
-  std::map<std::string, CgroupId> watched_;        // directories by path
-  std::map<CgroupId, std::string> watched_paths_;  // and back
-  std::set<std::string> unwatched_;                // those that could not be watched
-  bool rescan_due_ = false;                        // something could not be read
+  std::map<std::string, PodCgroup> known_;                // by path
+  std::map<CgroupId, const PodCgroup*> by_id_;            // those in known_
+  std::map<std::string, CgroupId> watched_;               // directories by path
+  std::map<CgroupId, const std::string*> watched_paths_;  // and back
+  std::set<std::string> unwatched_;                       // those that could not be watched
+  bool rescan_due_ = false;                               // something could not be read
   PodCgroupCounters counters_;
 };
 

@@ -191,7 +191,7 @@ class Reaction {
   std::array<std::atomic<std::uint64_t>, kMaxGroups> granted_in_group_{};
   std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
-  SpscQueue<Command, 4096> commands_;
+  SpscQueue<Command, 2048> commands_;
   SpscQueue<Report, 1024> reports_;
   std::uint64_t sent_ = 0;  // the slow loop's
   std::atomic<std::uint64_t> obeyed_{0};

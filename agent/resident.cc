@@ -83,7 +83,7 @@ void keep_heap_small() {
   ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
-Result<Bytes> drop_startup_pages(std::span<const std::string_view> kept) {
+Result<Bytes> drop_unneeded_pages(std::span<const std::string_view> kept) {
   ::malloc_trim(0);
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();

@@ -2,7 +2,8 @@
 //
 // Keeps the resident size of a process that links many libraries small, and its heap. Starting
 // touches pages of all libraries (relocations, initialisers, neighbours that the kernel maps along)
-// and much heap (libbpf reads the kernel's BTF), little of which is ever needed again.
+// and much heap (libbpf reads the kernel's BTF), little of which is ever needed again; so does a
+// request (TLS). Memory is locked, so that the kernel takes nothing of it back by itself.
 #pragma once
 
 #include <span>
@@ -27,8 +28,8 @@ inline constexpr std::string_view kReactionLibraries[] = {"libc.so", "libstdc++.
 // they come back from the page cache, or from the file, when they are used. Mappings of the program
 // itself and of files whose names begin with one of `kept` are left alone, as is what was ever
 // written to. Returns what was resident of it. To be called when much was used for the last time:
-// before memory is locked and when the start is over. What is locked is dropped as well
-// (Linux 5.18), and locked again when it is used.
-Result<Bytes> drop_startup_pages(std::span<const std::string_view> kept = kReactionLibraries);
+// before memory is locked, when the start is over, after a burst of requests. What is locked is
+// dropped as well (Linux 5.18), and locked again when it is used. Some milliseconds.
+Result<Bytes> drop_unneeded_pages(std::span<const std::string_view> kept = kReactionLibraries);
 
 }  // namespace plimsoll::agent

@@ -145,7 +145,7 @@ std::string Timelines::key_of(const Subject& subject) {
 void Timelines::append(const Subject& subject, TimelineEntry entry) {
   Timeline& timeline = living_[key_of(subject)];
   if (timeline.subject.uid.empty()) timeline.subject = subject;
-  std::deque<TimelineEntry>& entries = timeline.entries;
+  std::vector<TimelineEntry>& entries = timeline.entries;
   if (!entries.empty() && repeats(entries.back(), entry)) {
     entries.back().last = entry.at;
     entries.back().facts = entry.facts;
@@ -161,7 +161,7 @@ void Timelines::append(const Subject& subject, TimelineEntry entry) {
 }
 
 void Timelines::drop_oldest(Timeline& timeline) {
-  timeline.entries.pop_front();
+  timeline.entries.erase(timeline.entries.begin());
   ++timeline.forgotten;
   --entries_;
 }

@@ -43,7 +43,7 @@ struct Timeline {
   Subject subject;
   bool gone = false;
   std::uint64_t forgotten = 0;  // older entries that gave way
-  std::deque<TimelineEntry> entries;
+  std::vector<TimelineEntry> entries;
 };
 
 // Of a server's or the kubelet's words, in one entry.

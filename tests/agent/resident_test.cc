@@ -83,7 +83,7 @@ TEST(Resident, UnchangedPagesOfFilesGoAndComeBack) {
   MappedFile library("libunused.so.");
   library.protect();
   ASSERT_EQ(library.resident(), kPages);
-  const auto dropped = drop_startup_pages();
+  const auto dropped = drop_unneeded_pages();
   ASSERT_TRUE(dropped) << dropped.error().message;
   EXPECT_GE(dropped->value, MappedFile::size());
   EXPECT_EQ(library.resident(), 0U);
@@ -95,7 +95,7 @@ TEST(Resident, LockedPagesGoAndAreLockedAgain) {
   MappedFile library("liblocked.so.");
   library.protect();
   ASSERT_EQ(library.lock(), 0);
-  ASSERT_TRUE(drop_startup_pages());
+  ASSERT_TRUE(drop_unneeded_pages());
   EXPECT_EQ(library.resident(), 0U);
   EXPECT_EQ(library.at(0), 'f');
   EXPECT_GT(library.resident(), 0U);
@@ -105,7 +105,7 @@ TEST(Resident, WhatWasWrittenStays) {
   MappedFile relocated("librelocated.so.");
   relocated.relocate_and_protect();
   MappedFile writable("libwritable.so.");
-  ASSERT_TRUE(drop_startup_pages());
+  ASSERT_TRUE(drop_unneeded_pages());
   EXPECT_EQ(relocated.resident(), kPages);
   EXPECT_EQ(relocated.at(0), 'r');
   EXPECT_EQ(relocated.at(kPage), 'f');
@@ -115,7 +115,7 @@ TEST(Resident, WhatWasWrittenStays) {
 TEST(Resident, WhatIsKeptStays) {
   MappedFile library("libbpf.so.");
   library.protect();
-  ASSERT_TRUE(drop_startup_pages());
+  ASSERT_TRUE(drop_unneeded_pages());
   EXPECT_EQ(library.resident(), kPages);
 }
 

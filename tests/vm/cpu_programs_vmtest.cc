@@ -100,8 +100,8 @@ std::vector<CpuEvent> wait_for_event(CpuPrograms& programs) {
 }
 
 // Microseconds that a task may use without quota and that are charged to the next period, which the
-// last one has not. Where tasks are throttled instead of queues (Linux 6.18), they run on until they
-// leave the kernel: one that is killed, to its end.
+// last one has not. Where tasks are throttled instead of queues (Linux 6.18), they run on until
+// they leave the kernel: one that is killed, to its end.
 double most_owed() {
   std::ifstream file("/sys/kernel/btf/vmlinux", std::ios::binary);
   const std::string types{std::istreambuf_iterator<char>(file), {}};
