@@ -60,10 +60,12 @@ bool NodePods::awaits_start(const NodePod& pod) const {
   });
 }
 
-// An init container ends before it could be known.
+// Init containers too, until they have ended: what has the limits of one may be it.
 bool NodePods::begins(const kube::Container& container) const {
-  return container.kind != kube::ContainerKind::kInit &&
-         (!container.status || container.status->id.empty() || !has_cgroup(container.status->id));
+  if (!container.status) return true;
+  const bool over = container.kind == kube::ContainerKind::kInit &&
+                    container.status->state == kube::ContainerState::kTerminated;
+  return !over && (container.status->id.empty() || !has_cgroup(container.status->id));
 }
 
 bool NodePods::has_cgroup(std::string_view status_id) const {

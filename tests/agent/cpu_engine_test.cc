@@ -202,6 +202,45 @@ TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
   EXPECT_EQ(limit("pod"), MilliCpu{800}) << "the other one is starting yet";
 }
 
+TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
+  config_.policy.cpu.reserve = 0.999999;  // nothing is left
+  engine_->reconfigure(config_);
+  const Slot pod =
+      track("pod", "10000 100000", {.floor = {100}, .ceiling = {2000}}, std::nullopt, true);
+  const Slot a = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {1000}}, pod);
+  const Slot b = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  tick();
+  ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
+  until(Record::Kind::kGrant);
+  ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
+  for (int i = 0; i < 400 && limit("pod") != MilliCpu{100}; ++i) {
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(b, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->cpu()->keep(a, {600}, Reason::kStarting));
+  EXPECT_EQ(until(Record::Kind::kGrant).back().slot, a);
+  EXPECT_EQ(limit("b"), MilliCpu{100});
+}
+
+// On busy CPUs nothing is given away, and one that starts shares them with the others by weight.
+TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
+  const Slot ahead = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot kept = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  tick();
+  CpuPlan busy{.budget = {10'000}};
+  for (const ContainerSnapshot& each : engine_->snapshot().containers) {
+    busy.arming.push_back(
+        {each.slot, each.id, {.floor = {100}, .ceiling = {1000}, .denial = Reason::kNodeBusy}});
+  }
+  std::vector<Record> records;
+  engine_->cpu()->apply(busy, now_, records);
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
+  EXPECT_EQ(until(Record::Kind::kGrant).back().slot, kept);
+  EXPECT_EQ(limit("b"), MilliCpu{900});
+  EXPECT_EQ(limit("a"), MilliCpu{100});
+}
+
 // What was found is put back to the microsecond.
 TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
   const Slot slot = track("a", "33333 100000", {.floor = {333}, .ceiling = {4000}});

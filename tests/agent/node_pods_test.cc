@@ -724,7 +724,6 @@ TEST_F(NodePodsCpuTest, ItsLimitsAreAwaitedForAWhile) {
   EXPECT_FALSE(pods->look_again());
 }
 
-// As a pause container has none, ever.
 // The sandbox never gets limits.
 TEST_F(NodePodsCpuTest, WhenAllContainersAreKnownNoneIsAwaited) {
   add_cpu_cgroups();
@@ -742,9 +741,12 @@ TEST_F(NodePodsCpuTest, WhenAllContainersAreKnownNoneIsAwaited) {
   EXPECT_FALSE(pods->look_again());
 }
 
+// As a sandbox has none, ever, and systemd rounds up to 10m.
 TEST_F(NodePodsCpuTest, WhatHasOtherLimitsIsNoContainerOfThePod) {
   present(created_pod());
-  add_cpu_cgroups('a', "max 100000\n");
+  add_cpu_cgroups('a', "32000 100000\n");
+  EXPECT_TRUE(pods->settle(config, now).began.empty());
+  tree.set(scope_of('a'), "cpu.max", "max 100000\n");
   for (int i = 0; i < 300; ++i) {
     EXPECT_TRUE(pods->settle(config, now).began.empty());
     if (!pods->look_again()) break;
@@ -760,6 +762,57 @@ TEST_F(NodePodsCpuTest, OfTwoContainersWithTheSameLimitsTheKubeletTellsWhich) {
   present(pod);
   add_cpu_cgroups();
   EXPECT_TRUE(pods->settle(config, now).began.empty());
+}
+
+TEST_F(NodePodsCpuTest, AnInitContainerIsNotTakenForAnother) {
+  kube::Pod pod = created_pod();
+  pod.containers.push_back(pod.containers[0]);
+  pod.containers[1].name = "init";
+  pod.containers[1].kind = kube::ContainerKind::kInit;
+  present(pod);
+  add_cpu_cgroups();
+  EXPECT_TRUE(pods->settle(config, now).began.empty()) << "it has the same limits";
+  pod.containers[1].status = kube::ContainerStatus{.id = "containerd://" + id_of('b'),
+                                                   .state = kube::ContainerState::kTerminated};
+  EXPECT_EQ(present(pod).began.size(), 1U) << "its time is over";
+  EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('a'));
+}
+
+TEST_F(NodePodsCpuTest, OfOneThatIsNotBoostedTheKubeletTells) {
+  kube::Pod pod = created_pod();
+  pod.containers.push_back(pod.containers[0]);
+  pod.containers[1].name = "init";
+  pod.containers[1].kind = kube::ContainerKind::kInit;
+  pod.containers[0].resources.limits.cpu = MilliCpu{500};
+  present(pod);
+  add_cpu_cgroups();
+  pods->settle(config, now);
+  EXPECT_TRUE(web().early_ids.empty());
+}
+
+TEST_F(NodePodsCpuTest, WhatTheKubeletTellsComesFirst) {
+  add_cpu_cgroups();
+  present(created_pod());
+  ASSERT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('a'));
+  add_cpu_cgroups('b');
+  kube::Pod told = cpu_pod();
+  told.containers[0].status->id = "containerd://" + id_of('b');
+  present(told);
+  EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('b'));
+}
+
+TEST_F(NodePodsCpuTest, OneThatEndsBeforeTheKubeletTellsIsForgotten) {
+  add_cpu_cgroups();
+  present(created_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  tree.remove(scope_of('a'));
+  (void)cgroups->rescan();
+  pods->cgroups_changed();
+  present(created_pod());
+  EXPECT_TRUE(web().early_ids.empty());
+  add_cpu_cgroups('b');
+  pods->settle(config, now);
+  EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('b'));
 }
 
 TEST_F(NodePodsCpuTest, ARestartedContainerIsKnownToo) {

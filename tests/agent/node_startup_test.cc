@@ -162,9 +162,15 @@ TEST_F(NodeStartupTest, ARestartIsAnotherStart) {
   follow();
   web.pod.containers[0].status->ready = true;
   follow(seconds(5));
-  engine->untrack(web.containers[0].slot);
+  const Slot slot = web.containers[0].slot;
+  engine->untrack(slot);
+  for (int i = 0; i < 1000 && engine->slots_in_use() > 0; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    engine->tick(now);
+  }
   web.pod.containers[0].status = kube::ContainerStatus{.restart_count = 1};
   run(web, "web-again");
+  ASSERT_EQ(web.containers[0].slot, slot);
   ASSERT_EQ(follow(seconds(1)).size(), 1U);
   EXPECT_TRUE(comes_to("web-again", {1000}));
 }
