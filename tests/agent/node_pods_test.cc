@@ -772,6 +772,8 @@ TEST_F(NodePodsCpuTest, AnInitContainerIsNotTakenForAnother) {
   present(pod);
   add_cpu_cgroups();
   EXPECT_TRUE(pods->settle(config, now).began.empty()) << "it has the same limits";
+  pod.containers[1].status = kube::ContainerStatus{};
+  EXPECT_TRUE(present(pod).began.empty()) << "it waits";
   pod.containers[1].status = kube::ContainerStatus{.id = "containerd://" + id_of('b'),
                                                    .state = kube::ContainerState::kTerminated};
   EXPECT_EQ(present(pod).began.size(), 1U) << "its time is over";
