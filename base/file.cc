@@ -17,7 +17,9 @@ Result<std::string> read_all(const Fd& fd, std::string_view name) {
       return fail(Code::kMalformed, "read " + std::string(name) + ": longer than 1 MiB");
     }
     text.resize(have + kChunk);
-    const ssize_t got = ::pread(fd.get(), text.data() + have, kChunk, static_cast<off_t>(have));
+    ssize_t got = ::pread(fd.get(), text.data() + have, kChunk, static_cast<off_t>(have));
+    // A pipe, such as /dev/stdin, has no offsets.
+    if (got < 0 && errno == ESPIPE) got = ::read(fd.get(), text.data() + have, kChunk);
     if (got < 0 && errno == EINTR) {
       text.resize(have);
       continue;

@@ -15,7 +15,8 @@ namespace plimsoll {
 // Nothing that we read is longer; a longer file is kMalformed, so that no file can exhaust us.
 inline constexpr std::size_t kLargestFile = 1024 * 1024;
 
-// Reads from offset 0 to the end, whatever the file position; blocks as the file does.
+// Reads from offset 0 to the end, whatever the file position, and a pipe to its end; blocks as the
+// file does.
 Result<std::string> read_all(const Fd& fd, std::string_view name);
 Result<std::string> read_file(const std::string& path);
 

@@ -39,6 +39,18 @@ TEST_F(File, ReadsAllOfEverySize) {
   }
 }
 
+// "plimsoll config check /dev/stdin"
+TEST(Pipe, IsReadToItsEnd) {
+  int ends[2]{};
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const Fd out(ends[0]);
+  Fd in(ends[1]);
+  const std::string text(10'000, 'a');
+  ASSERT_EQ(::write(in.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  in = Fd();
+  EXPECT_EQ(read_file("/dev/fd/" + std::to_string(out.get())), text);
+}
+
 TEST_F(File, ReadsFromTheStartWhateverThePosition) {
   fill("hello");
   ASSERT_EQ(::lseek(fd.get(), 3, SEEK_SET), 3);
