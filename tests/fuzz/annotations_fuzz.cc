@@ -19,9 +19,18 @@ agent::PodFacts pod() {
   const auto container = [](std::string name) {
     return agent::ContainerFacts{.name = std::move(name),
                                  .memory_limit = Bytes{512 * kMiB},
-                                 .memory_request = Bytes{128 * kMiB}};
+                                 .memory_request = Bytes{128 * kMiB},
+                                 .cpu_limit = MilliCpu{500},
+                                 .cpu_request = MilliCpu{100}};
   };
   return {.namespace_name = "dev", .containers = {container("app"), container("proxy")}};
+}
+
+void check_cpu(const agent::ContainerCpuPolicy& narrow, const agent::ContainerCpuPolicy& wide) {
+  require(narrow.floor == wide.floor, "CPU floor");
+  require(narrow.ceiling >= MilliCpu{500} && narrow.ceiling <= wide.ceiling, "CPU ceiling");
+  require(narrow.boost >= MilliCpu{500} && narrow.boost <= wide.boost, "boost");
+  require(narrow.boost_for > Nanoseconds{} && narrow.boost_for <= wide.boost_for, "its time");
 }
 
 void check(const agent::ContainerPolicy& narrow, const agent::ContainerPolicy& wide) {
@@ -36,6 +45,8 @@ void check(const agent::ContainerPolicy& narrow, const agent::ContainerPolicy& w
     require(!command.name.empty() && command.name.find('/') == std::string::npos, "a name");
     require(!command.size || *command.size > Bytes{}, "a size");
   }
+  require(wide.cpu.has_value(), "a CPU policy");
+  if (narrow.cpu) check_cpu(*narrow.cpu, *wide.cpu);
   const auto again = agent::parse_announced(agent::text_of(narrow.announce));
   require(again && *again == narrow.announce, "announced commands written and read");
 }
@@ -92,5 +103,9 @@ std::vector<std::string> fuzz_seeds() {
           "app=web,env in (dev,ci),!legacy,x notin (,a),y!=z",
           "dev-*,!dev-secret,ci",
           "plimsoll.dev/announce=make=2Gi, ninja,cargo=300Mi\napp.plimsoll.dev/announce=a/b",
+          "plimsoll.dev/cpu-ceiling=1500m\napp.plimsoll.dev/cpu-ceiling=1e9\nplimsoll.dev/"
+          "startup-boost=2",
+          "app.plimsoll.dev/startup-boost=0\nplimsoll.dev/startup-time=90s\nproxy.plimsoll.dev/"
+          "startup-time=-1s",
           "app.plimsoll.dev/announce=npm=,\nproxy.plimsoll.dev/announce=go=8Gi"};
 }
