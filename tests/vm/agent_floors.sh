@@ -65,7 +65,9 @@ floor_is_declared() { [ "$(floor_of "$1")" = 67108864 ]; }
 remove_pod() {
   touch /run/end
   ask $api DELETE "/api/v1/namespaces/default/pods/$1" >/dev/null 2>&1
-  until_true 60 tracked 0
+  # Between two runs of its container nothing is watched either.
+  forgotten() { tracked 0 && [ "$(metric plimsoll_pods)" = 0 ]; }
+  until_true 60 forgotten
   is "$1: nothing is watched any more" 0 $?
   rm -f /run/end
 }
