@@ -65,18 +65,17 @@ struct CpuTracked {
 struct CpuCommand {
   enum class Kind : std::uint8_t {
     kTrack,
-    kUntrack,  // forget it; answered by CpuReport::kUntracked, after which it may be destroyed
-    kArm,      // how far events may go
-    kParent,   // `parent` is the parent from now on
-    kObserve,  // somebody has written cpu.max: read it again
-    kRaise,    // to `limit`, a decision of the slow loop
-    kLower,    // to `limit`
-    kAhead,    // raise to `limit`, as far as budget and bounds allow, before it is throttled
-    kKeep,    // raise to `limit` whatever is left of the budget, and do not give back below; 0: not
-              // any more, back to the floor
-    kWatch,   // it was throttled lately; without BPF only
-    kBudget,  // `budget` is what may be given away, all grants up to `granted_before` counted in
-    kForget,  // what was wished will not come
+    kUntrack,    // forget it; answered by CpuReport::kUntracked, after which it may be destroyed
+    kArm,        // how far events may go
+    kParent,     // `parent` is the parent from now on
+    kObserve,    // somebody has written cpu.max: read it again
+    kRaise,      // to `limit`, a decision of the slow loop
+    kLower,      // to `limit`
+    kAhead,      // raise to `limit`, as far as budget and bounds allow, before it is throttled
+    kKeep,       // raise to `limit` whatever the budget, and stay there; 0: back to the floor
+    kWatch,      // it was throttled lately; without BPF only
+    kBudget,     // `budget` is what may be given away, all grants up to `granted_before` counted in
+    kForget,     // what was wished will not come
     kConfigure,  // `policy` holds from now on; copied before idle()
   };
   Kind kind = Kind::kArm;

@@ -149,8 +149,8 @@ void absorb_preflight(Stepping& step, const ResizeOutcome& outcome) {
       ContainerResize* container = step.find(change.container);
       if (container == nullptr) continue;
       PreflightState& known = container->preflight;
-      if (!known.ceiling || known.allowed < *known.ceiling)
-        continue;  // the refusal before it stands
+      // The refusal before it stands.
+      if (!known.ceiling || known.allowed < *known.ceiling) continue;
       known.refused.reset();
       known.room_known = true;
       known.message.clear();

@@ -82,6 +82,12 @@ class CpuEngineTest : public ::testing::Test {
   MilliCpu limit(const std::string& path) {
     return *cgroup::cpus_of(*cgroup::parse_cpu_max(tree_.get(path, "cpu.max")));
   }
+  // Without a tick, which would decide anew.
+  void await(const std::string& path, MilliCpu wanted) {
+    for (int i = 0; i < 400 && limit(path) != wanted; ++i) {
+      std::this_thread::sleep_for(milliseconds(25));
+    }
+  }
 
   struct Total {
     std::uint64_t periods = 0;
@@ -196,9 +202,7 @@ TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
   ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
   until(Record::Kind::kShrink);
   EXPECT_EQ(limit("pod/a"), MilliCpu{100});
-  for (int i = 0; i < 400 && limit("pod") == MilliCpu{1400}; ++i) {
-    std::this_thread::sleep_for(milliseconds(25));
-  }
+  await("pod", {800});
   EXPECT_EQ(limit("pod"), MilliCpu{800}) << "the other one is starting yet";
 }
 
@@ -213,9 +217,7 @@ TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
   ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
   ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
-  for (int i = 0; i < 400 && limit("pod") != MilliCpu{100}; ++i) {
-    std::this_thread::sleep_for(milliseconds(25));
-  }
+  await("pod", {100});
   ASSERT_TRUE(engine_->cpu()->raise_ahead(b, {900}, Reason::kAnnounced));
   ASSERT_TRUE(engine_->cpu()->keep(a, {600}, Reason::kStarting));
   EXPECT_EQ(until(Record::Kind::kGrant).back().slot, a);
@@ -236,10 +238,7 @@ TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
   engine_->cpu()->apply(busy, now_, records);
   ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
   ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
-  // Without a tick, which would find the CPUs idle.
-  for (int i = 0; i < 400 && limit("b") == MilliCpu{100}; ++i) {
-    std::this_thread::sleep_for(milliseconds(25));
-  }
+  await("b", {900});
   EXPECT_EQ(limit("b"), MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
