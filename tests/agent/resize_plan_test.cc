@@ -668,31 +668,6 @@ TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
   EXPECT_EQ(scene.sent.size(), tries) << "as long as the server says";
 }
 
-TEST(ResizePlan, AFailedShrinkThatMayNotBeTakenBackIsNotAskedForOverAndOver) {
-  Scene scene = armed();
-  scene.wish(mib(512));
-  scene.step();
-  scene.accept();
-  scene.actuate();
-  scene.after(seconds(1));
-  scene.set_usage(mib(100));
-  scene.wish(mib(200));
-  scene.run_until(scene.now + seconds(10));
-  scene.accept();
-  scene.set_usage(mib(300));
-  scene.pod.observed_generation = scene.pod.generation;
-  scene.pod.resize.in_progress = condition("Error", "cannot decrease memory limits: ...");
-  scene.run_until(scene.now + seconds(31));
-  ASSERT_EQ(asked(&scene.sent.back()), mib(512));
-  const std::size_t tries = scene.sent.size();
-  scene.refuse(refusal_of(403, kNotAllowed));
-  scene.run_until(scene.now + seconds(29));
-  EXPECT_EQ(scene.sent.size(), tries);
-  EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
-  scene.run_until(scene.now + seconds(2));
-  EXPECT_EQ(scene.sent.size(), tries + 1);
-}
-
 TEST(ResizePlan, DeferredForAReasonBesideMemoryKeepsItsLease) {
   Scene scene = armed();
   scene.grant(mib(512), mib(10));
@@ -1043,7 +1018,8 @@ TEST(ResizePlan, On133WhatHasGrownStaysAndThatIsSaidOnce) {
   EXPECT_EQ(scene.bounds().floor, mib(512)) << "the engine need not wish it again";
 }
 
-TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
+// The kubelet cannot lower it: there is more in use by now.
+Scene failed_shrink() {
   Scene scene = grown();
   scene.set_usage(mib(100));
   scene.wish(mib(200));
@@ -1052,6 +1028,11 @@ TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
   scene.set_usage(mib(300));
   scene.pod.observed_generation = scene.pod.generation;
   scene.pod.resize.in_progress = condition("Error", "cannot decrease memory limits: ...");
+  return scene;
+}
+
+TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
+  Scene scene = failed_shrink();
   scene.run_until(scene.now + seconds(29));
   EXPECT_EQ(scene.sent.size(), 1u);
   scene.run_until(scene.now + seconds(3));
@@ -1066,6 +1047,19 @@ TEST(ResizePlan, AShrinkThatFailsIsTakenBack) {
   scene.wish(mib(200));
   scene.after(seconds(1));
   EXPECT_EQ(scene.sent.size(), 2u) << "not again for a while";
+}
+
+TEST(ResizePlan, AFailedShrinkThatMayNotBeTakenBackIsNotAskedForOverAndOver) {
+  Scene scene = failed_shrink();
+  scene.run_until(scene.now + seconds(31));
+  ASSERT_EQ(asked(&scene.sent.back()), mib(512));
+  const std::size_t tries = scene.sent.size();
+  scene.refuse(refusal_of(403, kNotAllowed));
+  scene.run_until(scene.now + seconds(29));
+  EXPECT_EQ(scene.sent.size(), tries);
+  EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
+  scene.run_until(scene.now + seconds(2));
+  EXPECT_EQ(scene.sent.size(), tries + 1);
 }
 
 TEST(ResizePlan, GrowthDoesNotWaitForAFailedShrink) {
