@@ -49,7 +49,7 @@ class Commands : public ::testing::Test {
   static void SetUpTestSuite() {
     ::mkdir(kDirectory.c_str(), 0755);
     script("make", "#!/bin/sh\nexec " + kDirectory + "/sleep \"$@\"\n");
-    script("npm", "#!/bin/sh\nread -r line\nexit 0\n");
+    script("npm", "#!/bin/sh\n: >" + begun_file("$$") + "\nread -r line\nexit 0\n");
     // As npm is: the interpreter is looked up by another program first.
     script("npm_by_env/npm", "#!/usr/bin/env sh\nread -r line\nexit 0\n");
     // Called by its path: a shell of busybox runs what is in busybox itself, without a name.
@@ -59,6 +59,8 @@ class Commands : public ::testing::Test {
     std::error_code exists;
     std::filesystem::create_symlink(to, kDirectory + "/" + name, exists);
   }
+  // What npm writes when its exec is over: its name is that of the command before.
+  static std::string begun_file(const std::string& pid) { return kDirectory + "/begun." + pid; }
   static void script(const std::string& name, const std::string& text) {
     const std::string path = kDirectory + "/" + name;
     ::mkdir(path.substr(0, path.rfind('/')).c_str(), 0755);
@@ -449,12 +451,10 @@ TEST_F(Commands, ThatRunAlreadyAreFound) {
   {
     Process npm(group, {kDirectory + "/npm"});
     Process below(group.file("below/cgroup.procs"), {kDirectory + "/npm"});
-    const auto runs = [](const Process& process) {
-      std::ifstream comm("/proc/" + std::to_string(process.pid()) + "/comm");
-      std::string name;
-      return comm >> name && name == "npm";
+    const auto begun = [](const Process& process) {
+      return std::filesystem::exists(begun_file(std::to_string(process.pid())));
     };
-    ASSERT_TRUE(until([&] { return runs(npm) && runs(below); }));
+    ASSERT_TRUE(until([&] { return begun(npm) && begun(below); }));
     value(programs.watch(3, group.group().fd().get(), kBuild));
     const std::vector<ExecEvent> events = wait_for(programs, 2);
     ASSERT_EQ(events.size(), 2u);
