@@ -7,6 +7,8 @@
 #include "bpf/exec_records.h"
 #include "bpf/kernel_types.h"
 
+#include <asm-generic/errno-base.h>
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* In .bss, which user space maps. */
@@ -107,16 +109,19 @@ static __always_inline void tell(u32 kind, const struct pl_exec_command* command
   __sync_fetch_and_add(&counters.events, 1);
 }
 
-/* `task` is the first thread of a process that runs `found`. What there is no room for is not told:
- * nobody would learn of its end. */
+/* `task` is the first thread of a process that runs `found`. One that both hooks see at once is
+ * told by the first to enter it. What there is no room for is not told: nobody would learn of its
+ * end. */
 static __always_inline void begin(u32 kind, struct task_struct* task,
                                   const struct pl_exec_command* found) {
   struct pl_exec_running entry = {.command = *found, .task = (u64)task};
   u32 pid = process_of(task);
+  long error;
 
   entry.started_ns = BPF_CORE_READ(task, start_time);
-  if (bpf_map_update_elem(&running, &pid, &entry, BPF_ANY)) {
-    __sync_fetch_and_add(&counters.forgotten, 1);
+  error = bpf_map_update_elem(&running, &pid, &entry, BPF_NOEXIST);
+  if (error) {
+    if (error != -EEXIST) __sync_fetch_and_add(&counters.forgotten, 1);
     return;
   }
   tell(kind, found, pid);
@@ -145,6 +150,7 @@ int on_exec(u64* ctx) {
       return 0;
     }
     tell(PL_EXEC_END, &before->command, pid);
+    bpf_map_delete_elem(&running, &pid);
   }
   if (found) begin(PL_EXEC_START, task, found);
   return 0;
@@ -191,9 +197,7 @@ static int look_at_task(u32 i, struct walk* tasks) {
   task = (void*)(entry - bpf_core_field_offset(((struct task_struct*)0)->cg_list));
   pid = process_of(task);
   /* Other threads have names of their own. */
-  if ((u32)BPF_CORE_READ(task, pid) != pid || has_ended(task) ||
-      bpf_map_lookup_elem(&running, &pid))
-    return 0;
+  if ((u32)BPF_CORE_READ(task, pid) != pid || has_ended(task)) return 0;
   found = command_of(task);
   if (found) begin(PL_EXEC_FOUND, task, found);
   return 0;

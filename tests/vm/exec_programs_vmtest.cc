@@ -390,6 +390,37 @@ TEST_F(Commands, AThousandShortOnes) {
   EXPECT_EQ(programs.counters().events, 2 * kCount);
 }
 
+// A look may find a command in the middle of its exec.
+TEST_F(Commands, ThatBeginDuringALookAreToldOnce) {
+  auto programs = value(ExecPrograms::load());
+  const OwnGroup group("looks");
+  const cgroup::Group child = value(cgroup::Writer().create_group(group.group(), "below"));
+  value(programs.watch(1, child.fd().get(), std::vector<std::string>{"true"}));
+  {
+    constexpr std::size_t kCount = 200;
+    Process shell(group.file("below/cgroup.procs"),
+                  {"/bin/sh", "-c", "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done"});
+    std::set<std::uint32_t> lives;
+    std::size_t ended = 0;
+    EXPECT_TRUE(until(
+        [&] {
+          value(programs.watch(2, group.group().fd().get(), kBuild));
+          programs.unwatch(2);
+          for (const ExecEvent& event : drain(programs)) {
+            if (event.kind != Kind::kEnd) {
+              EXPECT_TRUE(lives.insert(event.command.pid).second);
+            } else {
+              ended += lives.erase(event.command.pid);
+            }
+          }
+          return ended >= kCount;
+        },
+        seconds(120)));
+    EXPECT_EQ(shell.wait(), 0);
+  }
+  ::rmdir(group.file("below").c_str());
+}
+
 // Nobody reads: what is lost is counted, and who runs is known all the same.
 TEST_F(Commands, WhatTheRingHasNoRoomForIsCounted) {
   auto programs = value(ExecPrograms::load({.ring_bytes = 4096}));
