@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The last line of scripts/test, counted from what ctest wrote.
+"""The last lines of scripts/test, from what ctest wrote: the end of what each failed test printed,
+the names of all that did not pass, and the counts.
 
 usage: summary.py JUNIT_XML CTEST_STATUS
 A test passed when ctest ran it and it ended well; it was skipped when it said so itself or is
@@ -9,6 +10,10 @@ disabled; everything else, a test that could not be started among them, failed.
 import pathlib
 import sys
 import xml.etree.ElementTree
+
+
+LINES_OF_ONE = 40
+TESTS_SHOWN = 5
 
 
 def verdict(case):
@@ -34,6 +39,10 @@ def main():
         cases = list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     earlier = 0
+    failed = [case for case in cases if verdict(case)[0] == "failed"]
+    for case in failed[:TESTS_SHOWN]:
+        said = (case.findtext("system-out") or "").rstrip().splitlines()
+        print(f"-- {case.get('name')}", *said[-LINES_OF_ONE:], sep="\n")
     for case in cases:
         result, why = verdict(case)
         counts[result] += 1
