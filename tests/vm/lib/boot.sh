@@ -12,9 +12,14 @@ status=125
 
 # Opens: $report (the guest's reports, end of file when QEMU ends). Sets qemu_pid, cat_pids.
 start_qemu() {
-  local accel=(-accel "tcg,thread=multi")
-  if $icount; then accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off"); fi
-  local parameters="console=ttyS0 quiet panic=-1 oops=panic tsc=reliable log_buf_len=4M"
+  local accel=(-accel "tcg,thread=multi") tsc_khz=1000000
+  if $icount; then
+    accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off")
+  else
+    tsc_khz="$("$vm_dir/lib/tsc_khz")" || vm_fail 125 "the host's time stamp counter has no frequency"
+  fi
+  local parameters="console=ttyS0 quiet panic=-1 oops=panic log_buf_len=4M"
+  parameters+=" tsc=reliable tsc_early_khz=$tsc_khz no_timer_check"
   parameters+=" cgroup_no_v1=all psi=1"
   parameters+=" rcupdate.rcu_cpu_stall_timeout=${PLIMSOLL_VM_RCU_STALL_SECONDS:-10}"
   parameters+=" rdinit=/init$append"
