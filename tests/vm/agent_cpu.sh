@@ -40,7 +40,7 @@ boosted() { [ "$(metric plimsoll_startup_boosted_containers)" = "$1" ]; }
 
 start_cluster
 start_agent
-until_true 60 agent_ready
+until_true 120 agent_ready
 is "the agent is ready" 0 $?
 
 # ---- a start
@@ -48,9 +48,9 @@ probe=', "readinessProbe": {"exec": {"command": ["test", "-e", "/run/is-ready"]}
 restart=Always
 rm -f /run/is-ready /run/burn /run/exit
 create_pods web-0 1 "$work"
-until_true 60 calmly cpu_above web-0 900
+until_true 120 calmly cpu_above web-0 900
 is "start: the container has more from its begin, and its pod" 0 $?
-until_true 10 calmly boosted 1
+until_true 120 calmly boosted 1
 is "start: is counted" 0 $?
 is "start: its spec stays as it was" 200 "$(pod_cpu web-0)"
 sleep 6 # longer than a limit is left alone that is not needed
@@ -59,34 +59,34 @@ is "start: it stays while it starts" 0 $?
 plimsoll explain default/web-0 >/tmp/explained
 says "start: explain says so" 'boost_begins' /tmp/explained
 touch /run/is-ready
-until_true 30 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "start: ready, it goes back" 0 $?
-until_true 10 calmly boosted 0
+until_true 120 calmly boosted 0
 is "start: is over" 0 $?
 touch /run/exit
 rm -f /run/is-ready
-until_true 60 calmly cpu_above web-0 900
+until_true 120 calmly cpu_above web-0 900
 is "restart: the new container has more, too" 0 $?
 touch /run/is-ready
-until_true 30 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "restart: ready, it goes back" 0 $?
 
 # ---- a load
 patches=$(counted 'patch pods\/resize')
 touch /run/burn
-until_true 60 calmly cpu_above web-0 400
+until_true 120 calmly cpu_above web-0 400
 is "load: the limit is raised, and the pod's" 0 $?
-until_true 60 calmly spec_above web-0 400
+until_true 120 calmly spec_above web-0 400
 is "load: it lasts, so the spec says so" 0 $?
 at_most "load: not above its ceiling" 800 "$(container_cpu web-0)"
 memory_is web-0 67108864
 is "load: its memory limit is as it was" 0 $?
 rm -f /run/burn
-until_true 60 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "load: over, the limit goes back" 0 $?
-until_true 90 calmly spec_back web-0 200
+until_true 120 calmly spec_back web-0 200
 is "load: and the spec" 0 $?
-until_true 30 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "load: which changes nothing in the cgroup" 0 $?
 memory_is web-0 67108864
 is "load: nor of its memory" 0 $?
@@ -95,7 +95,7 @@ at_least "load: counted by its reason" 1 "$(metric 'plimsoll_cpu_grants_total{re
 
 # ---- an agent that is killed while a limit is raised
 touch /run/burn
-until_true 60 calmly cpu_above web-0 400
+until_true 120 calmly cpu_above web-0 400
 is "killed: the limit is raised" 0 $?
 kill -9 $agent
 wait $agent 2>/dev/null
@@ -104,17 +104,17 @@ cpu_above web-0 400
 is "killed: it stays so" 0 $?
 NODE_NAME=node-a KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 \
   plimsoll restore --service-account /run/api --systemd none >/tmp/restored 2>&1
-until_true 30 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "restore: puts it back" 0 $?
 touch /run/burn
 start_agent
-until_true 60 calmly cpu_above web-0 400
+until_true 120 calmly cpu_above web-0 400
 is "next: raised again" 0 $?
 kill -9 $agent
 wait $agent 2>/dev/null
 rm -f /run/burn
 start_agent
-until_true 60 calmly cpu_back web-0 200
+until_true 120 calmly cpu_back web-0 200
 is "next: gives back what the one before it had raised" 0 $?
 remove_pods web 1
 rm -f /run/end
@@ -124,7 +124,7 @@ ask $api POST /api/v1/namespaces/default/resourcequotas \
   '{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few", "namespace": "default"}, "spec": {"hard": {"limits.cpu": "300m"}}}' >/dev/null
 rm -f /run/is-ready
 create_pods full-0 1 "$work"
-until_true 60 tracked 2
+until_true 120 tracked 2
 is "quota: the pod is watched" 0 $?
 touch /run/burn
 sleep 8

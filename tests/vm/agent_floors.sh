@@ -21,7 +21,7 @@ restore() {
 }
 start_ready() {
   start_agent "$@"
-  until_true 60 agent_ready
+  until_true 120 agent_ready
   is "the agent is ready" 0 $?
 }
 
@@ -38,7 +38,7 @@ make_pod() {
       "limits": {"memory": "64Mi", "cpu": "1"}}}]}}
 TEXT
   ask $api POST /fake/pods @/tmp/pod.json >/dev/null
-  until_true 60 tracked 2
+  until_true 120 tracked 2
   is "$1: watched" 0 $?
   sleep 2 # the dry runs beforehand
   ask $api POST /fake/clear-requests >/dev/null
@@ -47,7 +47,7 @@ grow() {
   before=$(oom_kills)
   touch /run/go
   has_grown() { [ "$(cat /run/done 2>/dev/null)" = 0 ]; }
-  until_true 60 has_grown
+  until_true 120 has_grown
   is "$1: it has what it needs" 0 $?
   is "$1: nobody was killed" 0 $(($(oom_kills) - before))
 }
@@ -67,7 +67,7 @@ remove_pod() {
   ask $api DELETE "/api/v1/namespaces/default/pods/$1" >/dev/null 2>&1
   # Between two runs of its container nothing is watched either.
   forgotten() { tracked 0 && [ "$(metric plimsoll_pods)" = 0 ]; }
-  until_true 60 forgotten
+  until_true 120 forgotten
   is "$1: nothing is watched any more" 0 $?
   rm -f /run/end
 }
@@ -76,7 +76,7 @@ start_ready
 make_pod web
 is "nothing is kept of a pod that is as declared" floors.lock "$(ls $floors)"
 grow web
-until_true 10 raised web
+until_true 120 raised web
 is "web: its spec is raised" 0 $?
 says "web: its floor is on the disk" '"name":"app","limit":{"cgroup_id":0,"path":"","floor_bytes":67108864' \
   $floors/floors
@@ -87,10 +87,10 @@ wait $agent 2>/dev/null
 rm -rf /run/plimsoll/*
 ask $kubelet POST /fake/restart '{"pod":"default/web","container":"app"}' >/dev/null
 begun_anew() { [ "$(limit)" -gt 64 ]; }
-until_true 20 begun_anew
+until_true 120 begun_anew
 is "web: begins anew with the raised limit" 0 $?
 start_ready
-until_true 60 floor_is_declared web
+until_true 120 floor_is_declared web
 is "after the boot: the floor is what was declared" 67108864 "$(floor_of web)"
 
 # Taken off: nothing is in use any more, so that it can go back.
@@ -106,7 +106,7 @@ is "without the API server it fails" 1 $?
 says "and names what remains" 'failed  default/web/app (spec)' /tmp/restore.log
 ask $api POST /fake/back >/dev/null
 start_ready --restore
-until_true 60 tracked 2
+until_true 120 tracked 2
 kill $agent
 wait $agent
 is "an agent that ends with --restore" 0 $?
@@ -128,7 +128,7 @@ declared full
 is "full: its spec is as declared" 0 $?
 says "full: it is said" 'the state cannot be saved' /tmp/agent.log
 rm $floors/fill
-until_true 20 raised full
+until_true 120 raised full
 is "full: raised once its floor can be kept" 0 $?
 says "full: its floor is on the disk" '"name":"full"' $floors/floors
 remove_pod full

@@ -11,7 +11,7 @@ pods=4
 printf 'memory: {shrink_after: 5s}\ncoexist: {mode: share}\n' >/tmp/config.yaml
 start_cluster
 start_agent
-until_true 60 agent_ready
+until_true 120 agent_ready
 is "the agent is ready" 0 $?
 
 # Holds 120 MB that cannot be reclaimed from /run/go to /run/end, of a limit of 64 MiB.
@@ -28,7 +28,7 @@ has_room() { [ "$(limit "$1")" -ge $needed ] && [ "$(slice_limit "$1")" -ge "$(l
 a_person() { ask $api PATCH "/api/v1/namespaces/default/pods/$1/resize" "$2" --user admin >/dev/null; }
 # survives WHAT NAME: what was written has been written again, and nobody was killed for it.
 survives() {
-  until_true 15 has_room "$2"
+  until_true 120 has_room "$2"
   is "$1: container and slice have room again" 0 $?
   is "$1: nobody was killed" 0 $(($(oom_kills) - before))
 }
@@ -52,7 +52,7 @@ a_person held-3 '{"spec": {"containers": [{"name": "app", "resources": {"limits"
 sleep 3
 survives "a person's smaller raise" held-3
 ask $api POST /fake/back >/dev/null
-until_true 20 agree held $pods
+until_true 120 agree held $pods
 is "spec and cgroups agree" 0 $?
 is "held: nobody was killed" 0 $(($(oom_kills) - before))
 remove_pods held $pods
@@ -63,7 +63,7 @@ sleep 2
 ask $kubelet POST /fake/delay '{"least_ms": 3000, "most_ms": 6000}' >/dev/null
 storm late $pods
 before=$(oom_kills)
-until_true 30 agree late $pods
+until_true 120 agree late $pods
 is "late: spec and cgroups agree" 0 $?
 is "late: nobody was killed" 0 $(($(oom_kills) - before))
 ask $kubelet POST /fake/delay '{"least_ms": 300, "most_ms": 700}' >/dev/null

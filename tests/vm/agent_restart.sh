@@ -22,7 +22,7 @@ swap 'memory: {shrink_after: 5s}'
 config=/run/map/config.yaml
 start_cluster
 start_agent
-until_true 60 agent_ready
+until_true 120 agent_ready
 is "the agent is ready" 0 $?
 
 # Fills 100 MB, says so, and 60 MB more when /run/more is there; of a limit of 64 MiB.
@@ -35,15 +35,15 @@ interrupted() {
   rm -f /run/half.* /run/done.* /run/more
   before=$(oom_kills)
   touch /run/go
-  until_true 90 halves
+  until_true 120 halves
   is "$1: all are half way" 0 $?
   kill -"$2" $agent
   wait $agent 2>/dev/null
   start_agent
-  until_true 60 tracked $((pods * 2))
+  until_true 120 tracked $((pods * 2))
   is "$1: the next agent watches them" 0 $?
   touch /run/more
-  until_true 90 all_done
+  until_true 120 all_done
   is "$1: all have ended their work" 0 $?
   is "$1: all of it well" $pods "$(cat /run/done.* 2>/dev/null | grep -cx 0)"
   is "$1: nobody was killed" 0 $(($(oom_kills) - before))
@@ -52,14 +52,14 @@ interrupted() {
 create_stormers term $pods "$burst"
 sleep 2 # the dry runs beforehand
 interrupted term TERM
-until_true 60 at_floor term $pods
+until_true 120 at_floor term $pods
 is "term: all are back at their floors" 0 $?
 remove_pods term $pods
 
 create_stormers kill $pods "$burst"
 sleep 2
 interrupted kill KILL
-until_true 60 at_floor kill $pods
+until_true 120 at_floor kill $pods
 is "kill: all are back at their floors" 0 $?
 remove_pods kill $pods
 
@@ -68,25 +68,25 @@ generation() { [ "$(metric plimsoll_config_generation)" = "$1" ]; }
 refused() { [ "$(metric plimsoll_config_reload_failures_total)" = "$1" ]; }
 swap 'memory: {shrink_after: 5s}
 pods: {ceiling: 1.5}'
-until_true 10 generation 2
+until_true 120 generation 2
 is "a swapped file is in force" 0 $?
 create_stormers narrow 1 "$(load 150000000)"
 before=$(oom_kills)
 touch /run/go
 killed() { [ "$(oom_kills)" -gt "$before" ]; }
-until_true 60 killed
+until_true 120 killed
 is "its ceiling holds" 0 $?
 remove_pods narrow 1
 swap 'memory: {shrink_after: 5s}
 pods: {ceiling: lots}'
-until_true 10 refused 1
+until_true 120 refused 1
 is "a bad file is counted" 0 $?
 is "and the last good one stays" 2 "$(metric plimsoll_config_generation)"
 is "and the metric says so" 0 "$(metric plimsoll_config_last_reload_successful)"
 says "and the log says where" 'config.yaml:2: pods.ceiling' /tmp/agent.log
 swap 'memory: {shrink_after: 5s}
 pods: {ceiling: 8}'
-until_true 10 generation 3
+until_true 120 generation 3
 is "the next good one is in force" 0 $?
 create_stormers wide 1 "$(load 150000000)"
 storm wide 1

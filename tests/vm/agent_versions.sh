@@ -25,21 +25,21 @@ for version in 1.27 1.32 1.33 1.34 1.36; do
     path='patch pods' # itself
   fi
   start_agent
-  until_true 60 agent_ready
+  until_true 120 agent_ready
   is "$version: the agent is ready" 0 $?
   create_stormers "$name" $pods "$(load 150000000)"
   sleep 2 # the dry runs beforehand
   ask $api POST /fake/clear-requests >/dev/null
   storm "$name" $pods
   patched() { [ "$(counted "$path")" -ge 1 ]; }
-  until_true 20 patched # the grants of a burst go in one
+  until_true 120 patched # the grants of a burst go in one
   is "$version: PATCHes" 0 $?
   if [ $version = 1.33 ]; then
     sleep 10 # in which the others would lower it
-    until_true 20 raised "$name" $pods
+    until_true 120 raised "$name" $pods
     is "$version: spec and cgroups agree, and stay raised" 0 $?
   else
-    until_true 60 at_floor "$name" $pods
+    until_true 120 at_floor "$name" $pods
     is "$version: spec and cgroups are back at their floors" 0 $?
   fi
   remove_pods "$name" $pods

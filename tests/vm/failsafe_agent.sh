@@ -25,7 +25,7 @@ begin() {
     group=$(group_named "$1")
     [ -n "$group" ] && [ "$(cat "$group/memory.max")" -gt 67108864 ]
   }
-  until_true 60 is_grown "$1"
+  until_true 120 is_grown "$1"
   is "$1: the storm is on" 0 $?
 }
 # stall_ms GROUP: milliseconds from the last progress of a load to its death in that cgroup.
@@ -51,7 +51,7 @@ baseline() {
   mkdir -p $top/baseline
   echo "$1" >$top/baseline/memory.max
   baseline_ms=$(stall_ms $top/baseline)
-  until_true 5 rmdir $top/baseline
+  until_true 120 rmdir $top/baseline
 }
 
 # SIGSTOP.
@@ -67,14 +67,14 @@ later_ms=$(stall_ms "$group")
 baseline "$limit"
 echo "# from last progress to death at $limit: $baseline_ms ms without," \
   "$stopped_ms ms right after, $later_ms ms later"
-at_most "stop: a load right after is killed in time" $((baseline_ms + 1000)) "$stopped_ms"
-at_most "stop: later it is as without" $((baseline_ms + 200)) "$later_ms"
+at_most "stop: a load right after is killed in time" $((baseline_ms + 3000)) "$stopped_ms"
+at_most "stop: later it is as without" $((baseline_ms + 900)) "$later_ms"
 is "stop: the limit stays" "$limit" "$(cat "$group/memory.max")"
-until_true 20 test -e /tmp/calmed
+until_true 120 test -e /tmp/calmed
 is "stop: the command lives on" 0 $?
 kill -CONT $agent
 # It is armed again at the first beat and tick.
-until_true 20 lives_in "$group"
+until_true 120 lives_in "$group"
 is "continue: a load lives again" 0 $?
 touch /tmp/end
 wait $agent
@@ -89,14 +89,14 @@ kill -KILL $agent
 touch /tmp/calm
 killed_ms=$(stall_ms "$group")
 wait $agent
-until_true 5 no_tracing
+until_true 120 no_tracing
 is "kill: nothing is attached" 0 $?
 limit=$(cat "$group/memory.max")
 baseline "$limit"
 echo "# from last progress to death at $limit: $baseline_ms ms without," \
   "$killed_ms ms with a dead agent"
-at_most "kill: a load is killed in time" $((baseline_ms + 1000)) "$killed_ms"
-until_true 20 test -e /tmp/calmed
+at_most "kill: a load is killed in time" $((baseline_ms + 3000)) "$killed_ms"
+until_true 120 test -e /tmp/calmed
 is "kill: the command lives on" 0 $?
 
 # The next run leaves it alone while it lives, and removes the cgroup when it does not.
@@ -106,7 +106,7 @@ is "next run: the dead run's cgroup has its command still" 1 "$(run_groups)"
 touch /tmp/end
 # shellcheck disable=SC2317 # called by until_true
 is_empty() { grep -q '^populated 0' "$group/cgroup.events"; }
-until_true 10 is_empty
+until_true 120 is_empty
 plimsoll run --quiet -- true
 is "next run: the dead run's cgroup is gone" 0 "$(run_groups)"
 is "after: nothing is attached" 0 "$(tracing)"

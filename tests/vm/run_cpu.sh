@@ -22,7 +22,7 @@ sh -c "echo 0 >$top/static/cgroup.procs; $work"
 stat_of() { sed -n "s/^$1 //p" "$top/static/cpu.stat"; }
 static_throttled=$(stat_of nr_throttled)
 at_least "static: it is throttled" 20 "$static_throttled"
-until_true 20 rmdir $top/static
+until_true 120 rmdir $top/static
 
 # A step of one thread. Then nothing, so that the limit is taken back.
 plimsoll run --cpu 200m --report $report -- sh -c "$work; $rest" 2>/tmp/err

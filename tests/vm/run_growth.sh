@@ -78,21 +78,21 @@ plimsoll run --config /tmp/config.yaml --name shrink --memory 64Mi --memory-ceil
 pid=$!
 group=
 find_group() { group=$(ls -d $top/plimsoll-run-*-shrink 2>/dev/null); [ -n "$group" ]; }
-until_true 20 find_group
+until_true 120 find_group
 limit_now() { cat "$group/memory.max"; }
 # Not below the need, and at most a tenth above it.
 need=$((104857600 + 1048576))
 fits() { [ "$(limit_now)" -le $((need * 11 / 10)) ]; }
 at_floor() { [ "$(limit_now)" = 67108864 ]; }
-until_true 60 test -e /tmp/kept-begun
+until_true 120 test -e /tmp/kept-begun
 at_least "burst: the limit is high after it" 268435456 "$(cat /tmp/high)"
 # The time that is configured, and some ticks; a guest under emulation may be slow to tick.
-until_true 8 fits
+until_true 120 fits
 is "shrink: to the need and a tenth" 0 $?
 at_least "shrink: not below the need" 104857600 "$(limit_now)"
 touch /tmp/kept-end
-until_true 30 test -e /tmp/idle-begun
-until_true 8 at_floor
+until_true 120 test -e /tmp/idle-begun
+until_true 120 at_floor
 is "shrink: to the floor" 0 $?
 usleep 700000
 is "shrink: not below the floor" 67108864 "$(limit_now)"

@@ -108,7 +108,7 @@ says "the summary" '^plimsoll: true ended with status 0 after ' /tmp/err
 # signal_when_ready SIGNAL
 signal_when_ready() {
   rm -f /tmp/ready
-  (until_true 30 test -e /tmp/ready && kill -"$1" "$(pidof plimsoll)") &
+  (until_true 120 test -e /tmp/ready && kill -"$1" "$(pidof plimsoll)") &
 }
 # shellcheck disable=SC2016 # for the inner shell
 waiting='trap "exit 9" INT; trap "exit 7" TERM; touch /tmp/ready; while :; do usleep 20000; done'
