@@ -102,10 +102,9 @@ function(plimsoll_vm_test name)
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
     add_test(NAME vm.${name}.${kernel}
              COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --once
-                     --name
-                     vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
+                     --timeout 1200 --name vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
     # Longer than the harness gives the guest, so that it is the harness that ends it and says why.
-    set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 900)
+    set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 1500)
   endforeach()
 endfunction()
 
@@ -148,14 +147,14 @@ function(plimsoll_vm_tests)
       string(REGEX REPLACE "_guest$" "" name "${guest}")
       add_test(NAME vm.${name}.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/systemd" ${kernel}
                                                  "${PROJECT_BINARY_DIR}/bin" ${guest})
-      set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 600)
+      set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 1500)
     endforeach()
   endforeach()
   # The harness is the same on every kernel.
   list(GET PLIMSOLL_VM_KERNELS 0 kernel)
   add_test(NAME vm.harness.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/lib/self_test" --once
                                              ${kernel})
-  set_tests_properties(vm.harness.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 600)
+  set_tests_properties(vm.harness.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 1500)
 endfunction()
 
 # Stops when a file that is named like a test or a benchmark is in no target.

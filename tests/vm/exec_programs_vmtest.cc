@@ -125,7 +125,7 @@ std::vector<ExecEvent> drain(ExecPrograms& programs) {
 
 // All that is told until `count` events have come.
 std::vector<ExecEvent> wait_for(ExecPrograms& programs, std::size_t count,
-                                seconds longest = seconds(20)) {
+                                seconds longest = seconds(120)) {
   std::vector<ExecEvent> events;
   EXPECT_TRUE(until(
       [&] {

@@ -42,7 +42,7 @@ T value(Result<T> result) {
   return std::move(*result);
 }
 
-inline bool until(const std::function<bool()>& condition, seconds longest = seconds(20)) {
+inline bool until(const std::function<bool()>& condition, seconds longest = seconds(120)) {
   const MonotonicTime deadline = now() + longest;
   while (!condition()) {
     if (now() > deadline) return false;

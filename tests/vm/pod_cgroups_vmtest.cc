@@ -173,7 +173,7 @@ class RestoreVm : public PodCgroupsVm {
       ::kill(child, SIGKILL);
       ::waitpid(child, nullptr, 0);
       // It leaves the cgroup a moment later.
-      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
       while (root.open_group(pod(1))->read_cgroup_events()->populated &&
              std::chrono::steady_clock::now() < deadline) {
       }
