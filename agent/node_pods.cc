@@ -37,9 +37,14 @@ std::optional<GivenCpu> given_cpu(const cgroup::Group& group, MilliCpu declared,
                                   const LimitState* left) {
   const auto max = group.read_cpu_max();
   if (!max || !max->quota) return std::nullopt;
-  if (left == nullptr || !left->cpu) return GivenCpu{.first = declared};
-  return GivenCpu{
-      .first = left->cpu->floor, .reach = left->cpu->direct_ceiling, .written = left->cpu->written};
+  if (left == nullptr || !left->cpu) {
+    const auto burst = group.read_cpu_max_burst();
+    return GivenCpu{.first = declared, .burst = burst ? std::optional(*burst) : std::nullopt};
+  }
+  return GivenCpu{.first = left->cpu->floor,
+                  .reach = left->cpu->direct_ceiling,
+                  .written = left->cpu->written,
+                  .burst = left->cpu->burst};
 }
 
 Bytes above(Bytes value, Bytes floor) { return value - floor; }

@@ -5,6 +5,7 @@
 // and untracks in the engine; decides nothing. Owned by the slow loop (agent/node_agent).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -51,7 +52,8 @@ struct GivenBounds {
 struct GivenCpu {
   MilliCpu first;  // as declared, or what the state file has
   MilliCpu reach;  // the most that direct writes may have gone to, by the agent before this one too
-  std::optional<MilliCpu> written;  // the last direct write
+  std::optional<MilliCpu> written;                 // the last direct write
+  std::optional<std::chrono::microseconds> burst;  // before ours, as in the state file
 
   bool operator==(const GivenCpu&) const = default;
 };

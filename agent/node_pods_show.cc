@@ -35,7 +35,8 @@ CpuLimitState cpu_state(const GivenCpu& cpu, MilliCpu direct_ceiling,
   return {.floor = cpu.first,
           .confirmed = spec,
           .direct_ceiling = std::max(direct_ceiling, cpu.reach),
-          .written = cpu.written};
+          .written = cpu.written,
+          .burst = cpu.burst};
 }
 
 ContainerState container_state(const NodePod& pod, const NodeContainer& container) {

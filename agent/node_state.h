@@ -4,6 +4,7 @@
 // state_file.h keeps them on disk, restore.h puts them back.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,6 +33,8 @@ struct CpuLimitState {
   std::optional<MilliCpu> confirmed;  // what the API and the kernel last agreed on
   MilliCpu direct_ceiling;            // how far direct writes were allowed to go; 0: none
   std::optional<MilliCpu> written;    // the last direct write known; may lag behind
+  // cpu.max.burst when it was first seen; absent: not known, or the kernel has none.
+  std::optional<std::chrono::microseconds> burst;
 
   bool operator==(const CpuLimitState&) const = default;
 };

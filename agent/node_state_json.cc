@@ -88,6 +88,9 @@ void write_limit(Text& out, const LimitState& limit) {
     if (limit.cpu->confirmed) out.key("confirmed_millicpu").number(limit.cpu->confirmed->value);
     out.key("direct_ceiling_millicpu").number(limit.cpu->direct_ceiling.value);
     if (limit.cpu->written) out.key("written_millicpu").number(limit.cpu->written->value);
+    if (limit.cpu->burst) {
+      out.key("burst_us").number(static_cast<std::uint64_t>(limit.cpu->burst->count()));
+    }
     out.raw("}");
   }
   out.raw("}");
@@ -153,6 +156,12 @@ class Reader {
   void cpus(const char* key, std::optional<MilliCpu>& value) {
     if (find(key, false) != nullptr) cpus(key, value.emplace());
   }
+  void time(const char* key, std::optional<std::chrono::microseconds>& value) {
+    if (find(key, false) == nullptr) return;
+    std::int64_t us = 0;
+    number(key, us);
+    value = std::chrono::microseconds(us);
+  }
   void time(const char* key, std::optional<MonotonicTime>& value) {
     if (find(key, false) == nullptr) return;
     std::int64_t ns = 0;
@@ -190,6 +199,7 @@ CpuLimitState read_cpu(const json& object, std::string& wrong) {
   reader.cpus("confirmed_millicpu", limit.confirmed);
   reader.cpus("direct_ceiling_millicpu", limit.direct_ceiling);
   reader.cpus("written_millicpu", limit.written);
+  reader.time("burst_us", limit.burst);
   return limit;
 }
 

@@ -45,6 +45,14 @@ bool is_at_most(const cgroup::CpuMax& max, MilliCpu cpus) {
   return max.quota && *max.quota <= *cgroup::cpu_max_of(cpus, max.period).quota;
 }
 
+// cpu.max.burst, if it may be from here: ours is never above the floor.
+bool has_our_burst(const cgroup::Group& group, const CpuLimitState& record,
+                   std::chrono::microseconds period) {
+  const auto burst = group.read_cpu_max_burst();
+  return burst && record.burst && *burst > *record.burst &&
+         *burst <= *cgroup::cpu_max_of(record.floor, period).quota;
+}
+
 std::string foreign(const LimitValue& now, const LimitValue& most) {
   return "the limit is " + to_string(now) + ", and at most " + to_string(most) +
          " can be from here: somebody else set it";
@@ -115,11 +123,13 @@ class Attempt {
     if (!now) return tl::unexpected(now.error());
     saw(value_of(*now), item);
     const MilliCpu target = std::get<MilliCpu>(item.target);
-    if (is_at_most(*now, target)) {
+    const bool is_low = is_at_most(*now, target);
+    const bool burst = has_our_burst(group, record, now->period);
+    if (is_low && !burst) {
       item.outcome = Outcome::kAlready;
       return {};
     }
-    if (!is_at_most(*now, record.direct_ceiling)) {
+    if (!is_low && !is_at_most(*now, record.direct_ceiling)) {
       item.outcome = Outcome::kForeign;
       item.why = foreign(value_of(*now), record.direct_ceiling);
       return {};
@@ -128,9 +138,15 @@ class Attempt {
       item.outcome = Outcome::kWouldRestore;
       return {};
     }
-    const auto change = writer_->set_cpu_max(group, cgroup::cpu_max_of(target, now->period));
-    if (!change) return tl::unexpected(change.error());
-    item.after = value_of(change->after);
+    if (burst) {
+      const auto back = writer_->set_cpu_burst(group, *record.burst);
+      if (!back) return back;
+    }
+    if (!is_low) {
+      const auto change = writer_->set_cpu_max(group, cgroup::cpu_max_of(target, now->period));
+      if (!change) return tl::unexpected(change.error());
+      item.after = value_of(change->after);
+    }
     item.outcome = Outcome::kRestored;
     return {};
   }

@@ -792,6 +792,21 @@ TEST_F(NodePodsCpuTest, OfOneThatIsNotBoostedTheKubeletTells) {
   EXPECT_TRUE(web().early_ids.empty());
 }
 
+// What the agent before this one gave is not taken for what was there before it.
+TEST_F(NodePodsCpuTest, TheBurstBeforeOursIsWrittenDown) {
+  using std::chrono::microseconds;
+  add_cpu_cgroups();
+  tree.set(scope_of('a'), "cpu.max.burst", "1000\n");
+  const auto written_down = [&] { return pods->state().pods.at(0).containers.at(0).limit.cpu; };
+  present(cpu_pod());
+  EXPECT_EQ(written_down()->burst, microseconds(1'000));
+  ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  tree.set(scope_of('a'), "cpu.max.burst", "30000\n");
+  start();
+  present(cpu_pod());
+  EXPECT_EQ(written_down()->burst, microseconds(1'000));
+}
+
 TEST_F(NodePodsCpuTest, WhatTheKubeletTellsComesFirst) {
   add_cpu_cgroups();
   present(created_pod());

@@ -27,7 +27,8 @@ LimitState limit(std::uint64_t id, const std::string& path) {
 constexpr CpuLimitState kCpu{.floor = {500},
                              .confirmed = MilliCpu{750},
                              .direct_ceiling = {2000},
-                             .written = MilliCpu{1999}};
+                             .written = MilliCpu{1999},
+                             .burst = std::chrono::microseconds(50'000)};
 
 NodeState full() {
   NodeState state{.boot_id = "a boot", .generation = 7, .pods = {}};

@@ -368,6 +368,22 @@ TEST_F(RestoreCpuTest, TheBurstIsLoweredFirst) {
   EXPECT_EQ(cpu_max(kApp), "50000 100000");
 }
 
+TEST_F(RestoreCpuTest, TheBurstGoesBackToo) {
+  using std::chrono::microseconds;
+  app().cpu->burst = side().cpu->burst = slice().cpu->burst = microseconds(10'000);
+  tree.set(kApp, "cpu.max.burst", "50000\n");   // as much as its floor
+  tree.set(kSide, "cpu.max.burst", "20000\n");  // which has its limit already
+  tree.set(kPod, "cpu.max.burst", "70001\n");   // nobody here gives that much
+  EXPECT_EQ(cpu_outcomes(restore(true)).at(1), Outcome::kWouldRestore);
+  EXPECT_EQ(tree.group(kSide).read_cpu_max_burst(), microseconds(20'000));
+  EXPECT_TRUE(restore().complete());
+  EXPECT_EQ(tree.group(kApp).read_cpu_max_burst(), microseconds(10'000));
+  EXPECT_EQ(tree.group(kSide).read_cpu_max_burst(), microseconds(10'000));
+  EXPECT_EQ(tree.group(kPod).read_cpu_max_burst(), microseconds(70'000));  // as its new quota
+  EXPECT_EQ(cpu_max(kApp), "50000 100000");
+  EXPECT_EQ(cpu_max(kSide), "20000 100000");
+}
+
 TEST_F(RestoreCpuTest, WithoutItsCgroupOrFileItIsGone) {
   tree.drop(kApp, "cpu.max");  // the controller was taken away
   app().id = CgroupId{1};
