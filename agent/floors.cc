@@ -10,13 +10,22 @@
 namespace plimsoll::agent {
 namespace {
 
-// `value`, as the spec has it, was declared as `floor`, unless somebody else has set it since:
-// theirs may have been about another resource, or another container.
+// Whether the limit is another's than ours. Where nobody owns it, the newest resize of the pod may
+// have been about it, or about another resource or container.
+bool set_by_others(const kube::Pod& pod, const std::string& container, kube::OwnedLimits limits) {
+  const auto is_other = [](const kube::ResizedBy* by) { return by->manager != kFieldManager; };
+  const auto owners = kube::limit_owners(pod, container, limits);
+  if (!owners.empty()) return std::all_of(owners.begin(), owners.end(), is_other);
+  const kube::ResizedBy* last = kube::last_resized_by(pod);
+  return last != nullptr && is_other(last);
+}
+
+// `value`, as the spec has it, was declared as `floor`, unless somebody else has set it since.
 template <typename Amount>
 void take_floor(std::optional<Amount>& value, std::optional<Amount> floor,
-                std::optional<Amount> last_known, bool resized_by_others) {
+                std::optional<Amount> last_known, bool others) {
   if (!value || !floor) return;
-  if (!resized_by_others || value == last_known) value = floor;
+  if (!others || value == last_known) value = floor;
 }
 
 std::optional<Bytes> bytes_of(std::optional<Limit> limit) {
@@ -56,16 +65,16 @@ DeclaredLimits declared_limits(const kube::Pod& pod, const PodState* record) {
     declared.emplace(container.name, DeclaredLimit{.memory = limits.memory, .cpu = limits.cpu});
   }
   if (record == nullptr) return declared;
-  const kube::ResizedBy* last = kube::last_resized_by(pod);
-  const bool others = last != nullptr && last->manager != kFieldManager;
   for (const ContainerState& container : record->containers) {
     const auto spec = declared.find(container.name);
     if (spec == declared.end()) continue;
     take_floor(spec->second.memory, bytes_of(container.limit.floor),
-               bytes_of(container.limit.confirmed), others);
+               bytes_of(container.limit.confirmed),
+               set_by_others(pod, container.name, &kube::ResizedBy::memory_limits));
     if (!container.limit.cpu) continue;
     take_floor(spec->second.cpu, std::optional(container.limit.cpu->floor),
-               container.limit.cpu->confirmed, others);
+               container.limit.cpu->confirmed,
+               set_by_others(pod, container.name, &kube::ResizedBy::cpu_limits));
   }
   return declared;
 }

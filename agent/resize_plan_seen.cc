@@ -21,17 +21,6 @@ bool carries(const std::vector<kube::ResizeChange>& changes, const std::string& 
   });
 }
 
-// Several, where one has applied the value that was there.
-std::vector<const kube::ResizedBy*> owners_of(const Stepping& step, const std::string& container,
-                                              OwnedLimits limits) {
-  std::vector<const kube::ResizedBy*> owners;
-  for (const kube::ResizedBy& each : step.facts.pod->resized_by) {
-    const std::vector<std::string>& owned = each.*limits;
-    if (std::find(owned.begin(), owned.end(), container) != owned.end()) owners.push_back(&each);
-  }
-  return owners;
-}
-
 // Whether we have asked for the limit that the watch shows, which is another than we knew.
 bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
   const SetBy by = limit_set_by(step, container, &kube::ResizedBy::memory_limits);
@@ -222,8 +211,8 @@ void note_no_decrease(Stepping& step) {
 
 }  // namespace
 
-SetBy limit_set_by(const Stepping& step, const std::string& container, OwnedLimits limits) {
-  const auto owners = owners_of(step, container, limits);
+SetBy limit_set_by(const Stepping& step, const std::string& container, kube::OwnedLimits limits) {
+  const auto owners = kube::limit_owners(*step.facts.pod, container, limits);
   if (owners.empty()) return SetBy::kUntold;
   const bool us = std::any_of(owners.begin(), owners.end(), [&](const kube::ResizedBy* each) {
     return each->manager == step.config.field_manager;
@@ -231,9 +220,9 @@ SetBy limit_set_by(const Stepping& step, const std::string& container, OwnedLimi
   return us ? SetBy::kUs : SetBy::kAnother;
 }
 
-void say_stepped_back(Stepping& step, const ContainerResize& container, OwnedLimits limits,
+void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
                       ApiAnswer answer) {
-  const auto owners = owners_of(step, container.name, limits);
+  const auto owners = kube::limit_owners(*step.facts.pod, container.name, limits);
   answer.cause = to_string(step.config.coexist);
   answer.message =
       "resized by " + (owners.empty() ? std::string("somebody else") : owners.front()->manager);

@@ -41,8 +41,6 @@ struct Stepping {
 // ---- agent/resize_plan_seen.cc: what the watch and the engine say
 void absorb_pod(Stepping& step);
 void absorb_words(Stepping& step);
-// ResizedBy's containers of one resource.
-using OwnedLimits = std::vector<std::string> kube::ResizedBy::*;
 // Whose value a limit of the pod is that the watch shows: whoever changed it last owns its field.
 // The times of entries do not tell, for they are of any field, in seconds, of several clocks.
 // What does not show: who writes under our name is taken for us; and what another actor stored is
@@ -52,9 +50,9 @@ enum class SetBy : std::uint8_t {
   kAnother,
   kUntold,  // who created the pod, or a server on which resizes are PATCHes of the pod itself
 };
-SetBy limit_set_by(const Stepping& step, const std::string& container, OwnedLimits limits);
+SetBy limit_set_by(const Stepping& step, const std::string& container, kube::OwnedLimits limits);
 // The watch shows a change that somebody else made: we yield, or not.
-void say_stepped_back(Stepping& step, const ContainerResize& container, OwnedLimits limits,
+void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
                       ApiAnswer answer);
 void give_way(Stepping& step);
 

@@ -124,6 +124,16 @@ const ResizedBy* last_resized_by(const Pod& pod) {
   return last;
 }
 
+std::vector<const ResizedBy*> limit_owners(const Pod& pod, std::string_view container,
+                                           OwnedLimits limits) {
+  std::vector<const ResizedBy*> owners;
+  for (const ResizedBy& each : pod.resized_by) {
+    const std::vector<std::string>& owned = each.*limits;
+    if (std::find(owned.begin(), owned.end(), container) != owned.end()) owners.push_back(&each);
+  }
+  return owners;
+}
+
 ResizePhase resize_phase(const Pod& pod) {
   // Conditions speak of the spec that the node has seen, which is then not the newest one.
   if (pod.generation && pod.observed_generation && *pod.observed_generation < *pod.generation) {

@@ -190,6 +190,13 @@ std::string_view cgroup_uid(const Pod& pod);
 // same second count in their order, which is the alphabet's. Whose a limit is, this does not tell.
 const ResizedBy* last_resized_by(const Pod& pod);
 
+// Those who gave the container's limit the value that it has: several, where one has applied what
+// was there. Empty: who created the pod, or a server on which resizes are PATCHes of the pod
+// itself.
+using OwnedLimits = std::vector<std::string> ResizedBy::*;
+std::vector<const ResizedBy*> limit_owners(const Pod& pod, std::string_view container,
+                                           OwnedLimits limits);
+
 // How far the pod's last resize has come, from whichever of the three generations of fields is
 // there.
 enum class ResizePhase : std::uint8_t {

@@ -140,6 +140,23 @@ TEST(Floors, WhatAPersonSetIsTheNewFloorOfThatResourceOnly) {
             (DeclaredLimit{.memory = mib(300), .cpu = MilliCpu{500}}));
 }
 
+// The newest entry is another's, and about the CPU: the memory is still from here, which the record
+// had not heard of.
+TEST(Floors, WhoOwnsALimitHasSetIt) {
+  PodState kept = record();
+  kept.containers = {floor_record("app", HiddenMemory{mib(128), mib(512)},
+                                  HiddenCpu{MilliCpu{500}, MilliCpu{2000}})};
+  kube::Pod pod = cpu_raised_pod();
+  resized_by_another(pod);
+  pod.containers[0].resources.limits = {.memory = mib(768), .cpu = MilliCpu{1500}};
+  pod.resized_by[0].memory_limits = {"app"};
+  pod.resized_by[1].cpu_limits = {"app"};
+  EXPECT_EQ(declared_limits(pod, &kept).at("app"),
+            (DeclaredLimit{.memory = mib(128), .cpu = MilliCpu{1500}}));
+  std::swap(pod.resized_by[0].memory_limits, pod.resized_by[1].memory_limits);
+  EXPECT_EQ(declared_limits(pod, &kept).at("app").memory, mib(768));
+}
+
 TEST(Floors, PoliciesSeeWhatWasDeclared) {
   const DeclaredLimits declared{{"app", {.memory = mib(128), .cpu = MilliCpu{500}}}};
   const PodFacts facts = facts_of(cpu_raised_pod(), declared);
