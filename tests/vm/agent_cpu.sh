@@ -109,8 +109,8 @@ NODE_NAME=node-a KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 
   plimsoll restore --service-account /run/api --systemd none >/tmp/restored 2>&1
 until_true 120 calmly cpu_back web-0 200
 is "restore: puts it back" 0 $?
-is "restore: and the burst" "0 0" "$(echo $(cat "$(container_dir web-0)/cpu.max.burst" \
-  "$(pod_slice "$(uid_of web-0)")/cpu.max.burst"))"
+is "restore: and the burst" "0 0 " "$(cat "$(container_dir web-0)/cpu.max.burst" \
+  "$(pod_slice "$(uid_of web-0)")/cpu.max.burst" | tr '\n' ' ')"
 touch /run/burn
 start_agent
 until_true 120 calmly cpu_above web-0 400
