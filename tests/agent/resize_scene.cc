@@ -337,4 +337,32 @@ kube::Refusal refusal_of(int status, const std::string& message) {
       kube::Response{.status = status, .content_type = "application/json", .body = body.dump()});
 }
 
+Scene armed(kube::Pod pod) {
+  Scene scene(std::move(pod));
+  scene.step();
+  EXPECT_EQ(scene.preflights.size(), 1u);
+  scene.accept();
+  scene.answers.clear();
+  return scene;
+}
+
+void resizes(Scene& scene, const std::string& manager, Bytes to) {
+  const kube::Pod before = scene.pod;
+  scene.pod.containers[0].resources.limits.memory = to;
+  scene.pod.generation = *scene.pod.generation + 1;
+  own_limits(scene.pod, before, manager, scene.now);
+}
+
+void vpa_resizes(Scene& scene, Bytes to) { resizes(scene, "vpa-updater", to); }
+
+kube::ResizeCondition condition(std::string reason, std::string message) {
+  return {.reason = std::move(reason), .message = std::move(message), .observed_generation = 2};
+}
+
+std::pair<Bytes, Bytes> applied(const Scene& scene) {
+  const std::vector<ApiAnswer> said = scene.said(ApiAnswer::Kind::kApplied);
+  if (said.empty()) return {};
+  return {said.back().from, said.back().to};
+}
+
 }  // namespace plimsoll::agent::resize_test

@@ -119,4 +119,18 @@ void own_limits(kube::Pod& pod, const kube::Pod& before, const std::string& mana
 // What the API server says with `body`, a message of a Status.
 kube::Refusal refusal_of(int status, const std::string& message);
 
+// A scene whose container has been armed: the dry run for its ceiling was taken.
+Scene armed(kube::Pod pod = burstable_pod());
+// Stores a resize of "app" by somebody.
+void resizes(Scene& scene, const std::string& manager, Bytes to);
+void vpa_resizes(Scene& scene, Bytes to);
+// The limits before and after, of the last resize that came into force.
+std::pair<Bytes, Bytes> applied(const Scene& scene);
+// About the second generation of the spec.
+kube::ResizeCondition condition(std::string reason, std::string message);
+
+inline constexpr const char* kNotAllowed =
+    "pods \"web\" is forbidden: User \"system:serviceaccount:demo:p\" cannot patch resource "
+    "\"pods/resize\" in API group \"\" in the namespace \"demo\"";
+
 }  // namespace plimsoll::agent::resize_test
