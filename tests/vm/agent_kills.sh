@@ -29,10 +29,12 @@ until_true 120 watched
 is "the pods are watched" 0 $?
 
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom) % $1)); }
-# upset_api: what the API is like from now on.
-upset_api() {
+calm_api() {
   ask $api POST /fake/back >/dev/null
   ask $api POST /fake/clear-faults >/dev/null
+}
+# upset_api: what the API is like from now on.
+upset_api() {
   case $(random 5) in
     0) ask $api POST /fake/go >/dev/null ;;
     1) fault '{"verb":"patch","kind":"status","code":503,"reason":"ServiceUnavailable"}' ;;
@@ -63,9 +65,10 @@ look() {
 killed=0 raised=0 unknown=0
 before=$(oom_kills)
 while [ $killed -lt "$kills" ]; do
-  upset_api
+  calm_api
   # Every other one not before it does its work, which takes a busy host longer.
   [ $((killed % 2)) = 0 ] || until_true 120 agent_ready
+  upset_api
   usleep $(($(random 3000) * 1000))
   kill -9 $agent
   wait $agent 2>/dev/null
@@ -78,8 +81,7 @@ at_least "limits stood above their floors" "$kills" $raised
 is "nobody knew of" 0 $unknown
 ooms=$(($(oom_kills) - before))
 
-ask $api POST /fake/back >/dev/null
-ask $api POST /fake/clear-faults >/dev/null
+calm_api
 touch /run/end
 until_true 120 agent_ready
 is "the agent is ready" 0 $?
