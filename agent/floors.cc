@@ -10,14 +10,13 @@
 namespace plimsoll::agent {
 namespace {
 
-// Whether the limit is another's than ours. Where nobody owns it, the newest resize of the pod may
-// have been about it, or about another resource or container.
+// Where nobody owns the limit, the newest resize of the pod may have been about it, or about
+// another resource or container.
 bool set_by_others(const kube::Pod& pod, const std::string& container, kube::OwnedLimits limits) {
-  const auto is_other = [](const kube::ResizedBy* by) { return by->manager != kFieldManager; };
-  const auto owners = kube::limit_owners(pod, container, limits);
-  if (!owners.empty()) return std::all_of(owners.begin(), owners.end(), is_other);
+  const kube::SetBy by = kube::limit_set_by(pod, kFieldManager, container, limits);
+  if (by != kube::SetBy::kUntold) return by == kube::SetBy::kAnother;
   const kube::ResizedBy* last = kube::last_resized_by(pod);
-  return last != nullptr && is_other(last);
+  return last != nullptr && last->manager != kFieldManager;
 }
 
 // `value`, as the spec has it, was declared as `floor`, unless somebody else has set it since.

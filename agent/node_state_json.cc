@@ -156,11 +156,9 @@ class Reader {
   void cpus(const char* key, std::optional<MilliCpu>& value) {
     if (find(key, false) != nullptr) cpus(key, value.emplace());
   }
-  void time(const char* key, std::optional<std::chrono::microseconds>& value) {
-    if (find(key, false) == nullptr) return;
-    std::int64_t us = 0;
-    number(key, us);
-    value = std::chrono::microseconds(us);
+  template <typename Number>
+  void number(const char* key, std::optional<Number>& value) {
+    if (find(key, false) != nullptr) number(key, value.emplace());
   }
   void time(const char* key, std::optional<MonotonicTime>& value) {
     if (find(key, false) == nullptr) return;
@@ -199,7 +197,7 @@ CpuLimitState read_cpu(const json& object, std::string& wrong) {
   reader.cpus("confirmed_millicpu", limit.confirmed);
   reader.cpus("direct_ceiling_millicpu", limit.direct_ceiling);
   reader.cpus("written_millicpu", limit.written);
-  reader.time("burst_us", limit.burst);
+  reader.number("burst_us", limit.burst);
   return limit;
 }
 

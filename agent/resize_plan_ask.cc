@@ -147,7 +147,7 @@ MonotonicTime ready_at(const Stepping& step, const ContainerResize& container, B
   if (!again && next > std::max(step.config.coalesce_max, step.facts.api.patch_to_limit)) {
     return step.now;
   }
-  // The next grant is over when it is late by half: growth is not even.
+  // The burst is over when the next grant is late by half: growth is not even.
   const Nanoseconds quiet =
       std::max(next + next / 2, again ? step.config.coalesce * 4 : step.config.coalesce);
   return std::min(container.last_word + quiet, container.want_since + step.config.coalesce_max);

@@ -189,9 +189,9 @@ void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit)
   cpu.since = step.now;
   if (cpu.wish == limit) cpu.wish.reset();
   if (!before) return;
-  const SetBy by = limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits);
-  const bool asked = by != SetBy::kAnother && cpu.asked && cpu.asked->to == limit;
-  const bool ours = asked || by == SetBy::kUs;
+  const kube::SetBy by = limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits);
+  const bool asked = by != kube::SetBy::kAnother && cpu.asked && cpu.asked->to == limit;
+  const bool ours = asked || by == kube::SetBy::kUs;
   // A request that was stored before does not hold any more.
   if (step.state.cpu_stored) {
     std::erase_if(step.state.cpu_stored->changes, [&](const kube::ResizeChange& each) {

@@ -340,7 +340,8 @@ void adopt_cpu_pending(Stepping& step) {
   for (ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
     if (seen == nullptr || !seen->status || !seen->status->resources) continue;
-    if (limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits) != SetBy::kUs) continue;
+    if (limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits) != kube::SetBy::kUs)
+      continue;
     const std::optional<MilliCpu>& in_force = seen->status->resources->limits.cpu;
     if (!container.cpu.spec || !in_force || in_force == container.cpu.spec) continue;
     kube::ResizeChange change{

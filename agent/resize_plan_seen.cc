@@ -23,8 +23,8 @@ bool carries(const std::vector<kube::ResizeChange>& changes, const std::string& 
 
 // Whether we have asked for the limit that the watch shows, which is another than we knew.
 bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
-  const SetBy by = limit_set_by(step, container, &kube::ResizedBy::memory_limits);
-  if (by != SetBy::kUntold) return by == SetBy::kUs;
+  const kube::SetBy by = limit_set_by(step, container, &kube::ResizedBy::memory_limits);
+  if (by != kube::SetBy::kUntold) return by == kube::SetBy::kUs;
   return (step.state.in_flight &&
           carries(step.state.in_flight->resize.changes, container, limit)) ||
          carries(step.state.unknown, container, limit);
@@ -100,7 +100,8 @@ void adopt_pending(Stepping& step) {
   for (ContainerResize& container : step.state.containers) {
     const kube::Container* seen = step.in_pod(container);
     if (seen == nullptr || !seen->status || !seen->status->resources) continue;
-    if (limit_set_by(step, container.name, &kube::ResizedBy::memory_limits) != SetBy::kUs) continue;
+    if (limit_set_by(step, container.name, &kube::ResizedBy::memory_limits) != kube::SetBy::kUs)
+      continue;
     const std::optional<Bytes>& in_force = seen->status->resources->limits.memory;
     if (in_force == container.spec) continue;
     container.asked_from = in_force.value_or(container.spec.value_or(Bytes{}));
@@ -211,13 +212,9 @@ void note_no_decrease(Stepping& step) {
 
 }  // namespace
 
-SetBy limit_set_by(const Stepping& step, const std::string& container, kube::OwnedLimits limits) {
-  const auto owners = kube::limit_owners(*step.facts.pod, container, limits);
-  if (owners.empty()) return SetBy::kUntold;
-  const bool us = std::any_of(owners.begin(), owners.end(), [&](const kube::ResizedBy* each) {
-    return each->manager == step.config.field_manager;
-  });
-  return us ? SetBy::kUs : SetBy::kAnother;
+kube::SetBy limit_set_by(const Stepping& step, const std::string& container,
+                         kube::OwnedLimits limits) {
+  return kube::limit_set_by(*step.facts.pod, step.config.field_manager, container, limits);
 }
 
 void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,

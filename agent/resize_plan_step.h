@@ -41,16 +41,9 @@ struct Stepping {
 // ---- agent/resize_plan_seen.cc: what the watch and the engine say
 void absorb_pod(Stepping& step);
 void absorb_words(Stepping& step);
-// Whose value a limit of the pod is that the watch shows: whoever changed it last owns its field.
-// The times of entries do not tell, for they are of any field, in seconds, of several clocks.
-// What does not show: who writes under our name is taken for us; and what another actor stored is
-// lost where our request for the same limit came right after it, before the watch.
-enum class SetBy : std::uint8_t {
-  kUs,
-  kAnother,
-  kUntold,  // who created the pod, or a server on which resizes are PATCHes of the pod itself
-};
-SetBy limit_set_by(const Stepping& step, const std::string& container, kube::OwnedLimits limits);
+// Whose value a limit of the pod is that the watch shows.
+kube::SetBy limit_set_by(const Stepping& step, const std::string& container,
+                         kube::OwnedLimits limits);
 // The watch shows a change that somebody else made: we yield, or not.
 void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
                       ApiAnswer answer);

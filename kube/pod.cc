@@ -134,6 +134,15 @@ std::vector<const ResizedBy*> limit_owners(const Pod& pod, std::string_view cont
   return owners;
 }
 
+SetBy limit_set_by(const Pod& pod, std::string_view us, std::string_view container,
+                   OwnedLimits limits) {
+  const auto owners = limit_owners(pod, container, limits);
+  if (owners.empty()) return SetBy::kUntold;
+  const bool ours = std::any_of(owners.begin(), owners.end(),
+                                [&](const ResizedBy* each) { return each->manager == us; });
+  return ours ? SetBy::kUs : SetBy::kAnother;
+}
+
 ResizePhase resize_phase(const Pod& pod) {
   // Conditions speak of the spec that the node has seen, which is then not the newest one.
   if (pod.generation && pod.observed_generation && *pod.observed_generation < *pod.generation) {

@@ -191,11 +191,22 @@ std::string_view cgroup_uid(const Pod& pod);
 const ResizedBy* last_resized_by(const Pod& pod);
 
 // Those who gave the container's limit the value that it has: several, where one has applied what
-// was there. Empty: who created the pod, or a server on which resizes are PATCHes of the pod
-// itself.
+// was there; nobody, where it is untold.
 using OwnedLimits = std::vector<std::string> ResizedBy::*;
 std::vector<const ResizedBy*> limit_owners(const Pod& pod, std::string_view container,
                                            OwnedLimits limits);
+
+// Whose value that is: whoever changed it last owns its field. The times of entries do not tell,
+// for they are of any field, in seconds, of several clocks. What does not show: who writes under
+// our name is taken for us; and what another actor stored is lost where our request for the same
+// limit came right after it, before the watch.
+enum class SetBy : std::uint8_t {
+  kUs,
+  kAnother,
+  kUntold,  // who created the pod, or a server on which resizes are PATCHes of the pod itself
+};
+SetBy limit_set_by(const Pod& pod, std::string_view us, std::string_view container,
+                   OwnedLimits limits);
 
 // How far the pod's last resize has come, from whichever of the three generations of fields is
 // there.

@@ -39,12 +39,12 @@ def main():
         cases = list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     earlier = 0
-    failed = [case for case in cases if verdict(case)[0] == "failed"]
+    verdicts = [(case, *verdict(case)) for case in cases]
+    failed = [case for case, result, _ in verdicts if result == "failed"]
     for case in failed[:TESTS_SHOWN]:
         said = (case.findtext("system-out") or "").rstrip().splitlines()
         print(f"-- {case.get('name')}", *said[-LINES_OF_ONE:], sep="\n")
-    for case in cases:
-        result, why = verdict(case)
+    for case, result, why in verdicts:
         counts[result] += 1
         earlier += result == "passed" and "vm: not run again: " in (case.findtext("system-out") or "")
         if result != "passed":

@@ -402,20 +402,18 @@ TEST_F(Commands, ThatBeginDuringALookAreToldOnce) {
                   {"/bin/sh", "-c", "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done"});
     std::set<std::uint32_t> lives;
     std::size_t ended = 0;
-    EXPECT_TRUE(until(
-        [&] {
-          value(programs.watch(2, group.group().fd().get(), kBuild));
-          programs.unwatch(2);
-          for (const ExecEvent& event : drain(programs)) {
-            if (event.kind != Kind::kEnd) {
-              EXPECT_TRUE(lives.insert(event.command.pid).second);
-            } else {
-              ended += lives.erase(event.command.pid);
-            }
-          }
-          return ended >= kCount;
-        },
-        seconds(120)));
+    EXPECT_TRUE(until([&] {
+      value(programs.watch(2, group.group().fd().get(), kBuild));
+      programs.unwatch(2);
+      for (const ExecEvent& event : drain(programs)) {
+        if (event.kind != Kind::kEnd) {
+          EXPECT_TRUE(lives.insert(event.command.pid).second);
+        } else {
+          ended += lives.erase(event.command.pid);
+        }
+      }
+      return ended >= kCount;
+    }));
     EXPECT_EQ(shell.wait(), 0);
   }
   ::rmdir(group.file("below").c_str());
