@@ -2,10 +2,10 @@
 #include <iostream>
 #include <variant>
 
-#include "agent/cli.h"
-#include "agent/config_command.h"
-#include "agent/doctor.h"
-#include "agent/run.h"
+#include "agent/commands/cli.h"
+#include "agent/commands/config.h"
+#include "agent/commands/doctor.h"
+#include "agent/commands/run.h"
 
 namespace {
 

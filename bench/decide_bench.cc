@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "agent/decide.h"
+#include "agent/policy/decide.h"
 
 namespace plimsoll::bench {
 namespace {

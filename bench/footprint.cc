@@ -18,8 +18,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "agent/config.h"
-#include "agent/engine.h"
+#include "agent/config/config.h"
+#include "agent/engine/engine.h"
 #include "base/file.h"
 #include "bench/figures.h"
 #include "bench/place.h"

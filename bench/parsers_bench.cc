@@ -6,8 +6,8 @@
 
 #include <string>
 
-#include "agent/config.h"
-#include "agent/config_keys.h"
+#include "agent/config/config.h"
+#include "agent/config/keys.h"
 #include "base/file.h"
 #include "cgroup/meminfo.h"
 #include "cgroup/memory_events.h"

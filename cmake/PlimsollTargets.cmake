@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# One library per folder. A folder's CMakeLists.txt names what it may link; that and
-# scripts/check-layers are the layering of CONTRIBUTING.md.
+# One library per folder, and one per room of agent/. A folder's CMakeLists.txt names what it may
+# link; that and scripts/check-layers are the layering of CONTRIBUTING.md.
 
-# plimsoll_library(<folder> [LINK <public libraries>...] [PRIVATE <private libraries>...])
-# Makes plimsoll_<folder> of <folder>/*.cc except main.cc, and of its headers. Headers that only BPF
+# plimsoll_library(<name> [LINK <public libraries>...] [PRIVATE <private libraries>...])
+# Makes plimsoll_<name> of the folder's *.cc except main.cc, and of its headers. Headers that only BPF
 # programs can include, for they include the kernel's types, belong to no C++ target.
-function(plimsoll_library folder)
+function(plimsoll_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;PRIVATE")
   file(GLOB sources CONFIGURE_DEPENDS "*.cc")
   list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/main.cc")
@@ -19,7 +19,7 @@ function(plimsoll_library folder)
     endif()
   endforeach()
 
-  set(target plimsoll_${folder})
+  set(target plimsoll_${name})
   add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE plimsoll_flags ${arg_PRIVATE})
   target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES

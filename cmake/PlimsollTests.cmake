@@ -4,7 +4,8 @@
 include(GoogleTest)
 
 set(PLIMSOLL_VM_KERNELS "6.1;6.12" CACHE STRING "Kernels that the VM tests boot")
-set(plimsoll_all plimsoll_agent plimsoll_kube plimsoll_bpf plimsoll_cgroup plimsoll_base)
+set(plimsoll_all plimsoll_agent_commands plimsoll_agent_record plimsoll_kube plimsoll_bpf
+                 plimsoll_cgroup plimsoll_base)
 
 # What only tests on the machine run: built in half the time.
 add_library(plimsoll_test_flags INTERFACE)
@@ -35,11 +36,14 @@ function(plimsoll_test_support)
                                                      GTest::gmock OpenSSL::SSL plimsoll_fake_kubelet
                                                      plimsoll_fake_api
                         PRIVATE plimsoll_test_flags)
+  set_source_files_properties(support/source_path.cc PROPERTIES COMPILE_DEFINITIONS
+                              PLIMSOLL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endfunction()
 
-# tests/<folder>/*.cc with at least one *_test.cc: one executable plimsoll_<folder>_tests.
+# tests/<folder>/*.cc with at least one *_test.cc: one executable plimsoll_<folder>_tests, and
+# tests/agent/<room>/*.cc: plimsoll_agent_<room>_tests.
 function(plimsoll_unit_tests)
-  file(GLOB tests CONFIGURE_DEPENDS "*/*_test.cc")
+  file(GLOB tests CONFIGURE_DEPENDS "*/*_test.cc" "agent/*/*_test.cc")
   set(folders)
   foreach(test IN LISTS tests)
     cmake_path(GET test PARENT_PATH folder)
@@ -47,21 +51,20 @@ function(plimsoll_unit_tests)
   endforeach()
   list(REMOVE_DUPLICATES folders)
   foreach(path IN LISTS folders)
-    cmake_path(GET path FILENAME folder)
+    file(RELATIVE_PATH folder "${CMAKE_CURRENT_SOURCE_DIR}" "${path}")
     if(folder MATCHES "^(support|storm|vm|lint|fake_api|fake_kubelet)$")
       continue()
     endif()
+    string(REPLACE "/" "_" name "${folder}")
+    string(REPLACE "/" "." prefix "${folder}")
     file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cc")
-    add_executable(plimsoll_${folder}_tests ${sources})
-    target_link_libraries(plimsoll_${folder}_tests PRIVATE plimsoll_test_support
-                                                           plimsoll_test_flags GTest::gtest_main)
-    target_compile_definitions(
-      plimsoll_${folder}_tests PRIVATE PLIMSOLL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                       PLIMSOLL_BINARY="${PROJECT_BINARY_DIR}/bin/plimsoll")
+    add_executable(plimsoll_${name}_tests ${sources})
+    target_link_libraries(plimsoll_${name}_tests PRIVATE plimsoll_test_support plimsoll_test_flags
+                                                         GTest::gtest_main)
     # At test time, not at build time: a build on another machine must not run what it built.
     gtest_discover_tests(
-      plimsoll_${folder}_tests
-      TEST_PREFIX ${folder}.
+      plimsoll_${name}_tests
+      TEST_PREFIX ${prefix}.
       DISCOVERY_MODE PRE_TEST
       PROPERTIES TIMEOUT 120 LABELS unit)
     set_property(GLOBAL APPEND PROPERTY PLIMSOLL_TEST_SOURCES ${sources})
@@ -139,7 +142,7 @@ function(plimsoll_vm_tests)
 
   # What guests with systemd run: tests/vm/lib/<guest>.
   add_executable(systemd-tell vm/systemd_tell.cc)
-  target_link_libraries(systemd-tell PRIVATE plimsoll_agent plimsoll_flags)
+  target_link_libraries(systemd-tell PRIVATE plimsoll_agent_systemd plimsoll_flags)
   set_target_properties(systemd-tell PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                                                 "${PROJECT_BINARY_DIR}/bin")
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)

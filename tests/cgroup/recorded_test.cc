@@ -17,6 +17,7 @@
 #include "cgroup/pressure.h"
 #include "cgroup/procs.h"
 #include "cgroup/value.h"
+#include "tests/support/source_path.h"
 
 namespace plimsoll::cgroup {
 namespace {
@@ -24,8 +25,7 @@ namespace {
 class Recorded : public testing::TestWithParam<const char*> {
  protected:
   static std::string text(const std::string& file) {
-    const auto read = read_file(std::string(PLIMSOLL_SOURCE_DIR "/tests/contract/cgroup/") +
-                                GetParam() + "/" + file);
+    const auto read = read_file(source_path("tests/contract/cgroup/") + GetParam() + "/" + file);
     if (!read) throw std::runtime_error(read.error().message);
     return *read;
   }

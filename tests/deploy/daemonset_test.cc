@@ -9,13 +9,14 @@
 #include <set>
 #include <string>
 
-#include "agent/config.h"
-#include "agent/config_keys.h"
-#include "agent/explain_server.h"
-#include "agent/floors.h"
-#include "agent/state_file.h"
-#include "agent/systemd_units.h"
+#include "agent/config/config.h"
+#include "agent/config/keys.h"
+#include "agent/state/declared_limits.h"
+#include "agent/state/state_file.h"
+#include "agent/systemd/units.h"
+#include "agent/telemetry/explain_server.h"
 #include "tests/deploy/manifest.h"
+#include "tests/support/source_path.h"
 
 namespace plimsoll::test {
 namespace {
@@ -92,7 +93,7 @@ TEST(DaemonSet, NamesOfOneObjectInAnotherAreRight) {
 
 // The expressions are those of a policy that was tried against an API server: recording 90.
 TEST(DaemonSet, AnAgentResizesPodsOfItsOwnNodeOnly) {
-  std::ifstream file(PLIMSOLL_SOURCE_DIR "/tests/contract/kube/90-vap-node-bound-resize.json");
+  std::ifstream file(source_path("tests/contract/kube/90-vap-node-bound-resize.json"));
   ASSERT_TRUE(file) << "the recording is not there";
   const YAML::Node recording = YAML::Load(file);  // JSON is YAML
   const YAML::Node tried = recording["exchanges"][0]["request"]["body"]["spec"];
@@ -139,7 +140,7 @@ TEST(DaemonSet, TheAgentHasWhatItNeedsAndNoMore) {
 
 // Each capability is explained by the file that needs it.
 TEST(DaemonSet, EveryCapabilityIsExplainedByAFileThatExists) {
-  std::ifstream file(PLIMSOLL_SOURCE_DIR "/deploy/daemonset.yaml");
+  std::ifstream file(source_path("deploy/daemonset.yaml"));
   std::string line;
   std::string comment;
   int capabilities = 0;
@@ -157,7 +158,7 @@ TEST(DaemonSet, EveryCapabilityIsExplainedByAFileThatExists) {
       if (open != std::string::npos) {
         const std::size_t start = comment.find_last_of("( ", open) + 1;
         const std::string name = comment.substr(start, open + 3 - start);
-        EXPECT_TRUE(std::ifstream(PLIMSOLL_SOURCE_DIR "/" + name)) << name;
+        EXPECT_TRUE(std::ifstream(source_path(name))) << name;
       }
       comment.clear();
     } else {
@@ -225,10 +226,10 @@ TEST(DaemonSet, ProbesAskWhereTheMetricsAre) {
 }
 
 TEST(DaemonSet, TheImageIsTheOneThatTheScriptMakes) {
-  std::ifstream script(PLIMSOLL_SOURCE_DIR "/scripts/image");
+  std::ifstream script(source_path("scripts/image"));
   ASSERT_TRUE(script);
   const std::string all{std::istreambuf_iterator<char>(script), {}};
-  std::ifstream cmake(PLIMSOLL_SOURCE_DIR "/CMakeLists.txt");
+  std::ifstream cmake(source_path("CMakeLists.txt"));
   std::string version;
   for (std::string line; version.empty() && std::getline(cmake, line);) {
     const std::size_t at = line.find("  VERSION ");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/deploy/manifest.h"
+#include "tests/support/source_path.h"
 
 #include <sstream>
 #include <stdexcept>
@@ -23,7 +24,7 @@ Right right(const std::string& verb, const std::string& resource, const std::str
 }  // namespace
 
 std::vector<YAML::Node> manifests(const std::string& name) {
-  return YAML::LoadAllFromFile(PLIMSOLL_SOURCE_DIR "/deploy/" + name);
+  return YAML::LoadAllFromFile(source_path("deploy/" + name));
 }
 
 YAML::Node manifest(const std::string& kind) {

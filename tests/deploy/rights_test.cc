@@ -17,6 +17,7 @@
 #include "kube/pod_watch.h"
 #include "kube/resize.h"
 #include "tests/deploy/manifest.h"
+#include "tests/support/source_path.h"
 
 namespace plimsoll::test {
 namespace {
@@ -95,8 +96,7 @@ TEST(Rights, NoOtherPathOfTheApiIsInTheCode) {
   const std::regex path(R"re("(/apis?/[^"]*|/api|/version[^"]*)")re");
   std::set<std::string> found;
   for (const std::string folder : {"kube", "agent"}) {
-    for (const auto& entry :
-         std::filesystem::directory_iterator(PLIMSOLL_SOURCE_DIR "/" + folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(source_path(folder))) {
       if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
       std::ifstream file(entry.path());
       for (std::string line; std::getline(file, line);) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fake_api_unit/recording.h"
+#include "tests/support/source_path.h"
 
 #include <algorithm>
 #include <cctype>
@@ -14,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path folder() { return fs::path(PLIMSOLL_SOURCE_DIR) / "tests" / "contract" / "kube"; }
+fs::path folder() { return source_path("tests/contract/kube"); }
 
 std::string parameter_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();

@@ -4,9 +4,9 @@
 // what a pod without any is allowed, and what is wrong is said in words fit for an Event.
 #include <algorithm>
 
-#include "agent/announce.h"
-#include "agent/config_values.h"
-#include "agent/pod_policy.h"
+#include "agent/config/values.h"
+#include "agent/pods/pod_policy.h"
+#include "agent/policy/announced_work.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Paths of cgroups and ids of containers: what is found in a path is a part of it.
-#include "agent/cgroup_names.h"
+#include "agent/pods/cgroup_name.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

@@ -4,8 +4,8 @@
 // written, or each line of the error names the file.
 #include <algorithm>
 
-#include "agent/config.h"
-#include "agent/config_keys.h"
+#include "agent/config/config.h"
+#include "agent/config/keys.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

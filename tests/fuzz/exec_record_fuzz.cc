@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "agent/announce.h"
+#include "agent/policy/announced_work.h"
 #include "bpf/exec_records.h"
 #include "bpf/read_exec_record.h"
 #include "tests/fuzz/fuzz_input.h"

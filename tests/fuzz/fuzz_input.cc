@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/support/source_path.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -18,7 +19,7 @@ void require(bool holds, std::string_view what) {
 
 std::vector<std::string> contract_files(const std::string& directory) {
   std::vector<std::filesystem::path> paths;
-  const auto root = std::filesystem::path(PLIMSOLL_SOURCE_DIR) / "tests/contract" / directory;
+  const auto root = std::filesystem::path(source_path("tests/contract")) / directory;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     if (entry.is_regular_file()) paths.push_back(entry.path());
   }

@@ -4,7 +4,7 @@
 // exists, and the policy's answer to it stays between the limit and the ceiling.
 #include <cstring>
 
-#include "agent/memory_policy.h"
+#include "agent/policy/memory.h"
 #include "bpf/memory_records.h"
 #include "bpf/read_record.h"
 #include "tests/fuzz/fuzz_input.h"

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdio>
 
-#include "agent/node_state.h"
+#include "agent/state/node_state.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

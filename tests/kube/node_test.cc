@@ -6,13 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/support/source_path.h"
 
 namespace plimsoll::kube {
 namespace {
 
 TEST(Node, AsARealServerSendsIt) {
-  const auto text =
-      read_file(std::string(PLIMSOLL_SOURCE_DIR) + "/tests/contract/kube/00-node-node-a.json");
+  const auto text = read_file(source_path("tests/contract/kube/00-node-node-a.json"));
   ASSERT_TRUE(text) << text.error().message;
   const auto recording = nlohmann::json::parse(*text);
   const auto node = parse_node(recording["exchanges"].back()["response"]["body"].dump());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/kube/recording.h"
+#include "tests/support/source_path.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -14,9 +15,7 @@ namespace {
 // The server writes objects in this order too, which is that of Go's structs.
 using Json = nlohmann::ordered_json;
 
-std::filesystem::path directory() {
-  return std::filesystem::path(PLIMSOLL_SOURCE_DIR) / "tests/contract/kube";
-}
+std::filesystem::path directory() { return source_path("tests/contract/kube"); }
 
 Json load(const std::string& name) {
   std::ifstream file(directory() / (name + ".json"));

@@ -17,7 +17,7 @@
 #include <sstream>
 #include <string>
 
-#include "agent/doctor.h"
+#include "agent/commands/doctor.h"
 #include "base/fd.h"
 #include "base/file.h"
 

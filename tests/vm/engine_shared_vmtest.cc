@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "agent/engine.h"
-#include "agent/file_limit.h"
+#include "agent/engine/engine.h"
+#include "agent/node/file_limit.h"
 #include "tests/vm/own_group.h"
 
 namespace plimsoll::test {

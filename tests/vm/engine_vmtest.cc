@@ -24,8 +24,8 @@
 #include <thread>
 #include <vector>
 
-#include "agent/engine.h"
-#include "agent/reaction.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/memory_reaction.h"
 #include "bpf/memory_programs.h"
 #include "cgroup/limit_file.h"
 #include "cgroup/mounts.h"

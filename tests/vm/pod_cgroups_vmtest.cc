@@ -16,8 +16,8 @@
 #include <optional>
 #include <string>
 
-#include "agent/pod_cgroups.h"
-#include "agent/restore.h"
+#include "agent/pods/pod_cgroups.h"
+#include "agent/restore/cgroups.h"
 #include "base/file.h"
 #include "cgroup/walk.h"
 

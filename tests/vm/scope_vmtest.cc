@@ -12,7 +12,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/scope.h"
+#include "agent/commands/scope.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "cgroup/mounts.h"

@@ -5,8 +5,8 @@
 
 #include <cstdio>
 
-#include "agent/cgroup_names.h"
-#include "agent/systemd_units.h"
+#include "agent/pods/cgroup_name.h"
+#include "agent/systemd/units.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/apiserver/health.h"
+
+#include <algorithm>
+
+namespace plimsoll::agent {
+namespace {
+
+// How often one pod tries while the API is away: often enough that all agree with it within ten
+// seconds of its return, seldom enough that a server in trouble does not notice.
+constexpr Nanoseconds kTurnFirst = std::chrono::milliseconds(500);
+constexpr Nanoseconds kTurnMost = std::chrono::seconds(4);
+// After a missed deadline, requests get the long one for this long.
+constexpr Nanoseconds kSlowFor = std::chrono::minutes(2);
+
+}  // namespace
+
+bool means_away(const kube::Refusal& refusal) {
+  switch (refusal.cause) {
+    case kube::Cause::kThrottled:
+    case kube::Cause::kTimeout:
+    case kube::Cause::kServer:
+    case kube::Cause::kTransport:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void note_exchange(ApiHealth& health, const std::optional<kube::Refusal>& refusal,
+                   MonotonicTime now) {
+  if (!refusal || !means_away(*refusal)) {
+    if (health.away) health.since = now;
+    health.away = false;
+    health.failures = 0;
+    if (now >= health.slow_until) health.slow = false;
+    return;
+  }
+  if (!health.away) health.since = now;
+  health.away = true;
+  ++health.failures;
+  const bool unknown = refusal->outcome_unknown && refusal->cause == kube::Cause::kTransport;
+  if (unknown || refusal->cause == kube::Cause::kTimeout) {
+    health.slow = true;
+    health.slow_until = now + kSlowFor;
+  }
+  const std::uint32_t doublings = std::min<std::uint32_t>(health.failures - 1, 10);
+  const Nanoseconds wait = std::min(kTurnMost, Nanoseconds(kTurnFirst.count() << doublings));
+  health.next_turn = now + std::max(wait, refusal->retry_after.value_or(Nanoseconds{}));
+}
+
+bool has_turn(const ApiHealth& health, MonotonicTime now) {
+  return !health.away || now >= health.next_turn;
+}
+
+void took_turn(ApiHealth& health, MonotonicTime now) {
+  if (health.away) health.next_turn = now + kTurnMost;
+}
+
+void PatchLatency::add(Nanoseconds sample) {
+  if (samples_.size() < kSamples) {
+    samples_.push_back(sample);
+    return;
+  }
+  samples_[next_] = sample;
+  next_ = (next_ + 1) % kSamples;
+}
+
+Nanoseconds PatchLatency::nine_of_ten() const {
+  std::vector<Nanoseconds> sorted = samples_;
+  const std::size_t rank = (sorted.size() * 9 + 9) / 10 - 1;
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(rank),
+                   sorted.end());
+  return sorted[rank];
+}
+
+}  // namespace plimsoll::agent

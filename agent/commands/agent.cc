@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/signalfd.h>
+
+#include <csignal>
+#include <iostream>
+
+#include "agent/node/agent_options.h"
+#include "agent/node/node_agent.h"
+#include "agent/node/resident_memory.h"
+#include "agent/restore/cgroups.h"
+
+namespace plimsoll::agent {
+namespace {
+
+// Blocked in every thread that is started from now on.
+Result<Fd> take_stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return errno_error(errno, "watch for signals");
+  return fd;
+}
+
+int failed(const Error& error) {
+  std::cerr << "plimsoll: " << error.message << '\n';
+  return 1;
+}
+
+}  // namespace
+
+int agent_main(const AgentOptions& options) {
+  const auto stop = take_stop_signals();
+  if (!stop) return failed(stop.error());
+  keep_heap_small();
+  {
+    auto agent = NodeAgent::start(options, Config{});
+    if (!agent) return failed(agent.error());
+    if (auto ran = (*agent)->run(stop->get()); !ran) return failed(ran.error());
+  }
+  if (!options.restore) return 0;
+  return run_restore({.state = options.state_file,
+                      .floors = options.floors_file,
+                      .node_name = options.node_name,
+                      .api = options.api,
+                      .cgroup_root = options.cgroup_root.empty() ? RestoreOptions{}.cgroup_root
+                                                                 : options.cgroup_root,
+                      .systemd = options.systemd},
+                     std::cout, std::cerr);
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The half of doctor.h that looks at the machine.
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <iterator>
+
+#include "agent/commands/doctor.h"
+#include "base/file.h"
+#include "bpf/exec_programs.h"
+#include "bpf/load_plan.h"
+#include "cgroup/text.h"
+#include "cgroup/walk.h"
+
+namespace plimsoll::agent {
+namespace {
+
+constexpr cgroup::WalkBounds kWalk{.most_groups = 4096, .deepest = 4};
+
+std::vector<TrialLoad> try_loads(const bpf::Features& features) {
+  std::vector<TrialLoad> trials;
+  const bpf::Tier possible = bpf::plan_load(features, std::nullopt).possible;
+  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
+    if (tier < possible) continue;
+    // A tier above the possible one is not tried; below it, only when the better one failed.
+    const auto programs = bpf::MemoryPrograms::load(tier, bpf::HoldBounds{});
+    trials.push_back(
+        {tier, {.yes = programs.has_value(), .why = programs ? "" : programs.error().message}});
+    if (programs) break;
+  }
+  return trials;
+}
+
+Psi read_psi() {
+  const auto text = read_file("/proc/pressure/memory");
+  if (text) return Psi::kOn;
+  return text.error().code == Code::kGone ? Psi::kNotBuiltIn : Psi::kOff;
+}
+
+// The sum of the sizes in /proc/swaps: "name type size used priority", in KiB, after a heading.
+std::optional<Bytes> read_swap() {
+  const auto text = read_file("/proc/swaps");
+  if (!text) return std::nullopt;
+  Bytes total;
+  std::string_view rest = *text;
+  cgroup::next_line(rest);
+  while (auto line = cgroup::next_line(rest)) {
+    std::optional<std::string_view> word;
+    for (int i = 0; i < 3; ++i) word = cgroup::next_word(*line);
+    if (word) total += Bytes{cgroup::parse_unsigned(*word).value_or(0) * kKiB};
+  }
+  return total;
+}
+
+// The word in brackets, or parentheses: "none voluntary (full)".
+std::string chosen_word(const Result<std::string>& text, char open, char close) {
+  if (!text) return {};
+  const std::size_t from = text->find(open);
+  const std::size_t to = text->find(close, from == std::string::npos ? 0 : from);
+  if (from == std::string::npos || to == std::string::npos) return {};
+  return text->substr(from + 1, to - from - 1);
+}
+
+std::string read_preemption() {
+  std::string word = chosen_word(read_file("/sys/kernel/debug/sched/preempt"), '(', ')');
+  if (!word.empty()) return word;
+  utsname name{};
+  if (::uname(&name) != 0) return {};
+  const std::string_view version = std::data(name.version);
+  if (version.find("PREEMPT_RT") != std::string_view::npos) return "full, PREEMPT_RT";
+  if (version.find("PREEMPT_DYNAMIC") != std::string_view::npos) return "chosen at boot";
+  return version.find("PREEMPT") != std::string_view::npos ? "full" : "none or voluntary";
+}
+
+void read_tree(DoctorFacts& facts) {
+  if (!facts.scope.v2) return;
+  const auto root = cgroup::Root::open(*facts.scope.v2);
+  if (!root) return;
+  if (const auto set = root->top().read_controllers()) {
+    facts.memory_controller = set->contains("memory");
+  }
+  facts.top_writable = !facts.scope.levels.empty() && facts.scope.levels.back().path.empty() &&
+                       facts.scope.levels.back().writable;
+  const auto walk = cgroup::list_descendants(root->top(), kWalk);
+  if (!walk) return;
+  for (const cgroup::Found& found : walk->groups) {
+    if (found.path.find("kubepods") != std::string::npos) facts.kubelet = true;
+    const auto group = root->open_group(found.path);
+    if (!group) continue;
+    const auto has = [&](const char* file) { return group->open_file(file, O_PATH).has_value(); };
+    facts.has_kill = facts.has_kill.value_or(false) || has("cgroup.kill");
+    if (facts.has_peak || !has("memory.max")) continue;
+    facts.has_peak = has("memory.peak");
+    facts.has_reclaim = has("memory.reclaim");
+  }
+}
+
+}  // namespace
+
+Result<DoctorFacts> read_doctor_facts() {
+  DoctorFacts facts;
+  facts.features = bpf::probe_features();
+  facts.trials = try_loads(facts.features);
+  const auto exec_programs = bpf::ExecPrograms::load();
+  facts.exec_programs = {.yes = exec_programs.has_value(),
+                         .why = exec_programs ? "" : exec_programs.error().message};
+  auto privileges = read_privileges();
+  if (!privileges) return tl::unexpected(privileges.error());
+  facts.privileges = std::move(*privileges);
+  auto scope = read_scope_facts();
+  if (!scope) return tl::unexpected(scope.error());
+  facts.scope = std::move(*scope);
+  read_tree(facts);
+  facts.psi = read_psi();
+  facts.swap = read_swap();
+  facts.preemption = read_preemption();
+  facts.lockdown = chosen_word(read_file("/sys/kernel/security/lockdown"), '[', ']');
+  return facts;
+}
+
+}  // namespace plimsoll::agent

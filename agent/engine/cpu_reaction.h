@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CPU thread: throttle event -> verdict -> cpu.max written, and written back when the need is
+// over. It does all writes of cpu.max and cpu.max.burst, those of the slow loop included, so that
+// no two race. Apart from the reaction thread, since a write takes a mutex of the kernel and walks
+// all cgroups; real-time below it. Nothing is held here: a throttled task waits anyway.
+//
+// Between the event and the write there is no allocation, no log, no network and no disk.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "agent/engine/spsc_queue.h"
+#include "agent/policy/cpu.h"
+#include "agent/policy/snapshot.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "bpf/cpu_programs.h"
+#include "cgroup/cpu_files.h"
+
+namespace plimsoll::agent {
+
+// One container of the CPU thread. Made by the engine; from kTrack until kUntracked it is the
+// thread's alone.
+struct CpuTracked {
+  cgroup::CpuFiles files;
+  Slot slot = 0;
+  std::uint32_t epoch = 0;
+  CpuTracked* parent = nullptr;
+  std::uint32_t children = 0;
+  cgroup::CpuMax original;  // as it was found: what the floor is written as
+  CpuArmed armed;
+
+  cgroup::CpuMax max;  // as last written or observed
+  microseconds burst{};
+  MilliCpu written;  // the last limit that we wrote; 0: none
+  MonotonicTime written_at;
+  MilliCpu wished;  // what somebody else was asked for, and when
+  MonotonicTime wished_at;
+  CpuHold hold;
+  MilliCpu kept;            // not given back below this; 0: nothing is kept
+  bool is_watched = false;  // looked at in each period; what follows is of the last look
+  std::optional<bpf::CpuUse> seen;
+  // Without BPF: what cpu.stat said, the last periods as bits, and looks since the last throttle.
+  cgroup::CpuStat stat;
+  std::uint64_t history = 0;
+  std::uint32_t calm = 0;
+
+  bool has_limit() const { return max.quota.has_value(); }
+  MilliCpu limit() const { return cgroup::cpus_of(max).value_or(MilliCpu{}); }
+  // The budget has paid for a limit up to this.
+  MilliCpu promised(MonotonicTime time) const {
+    return time - wished_at < kWishLife ? std::max(limit(), wished) : limit();
+  }
+};
+
+// What the slow loop tells the CPU thread.
+struct CpuCommand {
+  enum class Kind : std::uint8_t {
+    kTrack,
+    kUntrack,    // forget it; answered by CpuReport::kUntracked, after which it may be destroyed
+    kArm,        // how far events may go
+    kParent,     // `parent` is the parent from now on
+    kObserve,    // somebody has written cpu.max: read it again
+    kRaise,      // to `limit`, a decision of the slow loop
+    kLower,      // to `limit`
+    kAhead,      // raise to `limit`, as far as budget and bounds allow, before it is throttled
+    kKeep,       // raise to `limit` whatever the budget, and stay there; 0: back to the floor
+    kWatch,      // it was throttled lately; without BPF only
+    kBudget,     // `budget` is what may be given away, all grants up to `granted_before` counted in
+    kForget,     // what was wished will not come
+    kConfigure,  // `policy` holds from now on; copied before idle()
+  };
+  Kind kind = Kind::kArm;
+  CpuTracked* tracked = nullptr;
+  CpuTracked* parent = nullptr;
+  CpuArmed armed;
+  MilliCpu limit;
+  MilliCpu budget;
+  std::int64_t granted_before = 0;
+  Reason reason = Reason::kEnoughHeadroom;
+  const CpuPolicy* policy = nullptr;
+};
+
+// What the CPU thread did.
+struct CpuReport {
+  enum class Kind : std::uint8_t { kGrant, kLowered, kDenial, kFailure, kWish, kUntracked };
+  Kind kind = Kind::kGrant;
+  CpuTracked* tracked = nullptr;
+  Layer layer = Layer::kAtTheLimit;
+  Reason reason = Reason::kThrottled;
+  CpuFacts facts;  // as the event had them
+  MilliCpu from;
+  MilliCpu to;
+  std::optional<microseconds> burst;  // kGrant: that was written, and the limit stands
+  int error = 0;                      // kFailure: errno of the write
+  MonotonicTime event_time;
+  MonotonicTime written_time;
+};
+
+class CpuReaction {
+ public:
+  // `programs` may be null and must outlive this. A report also makes `report_fd`, an eventfd,
+  // readable. Starts the thread.
+  static Result<std::unique_ptr<CpuReaction>> start(const CpuPolicy& policy,
+                                                    bpf::CpuPrograms* programs, int report_fd);
+  // Stops and joins the thread.
+  ~CpuReaction();
+  CpuReaction(const CpuReaction&) = delete;
+  CpuReaction& operator=(const CpuReaction&) = delete;
+
+  // The slow loop's side. False: the queue is full, send it again at the next tick.
+  bool send(const CpuCommand& command);
+  std::optional<CpuReport> receive() { return reports_.pop(); }
+  // Raises less lowerings so far, in thousandths of a CPU, for CpuCommand::granted_before.
+  std::int64_t granted() const { return granted_.load(std::memory_order_acquire); }
+  bool idle() const { return obeyed_.load(std::memory_order_acquire) == sent_; }
+  std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
+
+ private:
+  CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, int report_fd);
+  void run();
+  void obey(const CpuCommand& command) noexcept;
+  void on_event(const bpf::CpuEvent& event) noexcept;
+  void on_throttle(CpuTracked& tracked, CpuFacts facts, MonotonicTime time) noexcept;
+  CpuTracked* busiest_child(const CpuTracked& tracked) const noexcept;
+  bool react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept;
+  int give_burst(CpuTracked& tracked, microseconds burst) noexcept;
+  void look_at_all() noexcept;
+  void look(CpuTracked& tracked, MonotonicTime now) noexcept;
+  void watch(CpuTracked& tracked, MonotonicTime now) noexcept;
+  std::optional<MilliCpu> measure(CpuTracked& tracked, MonotonicTime now) noexcept;
+  std::optional<MilliCpu> measure_by_file(CpuTracked& tracked, MonotonicTime now) noexcept;
+  int raise(CpuTracked& tracked, MilliCpu to, MonotonicTime now) noexcept;
+  void raise_parents(const CpuTracked& tracked, MilliCpu increase, MilliCpu to,
+                     MonotonicTime now) noexcept;
+  void raise_ahead(CpuTracked& tracked, MilliCpu to, Reason reason, MonotonicTime now) noexcept;
+  void withdraw(CpuTracked& tracked, MonotonicTime now) noexcept;
+  void lower(CpuTracked& tracked, MilliCpu to, Reason reason, MonotonicTime now) noexcept;
+  MilliCpu floor_of(const CpuTracked& tracked) const noexcept;
+  int write(CpuTracked& tracked, MilliCpu to) noexcept;
+  void charge(MilliCpu from, MilliCpu to) noexcept;
+  MilliCpu available_to(const CpuTracked& tracked, MonotonicTime now) const noexcept;
+  void wish(CpuTracked& tracked, CpuReport told) noexcept;
+  bool answers_at_once(const CpuTracked& tracked, MonotonicTime now) const noexcept;
+  void arm(CpuTracked& tracked) noexcept;
+  void disarm(CpuTracked& tracked) noexcept;
+  void refresh() noexcept;
+  void report(CpuReport report) noexcept;
+
+  CpuPolicy policy_;
+  bpf::CpuPrograms* programs_;
+  int report_fd_;
+  Fd epoll_;
+  Fd command_event_;
+  Fd timer_;
+  std::uint32_t watched_ = 0;  // the timer runs while there are some
+  std::vector<CpuTracked*> by_slot_;
+  std::int64_t budget_ = 0;  // thousandths; below 0: overdrawn by what is kept
+  std::atomic<std::int64_t> granted_{0};
+  std::atomic<std::uint64_t> reports_lost_{0};
+  std::atomic<bool> stopping_{false};
+  SpscQueue<CpuCommand, 1024> commands_;
+  SpscQueue<CpuReport, 512> reports_;
+  std::uint64_t sent_ = 0;  // the slow loop's
+  std::atomic<std::uint64_t> obeyed_{0};
+  std::thread thread_;
+};
+
+}  // namespace plimsoll::agent

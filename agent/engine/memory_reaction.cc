@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/engine/memory_reaction.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace plimsoll::agent {
+namespace {
+
+// A quarter of the age at which the kernel's programs stop to hold: two beats may be late.
+constexpr int kBeatMs = 250;
+constexpr std::size_t kStackBytes = 256 * kKiB;
+// Above every normal task and below the kernel's own threads (watchdog, migration at 99).
+constexpr int kPriority = 10;
+// A tick of a thousand containers must not make an event wait.
+constexpr int kCommandsInARow = 32;
+
+// Ignored where nobody asked for it, and nobody else here does.
+constexpr int kInterrupt = SIGURG;
+
+// epoll's user data: a slot, or one of these.
+constexpr std::uint64_t kUrgent = UINT64_MAX;
+constexpr std::uint64_t kCommand = UINT64_MAX - 1;
+
+MonotonicTime now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return MonotonicTime(std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec));
+}
+
+Layer layer_of(bpf::EventKind kind) {
+  switch (kind) {
+    case bpf::EventKind::kAtTheLimit:
+      return Layer::kAtTheLimit;
+    case bpf::EventKind::kAtTheDoor:
+      return Layer::kAtTheDoor;
+    default:
+      return Layer::kPredicted;
+  }
+}
+
+Result<void> add_to(const Fd& epoll, int fd, std::uint32_t events, std::uint64_t data) {
+  epoll_event event{.events = events, .data = {.u64 = data}};
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return errno_error(errno, "add to the reaction thread's epoll");
+  }
+  return {};
+}
+
+// Locks what is in memory and what comes to be, page by page as it is used: the process stays as
+// small as it is.
+ReactionQuality make_predictable(pthread_t thread) {
+  ReactionQuality quality;
+  const sched_param parameters{.sched_priority = kPriority};
+  const int error = ::pthread_setschedparam(thread, SCHED_FIFO, &parameters);
+  quality.realtime = error == 0;
+  quality.memory_locked = ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+  if (!quality.realtime) {
+    quality.warning =
+        "the reaction thread is not real-time (needs CAP_SYS_NICE): on a busy node it may be "
+        "milliseconds late";
+  }
+  if (!quality.memory_locked) {
+    quality.warning += std::string(quality.warning.empty() ? "" : "; ") +
+                       "memory is not locked (needs CAP_IPC_LOCK): a page fault may delay a grant";
+  }
+  return quality;
+}
+
+// One half of the CPUs that this process may use for each thread, so that no CPU is both threads'
+// own. With a single CPU there is nothing to divide.
+void keep_apart(pthread_t thread, pthread_t deputy) {
+  cpu_set_t all{}, first{}, second{};
+  if (::sched_getaffinity(0, sizeof(all), &all) != 0) return;
+  const int count = CPU_COUNT(&all);
+  if (count < 2) return;
+  int seen = 0;
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &all)) continue;
+    CPU_SET(cpu, seen < (count + 1) / 2 ? &first : &second);
+    ++seen;
+  }
+  ::pthread_setaffinity_np(thread, sizeof(first), &first);
+  ::pthread_setaffinity_np(deputy, sizeof(second), &second);
+}
+
+// So that no page of the stack is missing later.
+void touch_stack() {
+  std::array<volatile char, kStackBytes / 2> room;
+  for (std::size_t i = 0; i < room.size(); i += 4096) room[i] = 0;
+}
+
+}  // namespace
+
+struct Reaction::Entry {
+  const cgroup::LimitFile* limit_file = nullptr;
+  FallbackSignals* signals = nullptr;
+  std::uint32_t epoch = 0;
+  std::optional<Slot> parent;
+  std::uint32_t parent_epoch = 0;
+  Armed armed;
+  Bytes limit;              // as last written or observed; UINT64_MAX: none
+  MonotonicTime limit_at;   // when that was
+  Bytes wished;             // a limit that somebody else is to write ...
+  MonotonicTime wished_at;  // ... and when that was said last
+
+  // The budget has paid for a limit up to this.
+  Bytes promised(MonotonicTime time) const {
+    return time - wished_at < kWishLife ? std::max(limit, wished) : limit;
+  }
+};
+
+Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
+    : policy_(policy),
+      programs_(programs),
+      entries_(bpf::kMaxSlots),
+      raises_(std::make_unique<std::atomic<std::uint64_t>[]>(bpf::kMaxSlots)) {}
+
+Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
+                                                  bpf::MemoryPrograms* programs) {
+  std::unique_ptr<Reaction> reaction(new Reaction(policy, programs));
+  struct sigaction interrupt {};
+  interrupt.sa_handler = [](int) {};
+  interrupt.sa_flags = SA_RESTART;
+  if (::sigaction(kInterrupt, &interrupt, nullptr) != 0) {
+    return errno_error(errno, "take a signal for lowering");
+  }
+  reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  reaction->report_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!reaction->epoll_ || !reaction->command_event_ || !reaction->report_event_) {
+    return errno_error(errno, "make the reaction thread's descriptors");
+  }
+  if (auto added = add_to(reaction->epoll_, reaction->command_event_.get(), EPOLLIN, kCommand);
+      !added) {
+    return tl::unexpected(added.error());
+  }
+  if (programs != nullptr) {
+    if (auto added = add_to(reaction->epoll_, programs->urgent_fd(), EPOLLIN, kUrgent); !added) {
+      return tl::unexpected(added.error());
+    }
+    reaction->deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+    reaction->deputy_stop_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!reaction->deputy_epoll_ || !reaction->deputy_stop_) {
+      return errno_error(errno, "make the deputy's descriptors");
+    }
+    // Edges: woken once per event, also while the other thread is at it.
+    auto added = add_to(reaction->deputy_epoll_, programs->urgent_fd(), EPOLLIN | EPOLLET, kUrgent);
+    if (added) {
+      added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.get(), EPOLLIN, kCommand);
+    }
+    if (!added) return tl::unexpected(added.error());
+    programs->beat(now());
+  }
+  // std::thread takes no stack size; the default of 8 MiB would be locked as it is touched only,
+  // so it costs address space and nothing else.
+  reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
+  reaction->quality_ = make_predictable(reaction->thread_.native_handle());
+  if (programs == nullptr) return reaction;
+  reaction->deputy_ = std::thread([self = reaction.get()] { self->run_deputy(); });
+  (void)make_predictable(reaction->deputy_.native_handle());
+  keep_apart(reaction->thread_.native_handle(), reaction->deputy_.native_handle());
+  return reaction;
+}
+
+Reaction::~Reaction() {
+  stopping_.store(true);
+  if (thread_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
+    thread_.join();
+  }
+  if (deputy_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto put = ::write(deputy_stop_.get(), &one, sizeof(one));
+    deputy_.join();
+  }
+}
+
+bool Reaction::send(const Command& command) {
+  const bool sent = commands_.push(command);
+  if (sent) ++sent_;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
+  return sent;
+}
+
+std::optional<Report> Reaction::receive() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(report_event_.get(), &count, sizeof(count));
+  return reports_.pop();
+}
+
+std::uint64_t Reaction::raises(Slot slot) const { return raises_[slot].load(); }
+
+Reaction::Lowering::Lowering(Reaction& reaction, Slot slot)
+    : reaction_(reaction), slot_(slot), raises_(reaction.raises(slot)) {
+  reaction_.lowering_thread_.store(::gettid());
+  reaction_.lowered_.store(slot);
+}
+
+Reaction::Lowering::~Lowering() { reaction_.lowered_.store(bpf::kMaxSlots); }
+
+bool Reaction::Lowering::raised() const { return reaction_.raises(slot_) != raises_; }
+
+void Reaction::run() {
+  touch_stack();
+  ::pthread_setname_np(::pthread_self(), "reaction");
+  std::array<epoll_event, 64> ready{};
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int count =
+        ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), kBeatMs);
+    const MonotonicTime time = now();
+    if (programs_ != nullptr) programs_->beat(time);
+    beat_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
+    // What is readable stays so until the deputy has let go.
+    if (turn_.test_and_set(std::memory_order_acquire)) continue;
+    // Before the commands are looked at: one that is sent from now on wakes again.
+    std::uint64_t sum = 0;
+    [[maybe_unused]] const auto got = ::read(command_event_.get(), &sum, sizeof(sum));
+    take_turn();
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
+      if (data != kCommand && data != kUrgent) on_sign(static_cast<Slot>(data));
+    }
+    turn_.clear(std::memory_order_release);
+  }
+}
+
+void Reaction::run_deputy() {
+  touch_stack();
+  ::pthread_setname_np(::pthread_self(), "deputy");
+  epoll_event ready{};
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    ::epoll_wait(deputy_epoll_.get(), &ready, 1, -1);
+    // The other thread is running, then, and sees this event before it sleeps.
+    if (turn_.test_and_set(std::memory_order_acquire)) continue;
+    take_turn();
+    turn_.clear(std::memory_order_release);
+  }
+}
+
+void Reaction::take_turn() noexcept {
+  for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
+    obey(*command);
+    obeyed_.fetch_add(1, std::memory_order_release);
+    if (obeyed % kCommandsInARow == 0) drain();
+  }
+  drain();
+}
+
+void Reaction::drain() noexcept {
+  if (programs_ == nullptr) return;
+  programs_->drain_urgent(
+      [](void* self, const bpf::MemoryEvent& event) {
+        static_cast<Reaction*>(self)->on_event(event);
+      },
+      this);
+}
+
+void Reaction::obey(const Command& command) noexcept {
+  Entry& entry = entries_[command.slot % entries_.size()];
+  if (command.kind == Command::Kind::kBudget) {
+    // What was given away since the slow loop looked comes off.
+    budget_ = command.budget - (Bytes{granted_.load()} - command.granted_before);
+    if (somebody_waits_ || budget_ < enough_) arm_all();
+    return;
+  }
+  if (command.kind == Command::Kind::kGroupBudget) {
+    const BudgetGroup group = command.armed.group % kMaxGroups;
+    group_budget_[group] = command.budget - (granted(group) - command.granted_before);
+    if (somebody_waits_ || group_budget_[group] < group_enough_[group]) arm_all();
+    return;
+  }
+  if (command.kind == Command::Kind::kConfigure) {
+    policy_ = *command.policy;
+    arm_all();
+    report({.kind = Report::Kind::kConfigured});
+    return;
+  }
+  if (command.kind == Command::Kind::kTrack) {
+    entry = {.limit_file = command.limit_file,
+             .signals = command.signals,
+             .epoch = command.epoch,
+             .parent = command.parent,
+             .armed = command.armed,
+             .limit = command.limit,
+             .limit_at = command.at};
+    if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
+    if (entry.signals != nullptr) {
+      for (const auto& [fd, events] : entry.signals->descriptors()) {
+        if (fd >= 0) (void)add_to(epoll_, fd, events, command.slot);
+      }
+    }
+    return;
+  }
+  if (entry.epoch != command.epoch || entry.limit_file == nullptr) {
+    // Asked again, because the answer was lost.
+    if (command.kind == Command::Kind::kUntrack) {
+      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+    }
+    return;
+  }
+  switch (command.kind) {
+    case Command::Kind::kUntrack:
+      if (entry.signals != nullptr) {
+        for (const auto& [fd, events] : entry.signals->descriptors()) {
+          if (fd >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+        }
+      }
+      disarm(command.slot);
+      entry = {};
+      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+      return;
+    case Command::Kind::kArm:
+      entry.armed = command.armed;
+      arm(command.slot);
+      return;
+    case Command::Kind::kObserve:
+      // Older than our own last write: the slow loop had not seen it.
+      if (command.at > entry.limit_at) {
+        entry.limit = command.limit;
+        entry.limit_at = command.at;
+        arm(command.slot);
+      }
+      return;
+    case Command::Kind::kParent:
+      entry.parent = command.parent;
+      if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
+      return;
+    case Command::Kind::kWish:
+      entry.wished = command.limit;
+      entry.wished_at = command.at;
+      return;
+    case Command::Kind::kRaise: {
+      const MemoryFacts facts{.limit = entry.limit};
+      if (command.limit <= entry.limit) {
+        raise_parents(entry, {}, entry.limit);
+        return;
+      }
+      const int error = raise(entry, command.limit,
+                              command.promised ? command.limit : entry.promised(command.at));
+      if (error == 0) rearm(command.slot);
+      report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
+              .slot = command.slot,
+              .epoch = entry.epoch,
+              .layer = Layer::kSlowLoop,
+              .reason = command.reason,
+              .facts = facts,
+              .from = facts.limit,
+              .to = command.limit,
+              .error = error,
+              .event_time = command.at,
+              .written_time = now()});
+      return;
+    }
+    case Command::Kind::kAnnounce:
+      announce(command);
+      return;
+    case Command::Kind::kRewrite:
+      (void)entry.limit_file->write(entry.limit.value);
+      return;
+    case Command::Kind::kTrack:
+    case Command::Kind::kBudget:
+    case Command::Kind::kGroupBudget:
+    case Command::Kind::kConfigure:
+      return;
+  }
+}
+
+void Reaction::on_event(const bpf::MemoryEvent& event) noexcept {
+  Entry& entry = entries_[event.slot % entries_.size()];
+  // An event of a cgroup that was here before.
+  if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
+  MemoryFacts facts{.limit = event.limit,
+                    .usage = event.usage,
+                    .reclaimable = event.reclaimable,
+                    .rate_per_second = event.rate_per_second};
+  if (event.time < entry.limit_at) {
+    facts.limit = entry.limit;
+  } else {
+    entry.limit = facts.limit;  // somebody else may have written it
+  }
+  react(event.slot, facts, layer_of(event.kind), event.time);
+}
+
+void Reaction::on_sign(Slot slot) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  if (entry.limit_file == nullptr || entry.signals == nullptr) return;
+  const MonotonicTime seen = now();
+  const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.limit);
+  if (sign) react(slot, sign->facts, sign->layer, seen);
+}
+
+// A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.
+void Reaction::announce(const Command& command) noexcept {
+  Entry& entry = entries_[command.slot];
+  const Verdict verdict = grant_up_to(policy_, entry.armed, {.limit = entry.limit}, command.limit,
+                                      budgets_of(entry, command.at), Reason::kAnnounced);
+  Report answer{.slot = command.slot,
+                .epoch = entry.epoch,
+                .layer = Layer::kPredicted,
+                .reason = verdict.reason,
+                .facts = {.limit = entry.limit},
+                .from = entry.limit,
+                .event_time = command.at};
+  if (verdict.limit) {
+    answer.error = raise(entry, *verdict.limit, entry.promised(command.at));
+    answer.kind = answer.error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure;
+    answer.to = *verdict.limit;
+  } else if (is_denial(verdict.reason)) {
+    answer.kind = Report::Kind::kDenial;
+  }
+  answer.written_time = now();
+  if (verdict.limit || is_denial(verdict.reason)) report(answer);
+  if (verdict.wish) {
+    answer.from = entry.limit;
+    answer.to = *verdict.wish;
+    (void)wish(command.slot, answer);
+  }
+  rearm(command.slot);
+}
+
+void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
+                     MonotonicTime event_time) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  const Verdict verdict =
+      grow_on_event(policy_, entry.armed, facts, layer, budgets_of(entry, event_time));
+  Report answer{.slot = slot,
+                .epoch = entry.epoch,
+                .layer = layer,
+                .reason = verdict.reason,
+                .facts = facts,
+                .from = facts.limit,
+                .event_time = event_time};
+  if (!verdict.limit) {
+    if (verdict.wish) {
+      answer.to = *verdict.wish;
+      if (wish(slot, answer)) rearm(slot);
+      // Whoever is at the limit is not held for what somebody else may write: until the next tick.
+      if (layer != Layer::kPredicted) disarm(slot);
+    } else if (is_denial(verdict.reason)) {
+      // Not held any more, from this line on; at the ceiling the kernel sees to that itself.
+      if (facts.limit < entry.armed.ceiling) disarm(slot);
+      answer.kind = Report::Kind::kDenial;
+      answer.written_time = now();
+      report(answer);
+    }
+    if (programs_ != nullptr) programs_->answer(slot, false);
+    return;
+  }
+  answer.error = raise(entry, *verdict.limit, entry.promised(event_time));
+  answer.written_time = now();
+  const bool written = answer.error == 0;
+  if (written) {
+    rearm(slot);
+  } else {
+    disarm(slot);
+  }
+  if (programs_ != nullptr) programs_->answer(slot, written);
+  answer.kind = written ? Report::Kind::kGrant : Report::Kind::kFailure;
+  answer.to = *verdict.limit;
+  report(answer);
+  if (verdict.wish) {
+    answer.from = entry.limit;
+    answer.to = *verdict.wish;
+    if (wish(slot, answer)) rearm(slot);
+  }
+}
+
+// Tells the slow loop what somebody else has to write, unless it has just been told.
+bool Reaction::wish(Slot slot, const Report& wished) noexcept {
+  Entry& entry = entries_[slot % entries_.size()];
+  const Bytes promised = entry.promised(wished.event_time);
+  if (wished.to <= promised && wished.event_time - entry.wished_at < kWishAgain) return false;
+  Report told = wished;
+  told.kind = Report::Kind::kWish;
+  told.error = 0;
+  told.written_time = now();
+  report(told);
+  entry.wished = std::max(wished.to, promised);
+  entry.wished_at = wished.event_time;
+  charge(entry, wished.to - promised);
+  return true;
+}
+
+// What may be given to this one: what was promised to it is its own.
+Budgets Reaction::budgets_of(const Entry& entry, MonotonicTime time) const noexcept {
+  const Bytes own = entry.promised(time) - entry.limit;
+  if (entry.armed.group == kNoGroup) return {budget_ + own};
+  return {budget_ + own, group_budget_[entry.armed.group % kMaxGroups] + own};
+}
+
+void Reaction::charge(const Entry& entry, Bytes bytes) noexcept {
+  budget_ -= bytes;
+  granted_.fetch_add(bytes.value, std::memory_order_release);
+  const BudgetGroup group = entry.armed.group % kMaxGroups;
+  if (group == kNoGroup) return;
+  group_budget_[group] -= bytes;
+  granted_in_group_[group].fetch_add(bytes.value, std::memory_order_release);
+}
+
+// 0 or the errno of the cgroup's own write. The budget pays for what is above `promised`.
+int Reaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
+  if (to <= entry.limit) return 0;
+  raise_parents(entry, to - entry.limit, to);
+  const Bytes paid = std::max(promised, entry.limit);
+  const int error = write_limit(entry, to);
+  // Once, however many levels were raised: what a parent got contains what its child got.
+  if (error == 0) charge(entry, to - paid);
+  return error;
+}
+
+// The topmost first, each by as much as the cgroup gets, and to no less: a child's limit above its
+// parent's would be a promise that the kernel does not keep, and a parent's may have been left
+// behind (kubernetes/kubernetes#138760).
+void Reaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept {
+  if (!entry.parent) return;
+  Entry& parent = entries_[*entry.parent % entries_.size()];
+  // Its slot may be somebody else's by now.
+  if (parent.limit_file == nullptr || parent.epoch != entry.parent_epoch) return;
+  if (Limit{parent.limit.value}.is_max()) {
+    raise_parents(parent, increase, to);
+    return;
+  }
+  const Bytes most = std::max(parent.limit, direct_ceiling(parent.armed));
+  const Bytes own = std::min(std::max(parent.limit + increase, to), most);
+  raise_parents(parent, increase, own);
+  // A parent that cannot be raised binds, and its own event will say so.
+  if (own > parent.limit) (void)write_limit(parent, own);
+}
+
+int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
+  const int error = entry.limit_file->write(to.value);
+  if (error != 0) return error;
+  const auto slot = static_cast<Slot>(&entry - entries_.data());
+  raises_[slot].fetch_add(1);
+  if (lowered_.load() == slot) ::tgkill(::getpid(), lowering_thread_.load(), kInterrupt);
+  entry.limit = to;
+  entry.limit_at = now();
+  if (entry.signals != nullptr) entry.signals->limit_changed(to);
+  return 0;
+}
+
+// Armed is what may still grow: nobody is held for what cannot be granted. At its ceiling it is
+// not, until somebody lowers the limit, which the kernel sees before we do.
+void Reaction::arm(Slot slot) noexcept {
+  const Entry& entry = entries_[slot];
+  if (entry.armed.denial) {
+    disarm(slot);
+    return;
+  }
+  const BudgetGroup group = entry.armed.group % kMaxGroups;
+  const Bytes enough = entry.armed.kept + policy_.round_to;
+  const Bytes group_enough = entry.armed.kept_in_group + policy_.round_to;
+  const bool paid =
+      budget_ >= enough && (group == kNoGroup || group_budget_[group] >= group_enough);
+  if (paid) {
+    if (programs_ != nullptr) programs_->arm(slot, entry.armed.ceiling);
+    enough_ = std::max(enough_, enough);
+    group_enough_[group] = std::max(group_enough_[group], group_enough);
+  } else {
+    disarm(slot);
+    somebody_waits_ = true;
+  }
+}
+
+void Reaction::arm_all() noexcept {
+  enough_ = {};
+  group_enough_ = {};
+  somebody_waits_ = false;
+  for (Slot slot = 0; slot < entries_.size(); ++slot) {
+    if (entries_[slot].limit_file != nullptr) arm(slot);
+  }
+}
+
+// After its limit or the budgets have changed.
+void Reaction::rearm(Slot slot) noexcept {
+  const BudgetGroup group = entries_[slot].armed.group % kMaxGroups;
+  const bool group_spent = group != kNoGroup && group_budget_[group] < group_enough_[group];
+  if (budget_ < enough_ || group_spent) {
+    arm_all();
+  } else {
+    arm(slot);
+  }
+}
+
+void Reaction::disarm(Slot slot) noexcept {
+  if (programs_ != nullptr) programs_->arm(slot, {});
+}
+
+void Reaction::report(const Report& report) noexcept {
+  if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto put = ::write(report_event_.get(), &one, sizeof(one));
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pods/pod_facts.h"
+
+#include <string_view>
+#include <utility>
+
+#include "kube/resize.h"
+
+namespace plimsoll::agent {
+namespace {
+
+constexpr std::string_view kConfigHash = "kubernetes.io/config.hash";
+
+}  // namespace
+
+PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared) {
+  PodFacts facts = pod_facts(pod);
+  for (ContainerFacts& container : facts.containers) {
+    const auto known = declared.find(container.name);
+    if (known == declared.end()) continue;
+    if (known->second.memory) container.memory_limit = known->second.memory;
+    if (known->second.cpu) container.cpu_limit = known->second.cpu;
+  }
+  return facts;
+}
+
+ApiPod api_pod_of(const kube::Pod& pod) {
+  ApiPod result{.uid = pod.id.uid};
+  const auto hash = pod.annotations.find(kConfigHash);
+  if (kube::is_mirror(pod) && hash != pod.annotations.end()) result.config_hash = hash->second;
+  for (const kube::Container& container : pod.containers) {
+    result.containers.push_back(
+        {.name = container.name,
+         .container_id = container.status ? container.status->id : std::string()});
+  }
+  return result;
+}
+
+Rank rank_of(const kube::Pod& pod) {
+  Rank rank{.priority = pod.priority.value_or(0)};
+  switch (pod.qos.value_or(kube::qos_of(pod))) {
+    case kube::QosClass::kGuaranteed:
+      rank.qos = QosRank::kGuaranteed;
+      break;
+    case kube::QosClass::kBurstable:
+      rank.qos = QosRank::kBurstable;
+      break;
+    case kube::QosClass::kBestEffort:
+      break;
+  }
+  return rank;
+}
+
+Subject subject_of(const kube::PodIdentity& pod, std::string container) {
+  return {.name_space = pod.namespace_name,
+          .pod = pod.name,
+          .uid = pod.uid,
+          .container = std::move(container)};
+}
+
+}  // namespace plimsoll::agent

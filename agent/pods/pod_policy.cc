@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pods/pod_policy.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "agent/config/values.h"
+#include "agent/config/yaml.h"
+#include "agent/policy/cpu.h"
+#include "agent/policy/memory.h"
+#include "kube/quantity.h"
+#include "kube/resize.h"
+
+namespace plimsoll::agent {
+namespace {
+
+constexpr Nanoseconds kShortestLookAhead = std::chrono::milliseconds(1);
+constexpr Nanoseconds kShortestBoost = std::chrono::seconds(1);
+
+std::string in_quantity(Bytes bytes) { return kube::format_memory(bytes); }
+std::string in_quantity(MilliCpu cpus) { return kube::format_cpu(cpus); }
+
+// From the declared limit, so that the author's annotations can only narrow it, to what is allowed.
+template <typename Amount>
+struct Range {
+  Amount limit;
+  Amount allowed;
+};
+
+template <typename Amount>
+Range<Amount> up_to(Amount limit, Amount multiple, std::optional<Amount> most) {
+  return {limit, std::max(limit, std::min(multiple, most.value_or(multiple)))};
+}
+
+// One pod: what its annotations say to the operator's bounds, and what is wrong with them.
+class Reader {
+ public:
+  Reader(const PodFacts& pod, const Config& config, PodAnnotations annotations)
+      : pod_(pod), config_(config), annotations_(std::move(annotations)) {}
+
+  ContainerPolicy read(std::size_t index) {
+    const ContainerFacts& facts = pod_.containers[index];
+    ContainerPolicy policy{.name = facts.name, .managed = enabled(index)};
+    if (policy.managed != Managed::kYes) return policy;
+    if (facts.init) {
+      policy.managed = Managed::kInit;
+    } else if (!facts.memory_limit || is_unlimited(*facts.memory_limit)) {
+      policy.managed = Managed::kNoLimit;
+    } else {
+      policy.actuation = actuation(index);
+      if (facts.only_cgroup && policy.actuation == Actuation::kResize) {
+        policy.managed = Managed::kCannotResize;
+        return policy;
+      }
+      policy.ceiling = ceiling(index, *facts.memory_limit);
+      policy.floor = floor(index, *facts.memory_limit, facts.memory_request.value_or(Bytes{}));
+      policy.look_ahead = look_ahead(index);
+      policy.dry_run = dry_run(index);
+      policy.announce = announce(index, policy.ceiling);
+      policy.cpu = cpu(index, policy.actuation);
+    }
+    return policy;
+  }
+
+  std::vector<PolicyProblem> take_problems() { return std::move(annotations_.problems); }
+
+ private:
+  void complain(const FoundAnnotation& found, std::string text) {
+    std::vector<PolicyProblem>& problems = annotations_.problems;
+    PolicyProblem problem{found.name, quoted(found.value) + " " + std::move(text)};
+    // What the pod says for all its containers is wrong with it once.
+    if (problems.size() >= kMostProblems ||
+        std::find(problems.begin(), problems.end(), problem) != problems.end()) {
+      return;
+    }
+    problems.push_back(std::move(problem));
+  }
+
+  // A label or an annotation of the pod: "false" on either wins, then what cannot be read.
+  Managed pod_enabled() {
+    const std::string name = std::string(kAnnotationPrefix) + "/enabled";
+    std::array<std::optional<FoundAnnotation>, 2> said{annotations_.pod.get(Annotation::kEnabled)};
+    if (const auto label = pod_.labels.find(name); label != pod_.labels.end()) {
+      said[1] = FoundAnnotation{name, label->second};
+    }
+    Managed answer = config_.node.pods.opt_in ? Managed::kNotOptedIn : Managed::kYes;
+    for (const std::optional<FoundAnnotation>& each : said) {
+      if (!each) continue;
+      const Managed here = yes_or_no(*each);
+      if (here == Managed::kOptedOut || answer == Managed::kOptedOut) {
+        answer = Managed::kOptedOut;
+      } else if (answer != Managed::kBadAnnotation) {
+        answer = here;
+      }
+    }
+    return answer;
+  }
+
+  Managed yes_or_no(const FoundAnnotation& found) {
+    const std::optional<bool> yes = parse_yes_no(found.value);
+    if (!yes) {
+      complain(found, R"(is neither "true" nor "false"; not managed)");
+      return Managed::kBadAnnotation;
+    }
+    return *yes ? Managed::kYes : Managed::kOptedOut;
+  }
+
+  // A container can opt in or out by itself, but for a pod that has opted out.
+  Managed enabled(std::size_t index) {
+    if (!of_pod_) of_pod_ = pod_enabled();
+    const auto& own = annotations_.containers[index].get(Annotation::kEnabled);
+    if (!own || *of_pod_ == Managed::kOptedOut || *of_pod_ == Managed::kBadAnnotation) {
+      return *of_pod_;
+    }
+    return yes_or_no(*own);
+  }
+
+  // What an annotation makes of a range; without it, all that is allowed.
+  template <typename Amount>
+  Amount narrowed(std::size_t index, Annotation key, const Range<Amount>& range,
+                  Result<Amount> (*parse)(std::string_view), std::string_view example,
+                  std::string_view otherwise) {
+    const FoundAnnotation* found = annotations_.get(index, key);
+    if (found == nullptr) return range.allowed;
+    const Result<Amount> wanted = parse(found->value);
+    const std::string bounds = "; allowed for container " + pod_.containers[index].name + ": " +
+                               in_quantity(range.limit) + " (its limit) to " +
+                               in_quantity(range.allowed);
+    if (!wanted || *wanted < range.limit) {
+      complain(*found, (wanted ? "is below the limit"
+                               : "is not a quantity such as " + std::string(example)) +
+                           bounds + "; " + std::string(otherwise));
+      return range.limit;
+    }
+    if (*wanted > range.allowed) {
+      complain(*found, "is more than the operator allows" + bounds + ", which is used");
+      return range.allowed;
+    }
+    return *wanted;
+  }
+
+  Bytes ceiling(std::size_t index, Bytes limit) {
+    const PodsConfig& pods = config_.node.pods;
+    return narrowed(index, Annotation::kMemoryCeiling,
+                    up_to(limit, scaled_to_fit(limit, pods.ceiling), pods.ceiling_max),
+                    kube::parse_memory, "4Gi", "it is not grown");
+  }
+
+  Bytes floor(std::size_t index, Bytes limit, Bytes request) {
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kMemoryFloor);
+    if (found == nullptr) return limit;
+    const Result<Bytes> wanted = kube::parse_memory(found->value);
+    // The API server wants a limit of at least a byte, and the kernel of at least a page.
+    const Bytes least = std::min(limit, std::max(request, kLeastFloor));
+    if (wanted && *wanted >= least && *wanted <= limit) return *wanted;
+    complain(*found, std::string(wanted ? "is out of range" : "is not a quantity such as 256Mi") +
+                         "; allowed for container " + pod_.containers[index].name + ": " +
+                         in_quantity(least) + " to " + in_quantity(limit) +
+                         " (its limit), which is used");
+    return limit;
+  }
+
+  Nanoseconds look_ahead(std::size_t index) {
+    const Nanoseconds usual = config_.policy.memory.look_ahead;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kLookAhead);
+    if (found == nullptr) return usual;
+    const Result<Nanoseconds> wanted = parse_duration(found->value);
+    const Nanoseconds most = std::max(config_.node.pods.look_ahead_max, usual);
+    const std::string range = "; allowed: " + text_of(kShortestLookAhead) + " to " + text_of(most);
+    if (wanted && *wanted > most) {
+      complain(*found,
+               "is more than the operator allows" + range + "; " + text_of(most) + " is used");
+      return most;
+    }
+    if (wanted && *wanted >= kShortestLookAhead) return *wanted;
+    complain(*found, std::string(wanted ? "is too short" : "is not a duration such as 5s") + range +
+                         "; " + text_of(usual) + " is used");
+    return usual;
+  }
+
+  bool dry_run(std::size_t index) {
+    if (config_.node.pods.dry_run) return true;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kDryRun);
+    if (found == nullptr) return false;
+    const std::optional<bool> yes = parse_yes_no(found->value);
+    if (!yes) complain(*found, R"(is neither "true" nor "false"; nothing is changed)");
+    return yes.value_or(true);
+  }
+
+  Actuation actuation(std::size_t index) {
+    const Actuation allowed = config_.node.pods.actuation;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kActuation);
+    if (found == nullptr) return allowed;
+    const std::span<const std::string_view> words =
+        std::span(kActuationWords).first(static_cast<std::size_t>(allowed) + 1);
+    std::string list;
+    for (const std::string_view word : words) list.append(list.empty() ? "" : ", ").append(word);
+    Actuation wanted{};
+    if (!read_value(found->value, wanted)) {
+      complain(*found, "is no way to raise limits; allowed: " + list + "; resize is used");
+      return Actuation::kResize;
+    }
+    if (wanted > allowed) {
+      complain(*found, "is more than the operator allows; allowed: " + list + "; " +
+                           std::string(to_string(allowed)) + " is used");
+      return allowed;
+    }
+    return wanted;
+  }
+
+  std::vector<AnnouncedCommand> announce(std::size_t index, Bytes ceiling) {
+    const AnnounceConfig& config = config_.node.announce;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kAnnounce);
+    if (!config.enabled) {
+      if (found != nullptr) complain(*found, "is ignored: the operator has turned that off");
+      return {};
+    }
+    if (found == nullptr) return config.commands;
+    Result<std::vector<AnnouncedCommand>> commands = parse_announced(found->value);
+    if (!commands) {
+      complain(*found, "is no list of commands such as make=2Gi,ninja: " +
+                           commands.error().message + "; nothing is announced");
+      return {};
+    }
+    for (const AnnouncedCommand& command : *commands) {
+      if (!command.size || *command.size < ceiling) continue;
+      complain(*found, "asks for " + in_quantity(*command.size) + " for " + quoted(command.name) +
+                           "; allowed for container " + pod_.containers[index].name + ": " +
+                           in_quantity(ceiling) + " in all, which is what it gets");
+    }
+    return std::move(*commands);
+  }
+
+  std::optional<ContainerCpuPolicy> cpu(std::size_t index, Actuation actuation) {
+    const PodsCpuConfig& config = config_.node.cpu;
+    const StartupConfig& startup = config_.node.startup;
+    const ContainerFacts& facts = pod_.containers[index];
+    if (!config.enabled) return ignore_cpu(index, "the operator has turned that off");
+    if (pod_.guaranteed) return ignore_cpu(index, "a Guaranteed pod's CPU limit is its request");
+    if (facts.cpu_only_cgroup && actuation == Actuation::kResize) return std::nullopt;
+    // To the kubelet, a CPU limit of 0 is none.
+    const MilliCpu limit = facts.cpu_limit.value_or(MilliCpu{});
+    if (limit == MilliCpu{}) return std::nullopt;
+    const ContainerCpuPolicy policy{
+        .floor = limit,
+        .ceiling = narrowed(index, Annotation::kCpuCeiling,
+                            up_to(limit, scaled(limit, config.ceiling), config.ceiling_max),
+                            kube::parse_cpu, "1500m", "it is not grown"),
+        .promised = facts.cpu_request.value_or(MilliCpu{}),
+        .boost = narrowed(index, Annotation::kStartupBoost,
+                          up_to(limit, scaled(limit, startup.boost), startup.boost_max),
+                          kube::parse_cpu, "1500m", "it is not boosted"),
+        .boost_for = boost_for(index)};
+    if (policy.most() == policy.floor) return std::nullopt;
+    return policy;
+  }
+
+  // Who asks for it is told why there is none.
+  std::nullopt_t ignore_cpu(std::size_t index, const std::string& why) {
+    for (const Annotation key :
+         {Annotation::kCpuCeiling, Annotation::kStartupBoost, Annotation::kStartupTime}) {
+      const FoundAnnotation* found = annotations_.get(index, key);
+      if (found != nullptr) complain(*found, "is ignored: " + why);
+    }
+    return std::nullopt;
+  }
+
+  Nanoseconds boost_for(std::size_t index) {
+    const Nanoseconds most = config_.node.startup.time;
+    const FoundAnnotation* found = annotations_.get(index, Annotation::kStartupTime);
+    if (found == nullptr) return most;
+    const Result<Nanoseconds> wanted = parse_duration(found->value);
+    const Nanoseconds used = std::min(most, std::max(wanted.value_or(most), kShortestBoost));
+    if (wanted && *wanted == used) return used;
+    const std::string_view wrong = !wanted          ? "is not a duration such as 45s"
+                                   : *wanted > most ? "is more than the operator allows"
+                                                    : "is too short";
+    complain(*found, std::string(wrong) + "; allowed: " + text_of(kShortestBoost) + " to " +
+                         text_of(most) + "; " + text_of(used) + " is used");
+    return used;
+  }
+
+  static constexpr Bytes kLeastFloor{4 * kMiB};
+
+  const PodFacts& pod_;
+  const Config& config_;
+  PodAnnotations annotations_;
+  std::optional<Managed> of_pod_;
+};
+
+// Of a pod, from its containers.
+Managed together(const std::vector<ContainerPolicy>& containers) {
+  std::optional<Managed> reason;
+  for (const ContainerPolicy& each : containers) {
+    if (each.managed == Managed::kYes) return Managed::kYes;
+    reason = reason.value_or(each.managed) == each.managed ? each.managed : Managed::kNoContainer;
+  }
+  return reason.value_or(Managed::kNoContainer);
+}
+
+Managed selected(const PodFacts& pod, const PodsConfig& pods) {
+  if (!pods.namespaces.contains(pod.namespace_name)) return Managed::kNamespace;
+  if (!pods.selector.matches(pod.labels)) return Managed::kSelector;
+  return pod.best_effort ? Managed::kBestEffort : Managed::kYes;
+}
+
+}  // namespace
+
+std::string_view to_string(Managed managed) {
+  switch (managed) {
+    case Managed::kYes:
+      return "managed";
+    case Managed::kNamespace:
+      return "namespace_not_selected";
+    case Managed::kSelector:
+      return "labels_not_selected";
+    case Managed::kBestEffort:
+      return "best_effort";
+    case Managed::kNotOptedIn:
+      return "not_opted_in";
+    case Managed::kOptedOut:
+      return "opted_out";
+    case Managed::kBadAnnotation:
+      return "bad_annotation";
+    case Managed::kNoLimit:
+      return "no_memory_limit";
+    case Managed::kInit:
+      return "init_container";
+    case Managed::kCannotResize:
+      return "cannot_be_resized";
+    case Managed::kNoContainer:
+      return "no_container";
+  }
+  return "unknown";
+}
+
+PodFacts pod_facts(const kube::Pod& pod) {
+  PodFacts facts{.namespace_name = pod.id.namespace_name,
+                 .labels = pod.labels,
+                 .annotations = pod.annotations,
+                 .best_effort = pod.qos == kube::QosClass::kBestEffort,
+                 .guaranteed = pod.qos.value_or(kube::qos_of(pod)) == kube::QosClass::kGuaranteed};
+  const bool mirror = kube::is_mirror(pod);
+  for (const kube::Container& each : pod.containers) {
+    const kube::Resources& resources = each.resources;
+    const bool refused = mirror || resources.has_claims;
+    facts.containers.push_back(
+        {.name = each.name,
+         .memory_limit = resources.limits.memory,
+         .memory_request = resources.requests.memory,
+         .cpu_limit = resources.limits.cpu,
+         .cpu_request = resources.requests.cpu,
+         .init = each.kind == kube::ContainerKind::kInit,
+         .only_cgroup = refused || each.memory_resize == kube::ResizePolicy::kRestartContainer,
+         .cpu_only_cgroup = refused || each.cpu_resize == kube::ResizePolicy::kRestartContainer});
+  }
+  return facts;
+}
+
+PodPolicy policy_for(const PodFacts& pod, const Config& config) {
+  PodPolicy policy{.managed = selected(pod, config.node.pods)};
+  if (policy.managed != Managed::kYes) {
+    for (const ContainerFacts& each : pod.containers) {
+      policy.containers.push_back({.name = each.name, .managed = policy.managed});
+    }
+    return policy;
+  }
+  std::vector<std::string> names;
+  for (const ContainerFacts& each : pod.containers) names.push_back(each.name);
+  Reader reader(pod, config, sort_annotations(pod.annotations, names));
+  for (std::size_t i = 0; i < pod.containers.size(); ++i) {
+    policy.containers.push_back(reader.read(i));
+  }
+  policy.problems = reader.take_problems();
+  policy.managed = together(policy.containers);
+  return policy;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/resize/plan_internal.h"
+#include "cgroup/value.h"
+
+namespace plimsoll::agent {
+namespace {
+
+// Between two tries to lower a limit that did not go down.
+constexpr Nanoseconds kLowerAgain = std::chrono::seconds(1);
+// How often the files are read while something is expected to change them.
+constexpr Nanoseconds kReadOften = std::chrono::milliseconds(50);
+
+bool may_write(const Stepping& step, const ContainerResize& container) {
+  return direct_ceiling(step, container).value > 0;
+}
+
+bool is_visible(const ResizeUnverified& request, const std::string& container) {
+  return std::find(request.visible.begin(), request.visible.end(), container) !=
+         request.visible.end();
+}
+
+// Where the file had the limit before, only the kubelet's word can tell.
+bool kubelet_says_done(const Stepping& step, const ContainerResize& container, Bytes limit) {
+  const kube::Pod& pod = *step.facts.pod;
+  const std::optional<std::int64_t>& wanted = step.state.unverified->generation;
+  if (wanted && pod.generation && *pod.generation < *wanted) return false;
+  const kube::Container* seen = step.in_pod(container);
+  const bool reported = seen != nullptr && seen->status && seen->status->resources &&
+                        seen->status->resources->limits.memory == limit;
+  const bool observed = wanted && pod.observed_generation && *pod.observed_generation >= *wanted;
+  return (reported || observed) && kube::resize_phase(pod) == kube::ResizePhase::kNone;
+}
+
+bool in_force(const Stepping& step, const kube::ResizeChange& change) {
+  const ContainerResize* container = step.find(change.container);
+  if (container == nullptr || !change.limits.memory) return true;
+  if (is_visible(*step.state.unverified, change.container)) {
+    const ContainerReading* seen = step.reading(*container);
+    // A limit that was raised meanwhile has been in force, or never will be: the next PATCH tells.
+    return (seen != nullptr && cgroup::reads_as(seen->memory.limit, *change.limits.memory)) ||
+           kubelet_says_done(step, *container, *change.limits.memory);
+  }
+  return kubelet_says_done(step, *container, *change.limits.memory);
+}
+
+// The slice has room for the limits that are to be in force; more of it hurts nobody.
+bool slice_in_force(const Stepping& step) {
+  if (!step.facts.reading || !step.facts.reading->slice) return true;
+  const std::optional<Bytes> needed = kube::pod_memory_limit(known_pod(step));
+  const Limit limit = step.facts.reading->slice->limit;
+  return !needed || limit.bytes >= needed->value || cgroup::reads_as(limit, *needed);
+}
+
+void end_lease(Stepping& step, ContainerResize& container, Bytes to, std::string cause) {
+  ApiAnswer answer =
+      step.answer(ApiAnswer::Kind::kLeaseEnded, container, container.lease->limit, to);
+  answer.cause = std::move(cause);
+  container.lease.reset();
+  step.say(container.name, std::move(answer));
+}
+
+void finish(Stepping& step) {
+  const ResizeUnverified request = *std::move(step.state.unverified);
+  step.state.unverified.reset();
+  for (const kube::ResizeChange& change : request.changes) {
+    ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !change.limits.memory) continue;
+    if (!request.withdraws) {  // that was said, and in force is what was before
+      ApiAnswer answer = step.answer(ApiAnswer::Kind::kApplied, *container, container->asked_from,
+                                     *change.limits.memory);
+      const bool measured =
+          is_visible(request, change.container) && !request.overdue && step.facts.reading;
+      if (measured) answer.patch_to_limit = step.facts.reading->at - request.sent;
+      step.say(container->name, std::move(answer));
+    }
+    if (container->lease && container->lease->limit <= *change.limits.memory) {
+      container->lease.reset();  // the API stands behind it now
+    }
+  }
+}
+
+// The kubelet neither acts nor says why: what the API has stored is written here.
+void write_overdue(Stepping& step) {
+  ResizeUnverified& request = *step.state.unverified;
+  request.overdue = true;
+  for (const kube::ResizeChange& change : request.changes) {
+    ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !change.limits.memory) continue;
+    const ContainerReading* seen = step.reading(*container);
+    // Less of it, where the kubelet has refused more.
+    const Bytes to = std::min(*change.limits.memory, direct_ceiling(step, *container));
+    if (seen == nullptr || seen->memory.limit.bytes >= to.value) continue;  // nothing to raise
+    if (cgroup::reads_as(seen->memory.limit, to) || !may_write(step, *container)) continue;
+    container->lease = Lease{.limit = to,
+                             .why = LeaseWhy::kNodeSilent,
+                             .since = step.now,
+                             .until = step.now + step.config.fallback.lease,
+                             .written_at = step.now,
+                             .withdrawing = false};
+    if (to == *change.limits.memory) std::erase(request.visible, container->name);
+    step.act(RaiseLimit{.container = container->name,
+                        .limit = to,
+                        .slice = slice_limit(step, true),
+                        .reason = container->reason});
+    ApiAnswer answer =
+        step.answer(ApiAnswer::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to);
+    answer.cause = to_string(LeaseWhy::kNodeSilent);
+    step.say(container->name, std::move(answer));
+  }
+}
+
+void reassert(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+  Lease& lease = *container.lease;
+  // What is allowed may be less than when the lease began; more than is there now is not taken.
+  lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)),
+                         Bytes{seen.memory.limit.bytes});
+  if (lease.limit.value == seen.memory.limit.bytes) return;
+  lease.written_at = step.now;
+  step.act(RaiseLimit{.container = container.name,
+                      .limit = lease.limit,
+                      .slice = slice_limit(step, true),
+                      .reason = Reason::kReasserted});
+  ApiAnswer answer = step.answer(ApiAnswer::Kind::kReasserted, container,
+                                 Bytes{seen.memory.limit.bytes}, lease.limit);
+  const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
+  answer.cause = "limit_overwritten";
+  answer.message = "memory.max was lowered while a lease held it";
+  if (who != nullptr && step.now < step.state.watchful_until) {
+    answer.message += "; last resized by " + who->manager;
+  }
+  step.say(container.name, std::move(answer));
+}
+
+void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+  Lease& lease = *container.lease;
+  const Bytes bottom = std::max(ground(step, container), confirmed(step, container));
+  // What the refusal left room for is kept while it is being asked for.
+  const bool partly = container.refused && container.want && !step.yielding() &&
+                      *container.want <= container.refused->allowed;
+  const Bytes allowed = partly ? std::max(bottom, *container.want) : bottom;
+  const Bytes to = std::max(allowed, safe_limit(step, seen.memory));
+  // The file's word, for a lowering stops above the usage, wherever that was by then.
+  const Bytes from{seen.memory.limit.is_max() ? lease.limit.value : seen.memory.limit.bytes};
+  if (from <= allowed) {
+    if (allowed > bottom) {
+      lease.limit = allowed;
+      lease.withdrawing = false;
+    } else if (lease.limit > allowed) {
+      end_lease(step, container, allowed, "withdrawn");  // by somebody else
+    } else {
+      container.lease.reset();
+    }
+    return;
+  }
+  // In steps that are worth a write, and not over and over.
+  if (to >= from || (to > allowed && from - to < Bytes{kMiB})) return;
+  const bool again = to >= lease.limit;
+  if (again && step.now - lease.written_at < kLowerAgain) return;
+  lease.limit = to;
+  lease.written_at = step.now;
+  step.act(LowerLimit{.container = container.name,
+                      .limit = to,
+                      .slice = slice_limit(step, false),
+                      .reason = Reason::kWithdrawn});
+  if (again) return;  // said before
+  const bool taken_back = container.refused || step.yielding();
+  ApiAnswer answer =
+      step.answer(taken_back ? ApiAnswer::Kind::kBridgeWithdrawn : ApiAnswer::Kind::kLeaseEnded,
+                  container, from, to);
+  if (container.refused) {
+    answer.cause = kube::to_string(container.refused->cause);
+    answer.message = container.refused->message;
+  } else {
+    answer.cause = to_string(lease.why);
+  }
+  step.say(container.name, std::move(answer));
+}
+
+void renew_or_end(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+  Lease& lease = *container.lease;
+  const Bytes bottom = ground(step, container);
+  const LeaseNeed need{
+      .api_away = step.facts.api.away,
+      .usage_above_spec = safe_limit(step, seen.memory) > bottom,
+      .wanted = step.policy(container) != nullptr,
+      .request_open = (step.state.in_flight && !is_cpu(step.state.in_flight->resize)) ||
+                      step.state.unverified.has_value()};
+  if (renewable(lease.why, need)) {
+    lease.until = step.now + step.config.fallback.lease;
+    return;
+  }
+  lease.withdrawing = true;
+  container.want.reset();
+  step.act(ForgetWish{container.name});
+}
+
+void keep_lease(Stepping& step, ContainerResize& container) {
+  const ContainerReading* seen = step.reading(container);
+  if (!container.lease->withdrawing && container.lease->limit <= ground(step, container)) {
+    // The API has stored that much, and the kubelet does not refuse it.
+    if (!step.state.unverified) {
+      container.lease.reset();
+    } else if (step.now >= container.lease->until) {  // the kubelet has yet to follow
+      container.lease->until = step.now + step.config.fallback.lease;
+    }
+    return;
+  }
+  if (seen == nullptr || step.facts.reading->at <= container.lease->written_at) return;
+  if (step.policy(container) == nullptr) container.lease->withdrawing = true;
+  if (step.now >= container.lease->until) renew_or_end(step, container, *seen);
+  if (container.lease->withdrawing) {
+    withdraw_lease(step, container, *seen);
+    return;
+  }
+  const Bytes limit = container.lease->limit;
+  const bool lowered =
+      seen->memory.limit.bytes < limit.value && !cgroup::reads_as(seen->memory.limit, limit);
+  if (lowered && may_write(step, container)) reassert(step, container, *seen);
+}
+
+// What is found above the spec when a container is seen for the first time was written by the agent
+// before this one, or by a person: from now on it is a lease like any other.
+void adopt_level(Stepping& step, ContainerResize& container) {
+  const ContainerReading* seen = step.reading(container);
+  if (seen == nullptr || container.level_known || !container.spec) return;
+  container.level_known = true;
+  const ContainerPolicy* policy = step.policy(container);
+  if (policy == nullptr || policy->dry_run || policy->actuation == Actuation::kResize) return;
+  const bool settled = step.state.phase == kube::ResizePhase::kNone && !step.state.unverified;
+  const Bytes level{seen->memory.limit.bytes};
+  if (container.lease || !settled || seen->memory.limit.is_max()) return;
+  if (level <= *container.spec || level > policy->ceiling) return;
+  container.lease = Lease{.limit = level,
+                          .why = lease_why(step, container),
+                          .since = step.now,
+                          .until = step.now + step.config.fallback.lease,
+                          .written_at = step.now,
+                          .withdrawing = false};
+}
+
+}  // namespace
+
+void verify(Stepping& step) {
+  if (step.now < step.state.watchful_until) step.wake_at(step.now + kReadOften);
+  if (!step.state.unverified) return;
+  ResizeUnverified& request = *step.state.unverified;
+  const bool done = slice_in_force(step) &&
+                    std::all_of(request.changes.begin(), request.changes.end(),
+                                [&](const auto& change) { return in_force(step, change); });
+  if (done) {
+    finish(step);
+    return;
+  }
+  const Nanoseconds patience =
+      std::max(step.config.api.verify_after, scaled_time(step.facts.api.patch_to_limit, 2));
+  const MonotonicTime due = request.sent + patience;
+  if (step.now < due) {
+    step.wake_at(std::min(due, step.now + kReadOften));
+    return;
+  }
+  if (!request.overdue && !refused_by_node(step.state.phase) && step.facts.reading) {
+    write_overdue(step);
+  }
+}
+
+void keep_leases(Stepping& step) {
+  for (ContainerResize& container : step.state.containers) {
+    adopt_level(step, container);
+    if (container.lease) keep_lease(step, container);
+  }
+}
+
+void repair_slice(Stepping& step) {
+  const bool read = step.facts.reading && step.facts.reading->slice;
+  const bool allowed = std::any_of(step.state.containers.begin(), step.state.containers.end(),
+                                   [&](const auto& each) { return may_write(step, each); });
+  // While a resize is on its way, of ours or another's, the slice may be first or last.
+  const bool moving = step.state.unverified ? !step.state.unverified->overdue
+                                            : memory_phase(step) != kube::ResizePhase::kNone;
+  const std::optional<Bytes> needed =
+      read && allowed && !moving ? slice_limit(step, true) : std::nullopt;
+  if (!needed || step.facts.reading->slice->limit.bytes >= needed->value ||
+      cgroup::reads_as(step.facts.reading->slice->limit, *needed)) {
+    step.state.slice_low_since.reset();
+    return;
+  }
+  if (!step.state.slice_low_since) {
+    step.state.slice_low_since = step.now;
+    step.wake_at(step.now + step.config.repair_after);
+  }
+  const bool leased = std::any_of(step.state.containers.begin(), step.state.containers.end(),
+                                  [](const auto& each) { return each.lease.has_value(); });
+  // Below a lease somebody has lowered it: at once.
+  if (!leased && step.now - *step.state.slice_low_since < step.config.repair_after) return;
+  step.state.slice_low_since.reset();
+  for (const ResizeAction& action : step.out.actions) {
+    if (std::holds_alternative<RaiseLimit>(action)) return;  // raises the slice as well
+  }
+  step.act(RepairSlice{*needed});
+  ApiAnswer answer;
+  answer.kind = ApiAnswer::Kind::kRepaired;
+  answer.from = Bytes{step.facts.reading->slice->limit.bytes};
+  answer.to = *needed;
+  answer.cause = "slice_below_containers";
+  step.say("", std::move(answer));
+}
+
+}  // namespace plimsoll::agent

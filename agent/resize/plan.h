@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// step(): the flow of one pod's resizes. What was seen of the pod, its cgroups, the engine and the
+// API server goes in; what to do next, with its reasons, comes out. Pure: no I/O, no clock, and the
+// same history gives the same actions. docs/decisions/0009-resize-flow.md has the rules.
+//
+// What it promises for every history: at most one storing PATCH and one dry run in flight; no PATCH
+// that changes the QoS class or restarts a container; after a refusal by the cluster no direct
+// write beyond what is allowed (unless configured); every lease ends; nothing is lowered below the
+// usage and its margin; a CPU limit is asked for only while no container of the pod needs memory.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agent/resize/resize_event.h"
+#include "agent/resize/state.h"
+#include "base/units.h"
+
+namespace plimsoll::agent {
+
+// A PATCH for the resizer. Its outcome comes back as ResizeFacts::outcomes.
+struct SendResize {
+  enum class Urgency : std::uint8_t { kRescue, kNormal, kPreflight };
+  std::uint64_t id = 0;
+  kube::Resize resize;
+  Urgency urgency = Urgency::kNormal;
+  Nanoseconds deadline{};
+
+  bool operator==(const SendResize&) const = default;
+};
+
+// Write memory.max, the pod slice first; comes with a lease. The bounds of the same step allow it.
+struct RaiseLimit {
+  std::string container;
+  Bytes limit;
+  std::optional<Bytes> slice;  // what the slice must have at least; absent: it has no limit
+  Reason reason = Reason::kReasserted;
+
+  bool operator==(const RaiseLimit&) const = default;
+};
+
+// Lower memory.max towards `limit`, the container first, as far as that kills nobody.
+struct LowerLimit {
+  std::string container;
+  Bytes limit;
+  std::optional<Bytes> slice;  // what the slice may go down to then
+  Reason reason = Reason::kWithdrawn;
+
+  bool operator==(const LowerLimit&) const = default;
+};
+
+// Only the slice had stayed behind.
+struct RepairSlice {
+  Bytes limit;
+
+  bool operator==(const RepairSlice&) const = default;
+};
+
+// The engine's spec of the container is to have these from now on; before everything else.
+struct SetBounds {
+  std::string container;
+  EngineBounds bounds;
+
+  bool operator==(const SetBounds&) const = default;
+};
+
+// The same of its CPU limit.
+struct SetCpuBounds {
+  std::string container;
+  CpuBounds bounds;
+
+  bool operator==(const SetCpuBounds&) const = default;
+};
+
+// What the engine wished for will not come now.
+struct ForgetWish {
+  std::string container;
+
+  bool operator==(const ForgetWish&) const = default;
+};
+
+// The same of a CPU limit.
+struct ForgetCpuWish {
+  std::string container;
+
+  bool operator==(const ForgetCpuWish&) const = default;
+};
+
+using ResizeAction = std::variant<SetBounds, SetCpuBounds, RaiseLimit, LowerLimit, RepairSlice,
+                                  SendResize, ForgetWish, ForgetCpuWish>;
+
+// For metrics, the log, timelines and Events. `container` is empty for the pod as a whole.
+struct ResizeAnswer {
+  std::string container;
+  ApiAnswer answer;
+
+  bool operator==(const ResizeAnswer&) const = default;
+};
+
+struct ResizeStep {
+  PodResize state;
+  std::vector<ResizeAction> actions;  // in the order in which they are to be done
+  std::vector<ResizeAnswer> answers;
+  // Step again then, with the files read, if nothing else happens before.
+  std::optional<MonotonicTime> wake;
+};
+
+// `state` is a default one with only `id` set at first. Once state.gone is set, the pod is to be
+// forgotten.
+ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
+                const ResizeConfig& config);
+
+}  // namespace plimsoll::agent

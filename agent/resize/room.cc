@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/resize/room.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "agent/policy/memory.h"
+#include "kube/quantity.h"
+
+namespace plimsoll::agent {
+namespace {
+
+// What follows `prefix` up to one of `ends` or the end; nullopt: there is no such prefix.
+std::optional<std::string_view> text_after(std::string_view text, std::string_view prefix,
+                                           std::string_view ends) {
+  const std::size_t at = text.find(prefix);
+  if (at == std::string_view::npos) return std::nullopt;
+  text.remove_prefix(at + prefix.size());
+  return text.substr(0, text.find_first_of(ends));
+}
+
+// How the API server calls a resource, and how it writes amounts of it.
+template <typename Amount>
+constexpr std::string_view kName = "memory";
+template <>
+constexpr std::string_view kName<MilliCpu> = "cpu";
+
+Result<Bytes> parse(std::string_view text, Bytes) { return kube::parse_memory(text); }
+Result<MilliCpu> parse(std::string_view text, MilliCpu) { return kube::parse_cpu(text); }
+
+template <typename Amount>
+std::optional<Amount> amount_after(std::string_view text, std::string_view prefix,
+                                   std::string_view ends) {
+  const std::optional<std::string_view> amount = text_after(text, prefix, ends);
+  if (!amount) return std::nullopt;
+  const Result<Amount> parsed = parse(*amount, Amount{});
+  if (!parsed) return std::nullopt;
+  return *parsed;
+}
+
+template <typename Amount>
+void keep_smaller(std::optional<Amount>& into, std::optional<Amount> other) {
+  if (other && (!into || *other < *into)) into = other;
+}
+
+// "limits.memory=512Mi,requests.memory=1Gi" after "used: " and after "limited: ".
+template <typename Amount>
+std::optional<Amount> quota_room(std::string_view message) {
+  const std::size_t used_at = message.find("used: ");
+  const std::size_t limited_at = message.find("limited: ");
+  if (used_at == std::string_view::npos || limited_at == std::string_view::npos ||
+      limited_at < used_at) {
+    return std::nullopt;
+  }
+  const std::string_view used = message.substr(used_at + 5, limited_at - used_at - 5);
+  const std::string_view limited = message.substr(limited_at + 8);
+  std::optional<Amount> room;
+  // A blank or a comma stands before each: "requests.memory=" does not match inside another name.
+  for (const std::string_view of : {"limits.", "requests.", ""}) {
+    const std::string resource = std::string(of).append(kName<Amount>).append("=");
+    for (const char before : {' ', ','}) {
+      const auto top = amount_after<Amount>(limited, before + resource, ", ");
+      if (!top) continue;
+      for (const char used_before : {' ', ','}) {
+        const auto now = amount_after<Amount>(used, used_before + resource, ", ");
+        if (now) keep_smaller<Amount>(room, *top - *now);
+      }
+    }
+  }
+  return room;
+}
+
+std::optional<double> ratio_after(std::string_view message, std::string_view prefix) {
+  const std::optional<std::string_view> text = text_after(message, prefix, ", ");
+  if (!text) return std::nullopt;
+  double ratio = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ratio);
+  if (error != std::errc{} || end != text->data() + text->size() || !(ratio >= 1)) {
+    return std::nullopt;
+  }
+  return ratio;
+}
+
+template <typename Amount>
+RoomFor<Amount> limit_range_room(std::string_view message) {
+  const std::string name(kName<Amount>);
+  const std::string maximum = "maximum " + name + " usage per ";
+  return {
+      .increase = std::nullopt,
+      .container_max = amount_after<Amount>(message, maximum + "Container is ", ", "),
+      .limit_ratio = ratio_after(message, name + " max limit to request ratio per Container is "),
+      .pod_max = amount_after<Amount>(message, maximum + "Pod is ", ", ")};
+}
+
+std::optional<Bytes> node_room(std::string_view message) {
+  const std::size_t at = message.find("memory, requested: ");
+  if (at == std::string_view::npos) return std::nullopt;
+  // "requested" is the sum of the pod's requests, "allocatable" the node's.
+  return amount_after<Bytes>(message.substr(at), "allocatable: ", ", ");
+}
+
+template <typename Amount>
+Amount part_of(Amount whole, double part) {
+  return {scaled_to_fit(Bytes{whole.value}, part).value};
+}
+
+template <typename Amount>
+std::vector<Amount> fit_all(const RoomFor<Amount>& room,
+                            const std::vector<ClaimFor<Amount>>& claims, Amount pod_total,
+                            Amount unit) {
+  std::vector<Amount> to;
+  Amount asked;
+  for (const ClaimFor<Amount>& claim : claims) {
+    Amount most = claim.to;
+    if (room.container_max) most = std::min(most, *room.container_max);
+    if (room.limit_ratio && claim.request) {
+      most = std::min(most, part_of(*claim.request, *room.limit_ratio));
+    }
+    to.push_back(std::max(most, claim.from));
+    asked += to.back() - claim.from;
+  }
+  std::optional<Amount> together = room.increase;
+  if (room.pod_max) keep_smaller<Amount>(together, *room.pod_max - pod_total);
+  const double part = !together || asked <= *together
+                          ? 1
+                          : static_cast<double>(together->value) / static_cast<double>(asked.value);
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    const Amount grown = part < 1 ? claims[i].from + part_of(to[i] - claims[i].from, part) : to[i];
+    to[i] = std::max(Amount{grown.value / unit.value * unit.value}, claims[i].from);
+  }
+  return to;
+}
+
+}  // namespace
+
+Room room_of(const kube::Refusal& refusal) {
+  switch (refusal.cause) {
+    case kube::Cause::kQuota:
+      return {.increase = quota_room<Bytes>(refusal.message)};
+    case kube::Cause::kLimitRange:
+      return limit_range_room<Bytes>(refusal.message);
+    case kube::Cause::kNodeCapacity:
+      return {.pod_max = node_room(refusal.message)};
+    default:
+      return {};
+  }
+}
+
+CpuRoom cpu_room_of(const kube::Refusal& refusal) {
+  switch (refusal.cause) {
+    case kube::Cause::kQuota:
+      return {.increase = quota_room<MilliCpu>(refusal.message)};
+    case kube::Cause::kLimitRange:
+      return limit_range_room<MilliCpu>(refusal.message);
+    default:
+      return {};
+  }
+}
+
+std::vector<Bytes> fit(const Room& room, const std::vector<RoomClaim>& claims, Bytes pod_total,
+                       Bytes unit) {
+  return fit_all(room, claims, pod_total, unit);
+}
+
+std::vector<MilliCpu> fit(const CpuRoom& room, const std::vector<CpuClaim>& claims,
+                          MilliCpu pod_total) {
+  return fit_all(room, claims, pod_total, MilliCpu{1});
+}
+
+}  // namespace plimsoll::agent

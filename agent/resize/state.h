@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What agent/resize_plan remembers of one pod, what it is told, and what it asks for: plain values,
+// so that any history can be replayed. The slow loop owns one PodResize per managed pod.
+//
+// Words: the *spec* is the limit that the API server has stored; the *level* is what we wrote to
+// the cgroup above it, under a lease; of a CPU limit, what we wrote last.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agent/pods/pod_policy.h"
+#include "agent/resize/lease.h"
+#include "agent/resize/resize_event.h"
+#include "agent/resize/room.h"
+#include "base/units.h"
+#include "kube/pod.h"
+#include "kube/resize.h"
+#include "kube/status.h"
+
+namespace plimsoll::agent {
+
+// Who we are in managedFields.
+inline constexpr const char* kFieldManager = "plimsoll";
+
+struct ResizeConfig {
+  std::string field_manager = kFieldManager;
+  std::string node_name;
+  FallbackConfig fallback;
+  ApiConfig api;
+  Coexist coexist = Coexist::kYield;
+  Nanoseconds yield_for = std::chrono::minutes(30);
+
+  bool preflight = true;
+  // After this long an answer is asked for again, once the container comes near its limit.
+  Nanoseconds preflight_expires = std::chrono::minutes(10);
+  int preflight_attempts = 3;  // of one round: each after a refusal that named the room
+  double active_share = 0.7;   // of the limit: a usage above is near it
+
+  // A limit that was written already is asked for when growth has been quiet this long, or is slow
+  // enough for the kubelet to keep up, and at the latest so long after the first grant.
+  Nanoseconds coalesce = std::chrono::milliseconds(250);
+  Nanoseconds coalesce_max = std::chrono::seconds(5);
+  // A lowering that does not reach the floor is asked for when no lower one has come for so long:
+  // what was needed in the past leaves the engine's window bit by bit.
+  Nanoseconds shrink_quiet = std::chrono::seconds(10);
+
+  // What lowering leaves above the usage: the larger of both.
+  double keep_share = 0.05;
+  Bytes keep_least{8 * kMiB};
+
+  // A CPU limit that stands in the cgroup is asked for when it has stood for so long.
+  Nanoseconds cpu_ask_after = std::chrono::seconds(5);
+
+  // A pod slice that is this long below its containers is raised (kubernetes#138760).
+  Nanoseconds repair_after = std::chrono::milliseconds(1500);
+
+  bool operator==(const ResizeConfig&) const = default;
+};
+ResizeConfig resize_config(const NodeConfig& config, std::string node_name);
+
+// ---- what the plan is told -------------------------------------------------------------------
+
+// What the engine did or wants, since the step before.
+struct EngineWord {
+  enum class Kind : std::uint8_t {
+    kGrant,   // it has raised the limit to `to`
+    kShrink,  // it has lowered it to `to`
+    kWish,    // somebody else must change it to `to`
+  };
+  Kind kind = Kind::kWish;
+  std::string container;
+  Bytes from;
+  Bytes to;
+  Bytes rate_per_second;  // of growth, as the event had it; 0: unknown
+  Layer layer = Layer::kSlowLoop;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime at;
+
+  bool operator==(const EngineWord&) const = default;
+};
+
+// The same of its CPU limit. What was granted or lowered stands in the cgroup; what was wished does
+// not.
+struct CpuWord {
+  EngineWord::Kind kind = EngineWord::Kind::kWish;
+  std::string container;
+  MilliCpu from;
+  MilliCpu to;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime at;
+
+  bool operator==(const CpuWord&) const = default;
+};
+
+struct CgroupReading {
+  Limit limit;  // memory.max
+  Bytes usage;  // memory.current
+
+  bool operator==(const CgroupReading&) const = default;
+};
+struct ContainerReading {
+  std::string container;
+  std::string container_id;  // whose cgroup it is
+  CgroupReading memory;
+
+  bool operator==(const ContainerReading&) const = default;
+};
+// The pod's files, read after all that the actions of the step before had asked for was written.
+struct PodReading {
+  MonotonicTime at;
+  std::optional<CgroupReading> slice;
+  std::vector<ContainerReading> containers;
+
+  bool operator==(const PodReading&) const = default;
+};
+
+// What became of a request.
+struct ResizeOutcome {
+  std::uint64_t id = 0;
+  int status = 0;  // HTTP; 0: none
+  std::optional<kube::Pod> pod;
+  std::optional<kube::Refusal> refusal;  // exactly one of both
+  MonotonicTime sent;
+  MonotonicTime answered;
+
+  bool operator==(const ResizeOutcome&) const = default;
+};
+
+// The API server as all pods see it: agent/resizer_health.
+struct ApiSight {
+  kube::ResizeAbility ability;
+  bool away = false;                    // the last exchanges failed: unreachable, 5xx, 429
+  bool may_ask = true;                  // false while it is away, but for the one that tries
+  std::optional<MonotonicTime> ask_at;  // else: when somebody may try
+  bool slow = false;                    // rescue deadlines were missed lately: take the long one
+  Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
+
+  bool operator==(const ApiSight&) const = default;
+};
+
+struct ResizeFacts {
+  const kube::Pod* pod = nullptr;  // as the watch has it; null: it has gone
+  const std::vector<ContainerPolicy>* policies = nullptr;
+  ApiSight api;
+  std::vector<EngineWord> words;
+  std::vector<CpuWord> cpu_words;
+  std::vector<ResizeOutcome> outcomes;
+  std::optional<PodReading> reading;
+};
+
+// ---- what it remembers -----------------------------------------------------------------------
+
+// A refusal of a storing PATCH, by the API server or the kubelet.
+template <typename Amount>
+struct RefusedFor {
+  Amount value;    // this and more was refused
+  Amount allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
+  kube::Cause cause = kube::Cause::kInvalid;
+  bool by_kubelet = false;
+  std::string message;
+  MonotonicTime retry_at;
+  Nanoseconds backoff{};
+
+  bool operator==(const RefusedFor&) const = default;
+};
+using RefusedValue = RefusedFor<Bytes>;
+
+// How an engine's spec for the container is to be; sent when it differs from what was sent last.
+struct EngineBounds {
+  Bytes floor;
+  Bytes ceiling;
+  Bytes direct_ceiling;  // 0: never
+  Bytes direct_floor;
+  std::optional<Nanoseconds> bridge_within;  // absent: all that is allowed is written
+
+  bool operator==(const EngineBounds&) const = default;
+};
+
+// The same for its CPU limit.
+struct CpuBounds {
+  MilliCpu floor;
+  MilliCpu ceiling;
+  MilliCpu direct_ceiling;  // not above the floor: never written by us
+  MilliCpu direct_floor;
+
+  bool operator==(const CpuBounds&) const = default;
+};
+
+// What the last PATCH asked for.
+struct CpuAsked {
+  MilliCpu from;
+  MilliCpu to;
+  bool written = false;  // it stood in the cgroup by then
+
+  bool operator==(const CpuAsked&) const = default;
+};
+
+struct CpuResize {
+  std::optional<MilliCpu> spec;   // the stored limit that we know of
+  std::optional<MilliCpu> level;  // absent: what the kubelet wrote
+  MonotonicTime since;            // the level has been on its side of the spec
+  bool starting = false;          // it is above the spec only because the container starts
+  std::optional<MilliCpu> wish;   // what somebody waits for
+  MonotonicTime wished_at;
+  Reason reason = Reason::kEnoughHeadroom;  // of the last word
+  MonotonicTime needed_at;                  // the last word of more than the spec
+  std::optional<CpuAsked> asked;
+  std::optional<RefusedFor<MilliCpu>> refused;
+  MonotonicTime lower_retry_at;
+  PreflightFor<MilliCpu> preflight;
+  std::optional<CpuBounds> bounds;  // as sent last
+  std::optional<MilliCpu> floor;    // of another actor's resize
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  // It stands above the spec: a lease, for as long as the engine needs it.
+  bool leased() const { return spec && level && *level > *spec; }
+  bool operator==(const CpuResize&) const = default;
+};
+
+struct ContainerResize {
+  std::string name;
+  std::string container_id;
+  std::optional<Bytes> spec;  // the stored limit that we know of
+  std::optional<Bytes> want;  // the engine's last word, while it is not the spec
+  Bytes want_from;
+  // The limit before the PATCH that is under way or not in force yet; before the first of them,
+  // where one followed another.
+  Bytes asked_from;
+  Layer layer = Layer::kSlowLoop;
+  Reason reason = Reason::kEnoughHeadroom;
+  MonotonicTime want_since;  // the first word that no PATCH has carried yet
+  MonotonicTime last_word;
+  Bytes rate_per_second;
+  std::optional<Lease> lease;
+  bool level_known = false;  // its file has been read since its cgroup came
+  std::optional<RefusedValue> refused;
+  PreflightState preflight;
+  std::optional<EngineBounds> bounds;  // as sent last
+  std::optional<Bytes> floor;          // of another actor's resize
+  MonotonicTime shrink_retry_at;
+  kube::Resizability resizable = kube::Resizability::kYes;
+  CpuResize cpu;
+
+  bool operator==(const ContainerResize&) const = default;
+};
+
+struct ResizeInFlight {
+  std::uint64_t id = 0;
+  kube::Resize resize;
+  bool withdraws = false;
+  MonotonicTime sent;
+
+  bool operator==(const ResizeInFlight&) const = default;
+};
+
+// A PATCH that was stored and is not in force yet.
+struct ResizeUnverified {
+  std::vector<kube::ResizeChange> changes;
+  std::vector<std::string> visible;  // containers whose memory.max has yet to change for it
+  std::optional<std::int64_t> generation;
+  bool withdraws = false;
+  bool overdue = false;  // not in force within verify_after: said, and written directly
+  MonotonicTime sent;
+  // After its withdrawal was refused: not tried again before, and how long that was.
+  MonotonicTime withdraw_retry_at;
+  Nanoseconds withdraw_backoff{};
+
+  bool operator==(const ResizeUnverified&) const = default;
+};
+
+// CPU changes that are stored, and of which the kubelet has yet to say that they are in force. No
+// request waits for them.
+struct CpuStored {
+  std::vector<kube::ResizeChange> changes;  // one per container
+  std::optional<std::int64_t> generation;
+  bool withdraws = false;
+
+  bool operator==(const CpuStored&) const = default;
+};
+
+struct PodResize {
+  kube::PodIdentity id;
+  bool gone = false;  // forget it
+  std::vector<ContainerResize> containers;
+
+  std::optional<ResizeInFlight> in_flight;  // at most one
+  std::optional<ResizeInFlight> preflight;  // at most one dry run
+  std::optional<ResizeUnverified> unverified;
+  std::vector<kube::ResizeChange> unknown;  // of a PATCH whose outcome is unknown
+  std::optional<CpuStored> cpu_stored;
+  std::uint64_t next_id = 1;
+  std::uint64_t patches = 0;  // storing ones, so far
+
+  std::optional<std::int64_t> generation;  // the newest seen, of replies too
+  std::string resource_version;            // of the pod that was looked at last
+  MonotonicTime reply_at;                  // of the last reply that stored something
+  MonotonicTime last_patch;
+  MonotonicTime retry_at;
+  int attempts = 0;
+  bool unanswered = false;  // the last request had no usable answer
+  MonotonicTime cpu_retry_at;
+  int cpu_attempts = 0;
+  MonotonicTime preflight_retry_at;
+  int preflight_tries = 0;  // of the round that is going on
+
+  kube::ResizePhase phase = kube::ResizePhase::kNone;
+  MonotonicTime phase_since;
+  bool no_decrease = false;  // memory limits can only be raised
+  bool no_decrease_said = false;
+  std::optional<kube::Cause> unsupported;
+  MonotonicTime yield_until;
+  MonotonicTime watchful_until;  // somebody resizes: read the files often
+  std::optional<MonotonicTime> slice_low_since;
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  bool operator==(const PodResize&) const = default;
+};
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What deserves a Kubernetes Event, and its words.
+#include "agent/policy/reason_text.h"
+#include "agent/telemetry/event_policy.h"
+
+namespace plimsoll::agent {
+namespace {
+
+kube::EventSubject on_pod(const Subject& subject) {
+  return {.name_space = subject.name_space,
+          .name = subject.pod,
+          .uid = subject.uid,
+          .container = subject.container};
+}
+
+// "memory limit of container app"
+std::string limit_of_whom(const Subject& subject, std::string_view resource = "memory") {
+  const std::string limit = std::string(resource) + " limit of ";
+  return limit + (subject.container.empty() ? "the pod" : "container " + subject.container);
+}
+
+template <typename Amount>
+std::string from_to(Amount from, Amount to) {
+  return "from " + to_string(from) + " to " + to_string(to);
+}
+
+std::string moved(const Subject& subject, std::string_view how, Bytes from, Bytes to,
+                  Reason reason) {
+  return limit_of_whom(subject) + " " + std::string(how) + " " + from_to(from, to) + ": " +
+         std::string(sentence_of(reason));
+}
+
+std::string not_grown(const Subject& subject, const Record& record) {
+  return limit_of_whom(subject) + " is not raised: " + std::string(sentence_of(record.reason)) +
+         " (" + numbers_of(record.facts) + ")";
+}
+
+std::optional<EventReason> reason_of_denial(Reason reason) {
+  switch (reason) {
+    case Reason::kCeiling:
+      return EventReason::kCeilingReached;
+    case Reason::kBudget:
+    case Reason::kGroupBudget:
+    case Reason::kPriority:
+      return EventReason::kOutOfBudget;
+    case Reason::kLeak:
+      return EventReason::kLeakSuspected;
+    default:
+      return std::nullopt;
+  }
+}
+
+EventReason reason_of_move(bool is_cpu, bool raise) {
+  if (is_cpu) return raise ? EventReason::kCpuLimitRaised : EventReason::kCpuLimitLowered;
+  return raise ? EventReason::kMemoryLimitRaised : EventReason::kMemoryLimitLowered;
+}
+
+// "quota: exceeded quota: q, ..." - who decided, in whose words.
+std::string words_of(const ApiAnswer& answer) {
+  if (answer.message.empty()) return answer.cause;
+  return answer.cause.empty() ? answer.message : answer.cause + ": " + answer.message;
+}
+
+}  // namespace
+
+std::string_view to_string(EventReason reason) {
+  switch (reason) {
+    case EventReason::kMemoryLimitRaised:
+      return "MemoryLimitRaised";
+    case EventReason::kMemoryLimitLowered:
+      return "MemoryLimitLowered";
+    case EventReason::kCpuLimitRaised:
+      return "CpuLimitRaised";
+    case EventReason::kCpuLimitLowered:
+      return "CpuLimitLowered";
+    case EventReason::kResizeRefused:
+      return "ResizeRefused";
+    case EventReason::kResizeWithdrawn:
+      return "ResizeWithdrawn";
+    case EventReason::kCgroupFallback:
+      return "CgroupFallback";
+    case EventReason::kBridgeWithdrawn:
+      return "BridgeWithdrawn";
+    case EventReason::kLeakSuspected:
+      return "LeakSuspected";
+    case EventReason::kOutOfBudget:
+      return "OutOfBudget";
+    case EventReason::kCeilingReached:
+      return "CeilingReached";
+    case EventReason::kOomKilled:
+      return "OomKilled";
+    case EventReason::kSteppedBack:
+      return "SteppedBack";
+    case EventReason::kAnnotationInvalid:
+      return "AnnotationInvalid";
+    case EventReason::kConfigRejected:
+      return "ConfigRejected";
+  }
+  return "Unknown";
+}
+
+std::string_view action_of(EventReason reason) {
+  switch (reason) {
+    case EventReason::kMemoryLimitRaised:
+    case EventReason::kMemoryLimitLowered:
+    case EventReason::kCpuLimitRaised:
+    case EventReason::kCpuLimitLowered:
+    case EventReason::kResizeRefused:
+      return "Resize";
+    case EventReason::kResizeWithdrawn:
+    case EventReason::kBridgeWithdrawn:
+      return "Withdraw";
+    case EventReason::kCgroupFallback:
+      return "WriteCgroup";
+    case EventReason::kLeakSuspected:
+    case EventReason::kOutOfBudget:
+    case EventReason::kCeilingReached:
+    case EventReason::kSteppedBack:
+      return "Hold";
+    case EventReason::kOomKilled:
+      return "Watch";
+    case EventReason::kAnnotationInvalid:
+    case EventReason::kConfigRejected:
+      return "Configure";
+  }
+  return "Unknown";
+}
+
+bool is_warning(EventReason reason) {
+  switch (reason) {
+    case EventReason::kMemoryLimitRaised:
+    case EventReason::kMemoryLimitLowered:
+    case EventReason::kCpuLimitRaised:
+    case EventReason::kCpuLimitLowered:
+    case EventReason::kResizeWithdrawn:
+    case EventReason::kSteppedBack:
+      return false;
+    default:
+      return true;
+  }
+}
+
+std::optional<Notice> notice_of(const Subject& subject, const Record& record) {
+  // CPU limits change several times a second; `explain` and the metrics have them.
+  if (record.cpu) return std::nullopt;
+  const auto notice = [&](EventReason reason, std::string note) {
+    return Notice{on_pod(subject), reason, std::move(note)};
+  };
+  switch (record.kind) {
+    case Record::Kind::kGrant:
+      return notice(EventReason::kMemoryLimitRaised,
+                    moved(subject, "raised", record.from, record.to, record.reason));
+    case Record::Kind::kShrink:
+      return notice(EventReason::kMemoryLimitLowered,
+                    moved(subject, "lowered", record.from, record.to, record.reason));
+    case Record::Kind::kDenial:
+      if (const auto reason = reason_of_denial(record.reason)) {
+        return notice(*reason, not_grown(subject, record));
+      }
+      return std::nullopt;
+    case Record::Kind::kOomKill:
+      return notice(EventReason::kOomKilled,
+                    "the kernel's OOM killer ended a process of container " + subject.container +
+                        " at a limit of " + to_string(record.facts.limit));
+    case Record::Kind::kReclaim:
+    case Record::Kind::kFailure:
+    case Record::Kind::kWish:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::optional<Notice> notice_of(const Subject& subject, const ApiAnswer& answer) {
+  const auto notice = [&](EventReason reason, std::string note) {
+    return Notice{on_pod(subject), reason, std::move(note)};
+  };
+  const bool is_cpu = answer.cpu.has_value();
+  const bool raise = is_cpu ? answer.cpu->to > answer.cpu->from : answer.to > answer.from;
+  const bool moves = is_cpu ? answer.cpu->to != answer.cpu->from : answer.to != answer.from;
+  const std::string limit = limit_of_whom(subject, is_cpu ? "CPU" : "memory");
+  const std::string change =
+      is_cpu ? from_to(answer.cpu->from, answer.cpu->to) : from_to(answer.from, answer.to);
+  switch (answer.kind) {
+    case ApiAnswer::Kind::kApplied:
+      // What was written ahead of the request was told of then.
+      if (answer.bridged || !moves) return std::nullopt;
+      return notice(reason_of_move(is_cpu, raise), limit + (raise ? " raised " : " lowered ") +
+                                                       change + ": " +
+                                                       std::string(sentence_of(answer.reason)));
+    case ApiAnswer::Kind::kRefused:
+      return notice(EventReason::kResizeRefused,
+                    limit + " cannot be set " + change + ", refused by " + words_of(answer));
+    case ApiAnswer::Kind::kWithdrawn:
+      return notice(EventReason::kResizeWithdrawn,
+                    "the resize of the " + limit + " to " +
+                        (is_cpu ? to_string(answer.cpu->to) : to_string(answer.to)) +
+                        " was taken back: " + words_of(answer));
+    case ApiAnswer::Kind::kBridgeWithdrawn:
+      return notice(EventReason::kBridgeWithdrawn,
+                    limit + " put back " + change +
+                        " as far as nothing has to be killed for it: the API refused the raise (" +
+                        words_of(answer) + ")");
+    case ApiAnswer::Kind::kFallback:
+      return notice(EventReason::kCgroupFallback, limit + " written to the cgroup only, " + change +
+                                                      ", for the API is of no use now (" +
+                                                      words_of(answer) + ")");
+    case ApiAnswer::Kind::kSteppedBack:
+      return notice(EventReason::kSteppedBack,
+                    limit + " is left alone for a while: " + words_of(answer));
+    // The kubelet tells of these itself (ResizeDeferred, ResizeInfeasible, ResizeError), or they
+    // are steps on the way to one of the above.
+    case ApiAnswer::Kind::kSent:
+    case ApiAnswer::Kind::kAccepted:
+    case ApiAnswer::Kind::kDeferred:
+    case ApiAnswer::Kind::kInfeasible:
+    case ApiAnswer::Kind::kFailed:
+    case ApiAnswer::Kind::kUnavailable:
+    case ApiAnswer::Kind::kLeaseEnded:
+    case ApiAnswer::Kind::kReasserted:
+    case ApiAnswer::Kind::kRepaired:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+Notice annotation_notice(const Subject& subject, std::string_view what) {
+  return {on_pod(subject), EventReason::kAnnotationInvalid, std::string(what)};
+}
+
+Notice config_notice(std::string_view node, std::string_view what) {
+  return {
+      {.kind = "Node", .name = std::string(node), .uid = std::string(node)},
+      EventReason::kConfigRejected,
+      "the configuration file was refused, the one before stays in force: " + std::string(what)};
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/telemetry/metric_table.h"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <utility>
+
+namespace plimsoll::agent {
+namespace {
+
+using Samples = std::vector<Sample>;
+
+double number(std::uint64_t count) { return static_cast<double>(count); }
+
+Samples one(double value) { return {{.value = value}}; }
+Samples count(std::uint64_t value) { return one(number(value)); }
+Samples bytes(Bytes value) { return one(number(value.value)); }
+Samples flag(bool value) { return one(value ? 1 : 0); }
+
+Sample labelled(std::string_view label, double value) {
+  return {.label_values = {std::string(label)}, .value = value};
+}
+
+template <typename T>
+Samples known(const std::optional<T>& value, Samples (*sample)(T)) {
+  return value ? sample(*value) : Samples{};
+}
+
+// One sample for each reason from `first` to `last`, also for those that have not come up: a rate
+// needs the 0 before the first.
+void add_reasons(Samples& samples, const std::map<Reason, std::uint64_t>& counts, Reason first,
+                 Reason last) {
+  for (auto i = static_cast<std::uint8_t>(first); i <= static_cast<std::uint8_t>(last); ++i) {
+    const auto reason = static_cast<Reason>(i);
+    const auto found = counts.find(reason);
+    const std::uint64_t times = found == counts.end() ? 0 : found->second;
+    samples.push_back(labelled(to_string(reason), number(times)));
+  }
+}
+
+constexpr std::pair kGrantReasons{Reason::kTimeToLimit, Reason::kAnnounced};
+constexpr std::pair kDenialReasons{Reason::kCeiling, Reason::kGone};
+constexpr std::pair kShrinkReasons{Reason::kLeaseEnded, Reason::kWithdrawn};
+
+Samples grants(const Scrape& scrape) {
+  Samples samples;
+  add_reasons(samples, scrape.sight.activity.grants, kGrantReasons.first, kGrantReasons.second);
+  return samples;
+}
+
+Samples denials(const Scrape& scrape) {
+  Samples samples;
+  add_reasons(samples, scrape.sight.activity.denials, kDenialReasons.first, kDenialReasons.second);
+  return samples;
+}
+
+Samples wishes(const Scrape& scrape) {
+  Samples samples;
+  const auto& counts = scrape.sight.activity.wishes;
+  add_reasons(samples, counts, kGrantReasons.first, kGrantReasons.second);
+  add_reasons(samples, counts, kShrinkReasons.first, kShrinkReasons.second);
+  return samples;
+}
+
+Samples of_reasons(const std::map<Reason, std::uint64_t>& counts,
+                   std::initializer_list<Reason> reasons) {
+  Samples samples;
+  for (const Reason reason : reasons) add_reasons(samples, counts, reason, reason);
+  return samples;
+}
+
+Samples cpu_grants(const Scrape& scrape) {
+  return of_reasons(scrape.sight.activity.cpu.grants, {Reason::kThrottled, Reason::kStarting,
+                                                       Reason::kAnnounced, Reason::kReasserted});
+}
+
+Samples cpu_wishes(const Scrape& scrape) {
+  return of_reasons(scrape.sight.activity.cpu.wishes, {Reason::kThrottled, Reason::kStarting,
+                                                       Reason::kAnnounced, Reason::kLeaseEnded});
+}
+
+Samples cpu_denials(const Scrape& scrape) {
+  return of_reasons(
+      scrape.sight.activity.cpu.denials,
+      {Reason::kCeiling, Reason::kBudget, Reason::kPriority, Reason::kNotArmed, Reason::kNodeBusy});
+}
+
+Samples boosts_ended(const Scrape& scrape) {
+  Samples samples;
+  for (std::size_t i = 0; i < kStartupEnds; ++i) {
+    samples.push_back(
+        labelled(to_string(static_cast<StartupEnd>(i)), number(scrape.sight.startup.ended[i])));
+  }
+  return samples;
+}
+
+double cores(MilliCpu cpus) { return static_cast<double>(cpus.value) / 1000; }
+
+Samples saves(const Scrape& scrape) {
+  Samples samples;
+  for (std::size_t i = 0; i < kLayers; ++i) {
+    samples.push_back(
+        labelled(to_string(static_cast<Layer>(i)), number(scrape.sight.activity.saves[i])));
+  }
+  return samples;
+}
+
+Samples resizes(const Scrape& scrape) {
+  Samples samples;
+  for (std::size_t i = 0; i < ApiAnswer::kKinds; ++i) {
+    samples.push_back(labelled(to_string(static_cast<ApiAnswer::Kind>(i)),
+                               number(scrape.sight.activity.answers[i])));
+  }
+  return samples;
+}
+
+Samples refusals(const Scrape& scrape) {
+  Samples samples;
+  for (const auto& [cause, times] : scrape.sight.activity.refusals) {
+    samples.push_back(labelled(cause, number(times)));
+  }
+  return samples;
+}
+
+Samples tiers(const Scrape& scrape) {
+  Samples samples;
+  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB, bpf::Tier::kC}) {
+    samples.push_back(labelled(bpf::to_string(tier), tier == scrape.sight.tier ? 1 : 0));
+  }
+  return samples;
+}
+
+template <std::uint64_t bpf::Counters::*member>
+Samples kernel(const Scrape& scrape) {
+  if (!scrape.sight.kernel) return {};
+  return count((*scrape.sight.kernel).*member);
+}
+
+Samples holds_refused(const Scrape& scrape) {
+  if (!scrape.sight.kernel) return {};
+  return {labelled("heartbeat", number(scrape.sight.kernel->refused_heartbeat)),
+          labelled("budget", number(scrape.sight.kernel->refused_budget))};
+}
+
+Samples held_seconds(const Scrape& scrape) {
+  if (!scrape.sight.kernel) return {};
+  return one(std::chrono::duration<double>(scrape.sight.kernel->held_for).count());
+}
+
+Samples lost(const Scrape& scrape) {
+  const AgentSight& sight = scrape.sight;
+  const auto kernel = sight.kernel.value_or(bpf::Counters{});
+  const auto announced = sight.announce.kernel.value_or(bpf::ExecCounters{});
+  return {labelled("kernel_events", number(kernel.events_dropped)),
+          labelled("kernel_recursion", number(kernel.missed)),
+          labelled("kernel_malformed", number(sight.malformed_events)),
+          labelled("announced_events", number(announced.events_dropped)),
+          labelled("announced_recursion", number(announced.missed)),
+          labelled("announced_table_full", number(announced.forgotten)),
+          labelled("cpu_events_and_reports", number(sight.cpu.lost)),
+          labelled("reaction_reports", number(sight.reports_lost)),
+          labelled("containers_untracked", number(sight.containers_refused)),
+          labelled("watch_relists", number(sight.watch_relists)),
+          labelled("pods_malformed", number(sight.pods_malformed)),
+          labelled("resizes_dropped", number(sight.resizes_dropped)),
+          labelled("events_dropped", number(sight.events_dropped)),
+          labelled("log_lines", number(sight.log_overruns))};
+}
+
+Samples api_requests(const Scrape& scrape) {
+  Samples samples;
+  for (const auto& [key, times] : scrape.sight.api.requests) {
+    const std::string status =
+        key.status_class == 0 ? "none" : std::to_string(key.status_class) + "xx";
+    samples.push_back(
+        {.label_values = {std::string(to_string(key.verb)), status, std::string(key.outcome)},
+         .value = number(times)});
+  }
+  return samples;
+}
+
+Samples api_seconds(const Scrape& scrape) {
+  Samples samples;
+  for (std::size_t i = 0; i < kApiVerbs; ++i) {
+    samples.push_back({.label_values = {std::string(to_string(static_cast<ApiVerb>(i)))},
+                       .distribution = &scrape.sight.api.seconds[i]});
+  }
+  return samples;
+}
+
+// The name of the sum of those that have no series of their own: no namespace can be called so.
+constexpr const char* kOtherNamespaces = "_other";
+
+std::vector<NamespaceBudget> largest_namespaces(const AgentSight& sight) {
+  std::vector<NamespaceBudget> all = sight.namespaces;
+  if (all.size() <= AgentSight::kMostNamespaces) return all;
+  std::stable_sort(all.begin(), all.end(), [](const NamespaceBudget& a, const NamespaceBudget& b) {
+    return a.granted > b.granted;
+  });
+  NamespaceBudget others{.name_space = kOtherNamespaces};
+  for (std::size_t i = AgentSight::kMostNamespaces; i < all.size(); ++i) {
+    others.granted += all[i].granted;
+  }
+  all.resize(AgentSight::kMostNamespaces);
+  all.push_back(others);
+  return all;
+}
+
+Samples namespace_granted(const Scrape& scrape) {
+  Samples samples;
+  for (const NamespaceBudget& each : largest_namespaces(scrape.sight)) {
+    samples.push_back(labelled(each.name_space, number(each.granted.value)));
+  }
+  return samples;
+}
+
+Samples namespace_left(const Scrape& scrape) {
+  Samples samples;
+  for (const NamespaceBudget& each : largest_namespaces(scrape.sight)) {
+    if (!each.limit) continue;
+    samples.push_back(labelled(each.name_space, number((*each.limit - each.granted).value)));
+  }
+  return samples;
+}
+
+Samples kubernetes_events(const Scrape& scrape) {
+  return {labelled("posted", number(scrape.sight.events_posted)),
+          labelled("suppressed", number(scrape.sight.events_suppressed)),
+          labelled("dropped", number(scrape.sight.events_dropped)),
+          labelled("failed", number(scrape.sight.events_failed))};
+}
+
+using enum MetricType;
+
+const std::array kRows{
+    Metric{"plimsoll_saves_total",
+           kCounter,
+           "Needs that were met, by the layer that caught them: raises written to the cgroup, and "
+           "raises through the API that had not been written before.",
+           {"layer"},
+           saves},
+    Metric{"plimsoll_grants_total",
+           kCounter,
+           "Raises that the agent wrote to a cgroup, by reason.",
+           {"reason"},
+           grants},
+    Metric{"plimsoll_wishes_total",
+           kCounter,
+           "Changes of a limit that the engine asked the API side for, by reason.",
+           {"reason"},
+           wishes},
+    Metric{"plimsoll_denials_total",
+           kCounter,
+           "Growth that was refused by the agent, by reason.",
+           {"reason"},
+           denials},
+    Metric{"plimsoll_granted_bytes_total",
+           kCounter,
+           "Sum of all raises.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.granted_bytes); }},
+    Metric{"plimsoll_shrinks_total",
+           kCounter,
+           "Limits that the agent wrote lower.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.shrinks); }},
+    Metric{"plimsoll_reclaims_total",
+           kCounter,
+           "Probes with memory.reclaim before a shrink.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.reclaims); }},
+    Metric{"plimsoll_failures_total",
+           kCounter,
+           "Writes to a cgroup that failed.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.failures); }},
+    Metric{"plimsoll_oom_kills_total",
+           kCounter,
+           "Kernel OOM kills seen in watched containers.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.oom_kills); }},
+    Metric{"plimsoll_reaction_seconds",
+           kHistogram,
+           "From the kernel's event to the written limit, of raises that answered an event.",
+           {},
+           [](const Scrape& s) {
+             return Samples{{.distribution = &s.sight.activity.reaction_seconds}};
+           }},
+    Metric{"plimsoll_resizes_total",
+           kCounter,
+           "Steps of limits on their way through the API, by what happened.",
+           {"step"},
+           resizes},
+    Metric{"plimsoll_resize_refusals_total",
+           kCounter,
+           "Resizes that the cluster decided against, by who decided.",
+           {"cause"},
+           refusals},
+    Metric{"plimsoll_patch_to_limit_seconds",
+           kHistogram,
+           "From a PATCH to the limit in the cgroups of container and pod.",
+           {},
+           [](const Scrape& s) {
+             return Samples{{.distribution = &s.sight.activity.patch_to_limit_seconds}};
+           }},
+    Metric{"plimsoll_leases_active",
+           kGauge,
+           "Direct writes that the API has not confirmed.",
+           {},
+           [](const Scrape& s) { return count(s.sight.leases_active); }},
+    Metric{"plimsoll_leases_expired_total",
+           kCounter,
+           "Direct writes that ended without having been confirmed.",
+           {},
+           [](const Scrape& s) { return count(s.sight.leases_expired); }},
+    Metric{"plimsoll_bridges_withdrawn_total",
+           kCounter,
+           "Direct writes ahead of a request that was refused, taken back.",
+           {},
+           [](const Scrape& s) {
+             constexpr auto kWithdrawn =
+                 static_cast<std::size_t>(ApiAnswer::Kind::kBridgeWithdrawn);
+             return count(s.sight.activity.answers[kWithdrawn]);
+           }},
+    Metric{"plimsoll_budget_bytes",
+           kGauge,
+           "What the node can still give.",
+           {},
+           [](const Scrape& s) { return known(s.sight.budget, bytes); }},
+    Metric{
+        "plimsoll_namespace_granted_bytes",
+        kGauge,
+        "What the containers of a namespace stand above their floors. The 20 largest; the others "
+        "together as `_other`.",
+        {"namespace"},
+        namespace_granted},
+    Metric{"plimsoll_namespace_budget_bytes",
+           kGauge,
+           "What a namespace with a budget of its own can still be given.",
+           {"namespace"},
+           namespace_left},
+    Metric{"plimsoll_holds_total",
+           kCounter,
+           "Allocations that waited in the kernel for a raise.",
+           {},
+           kernel<&bpf::Counters::held>},
+    Metric{"plimsoll_holds_saved_total",
+           kCounter,
+           "Holds that ended because the raise had come.",
+           {},
+           kernel<&bpf::Counters::saved>},
+    Metric{"plimsoll_holds_expired_total",
+           kCounter,
+           "Holds that ended at their bound.",
+           {},
+           kernel<&bpf::Counters::expired>},
+    Metric{"plimsoll_holds_missed_total",
+           kCounter,
+           "Times that the kernel skipped a program because the same one was running on that CPU.",
+           {},
+           kernel<&bpf::Counters::missed>},
+    Metric{"plimsoll_holds_refused_total",
+           kCounter,
+           "Allocations that were not held, by why not.",
+           {"reason"},
+           holds_refused},
+    Metric{"plimsoll_hold_seconds_total",
+           kCounter,
+           "Time that allocations were held.",
+           {},
+           held_seconds},
+    Metric{"plimsoll_lost_total",
+           kCounter,
+           "What was lost or skipped on its way, by what it was. A window with lost kernel events "
+           "shrinks nothing.",
+           {"what"},
+           lost},
+    Metric{"plimsoll_tier",
+           kGauge,
+           "1 for the tier in use: `A` with the hold, `B` tracepoints only, `C` without BPF.",
+           {"tier"},
+           tiers},
+    Metric{"plimsoll_reaction_realtime",
+           kGauge,
+           "1 if the reaction thread is real-time and its memory is locked.",
+           {},
+           [](const Scrape& s) { return flag(s.sight.reaction_predictable); }},
+    Metric{"plimsoll_containers_tracked",
+           kGauge,
+           "Cgroups that are watched, pods' own included.",
+           {},
+           [](const Scrape& s) { return count(s.sight.containers_tracked); }},
+    Metric{"plimsoll_pods",
+           kGauge,
+           "Pods of the node that the agent knows.",
+           {},
+           [](const Scrape& s) { return count(s.sight.pods_seen); }},
+    Metric{"plimsoll_pods_managed",
+           kGauge,
+           "Pods of which at least one container may grow.",
+           {},
+           [](const Scrape& s) { return count(s.sight.pods_managed); }},
+    Metric{"plimsoll_config_generation",
+           kGauge,
+           "Configurations in force so far; rises with every reload that was taken.",
+           {},
+           [](const Scrape& s) { return count(s.sight.config.generation); }},
+    Metric{
+        "plimsoll_config_last_reload_successful",
+        kGauge,
+        "1 if the configuration file, as it is now, was taken; 0 if the one before stays in force.",
+        {},
+        [](const Scrape& s) { return flag(s.sight.config.last_reload_good); }},
+    Metric{"plimsoll_config_last_reload_success_timestamp_seconds",
+           kGauge,
+           "When the configuration in force was taken.",
+           {},
+           [](const Scrape& s) { return one(s.sight.config.last_success_unix_seconds); }},
+    Metric{"plimsoll_config_reload_failures_total",
+           kCounter,
+           "Configuration files that were refused.",
+           {},
+           [](const Scrape& s) { return count(s.sight.config.failures); }},
+    Metric{"plimsoll_cpu_containers",
+           kGauge,
+           "Containers and pods whose CPU limit is kept ahead of their need.",
+           {},
+           [](const Scrape& s) { return count(s.sight.cpu.containers); }},
+    Metric{"plimsoll_cpu_granted_cores",
+           kGauge,
+           "What the CPU limits of containers stand above what was declared, together, now.",
+           {},
+           [](const Scrape& s) { return one(cores(s.sight.cpu.granted)); }},
+    Metric{"plimsoll_cpu_budget_cores",
+           kGauge,
+           "CPUs that the node can still give.",
+           {},
+           [](const Scrape& s) {
+             return s.sight.cpu.budget ? one(cores(*s.sight.cpu.budget)) : Samples{};
+           }},
+    Metric{"plimsoll_cpu_throttled_periods_total",
+           kCounter,
+           "CFS periods in which a watched container or pod was throttled.",
+           {},
+           [](const Scrape& s) { return count(s.sight.cpu.throttled_periods); }},
+    Metric{"plimsoll_cpu_grants_total",
+           kCounter,
+           "CPU limits raised in the cgroup, by reason.",
+           {"reason"},
+           cpu_grants},
+    Metric{"plimsoll_cpu_bursts_total",
+           kCounter,
+           "Throttles that were answered by cpu.max.burst, the limit left as it was.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.bursts); }},
+    Metric{"plimsoll_cpu_lowerings_total",
+           kCounter,
+           "CPU limits lowered in the cgroup.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.lowerings); }},
+    Metric{"plimsoll_cpu_wishes_total",
+           kCounter,
+           "Changes of CPU limits that the API was to make, by reason.",
+           {"reason"},
+           cpu_wishes},
+    Metric{"plimsoll_cpu_denials_total",
+           kCounter,
+           "Throttles that were not answered, by reason; once until something has changed.",
+           {"reason"},
+           cpu_denials},
+    Metric{"plimsoll_cpu_failures_total",
+           kCounter,
+           "CPU limits that could not be written.",
+           {},
+           [](const Scrape& s) { return count(s.sight.activity.cpu.failures); }},
+    Metric{"plimsoll_cpu_reaction_seconds",
+           kHistogram,
+           "From a throttle in the kernel to the written limit or burst.",
+           {},
+           [](const Scrape& s) {
+             return Samples{{.distribution = &s.sight.activity.cpu.reaction_seconds}};
+           }},
+    Metric{"plimsoll_startup_boosted_containers",
+           kGauge,
+           "Containers that start with a higher CPU limit now.",
+           {},
+           [](const Scrape& s) { return count(s.sight.startup.boosted); }},
+    Metric{"plimsoll_startup_boosts_total",
+           kCounter,
+           "Start-up boosts begun.",
+           {},
+           [](const Scrape& s) { return count(s.sight.startup.begun); }},
+    Metric{"plimsoll_startup_boosts_ended_total",
+           kCounter,
+           "Start-up boosts that are over, by why.",
+           {"why"},
+           boosts_ended},
+    Metric{"plimsoll_announced_containers",
+           kGauge,
+           "Containers whose announced commands are watched for.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.containers); }},
+    Metric{"plimsoll_announced_running",
+           kGauge,
+           "Announced commands that run now.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.running); }},
+    Metric{"plimsoll_announced_begun_total",
+           kCounter,
+           "Announced commands that have begun; of those that begin while the same one runs, the "
+           "first.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.begun); }},
+    Metric{"plimsoll_announced_ended_total",
+           kCounter,
+           "Announced commands whose last process has ended.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.ended); }},
+    Metric{"plimsoll_announced_provided_bytes_total",
+           kCounter,
+           "Sum of the sizes that those that have begun were expected to have.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.provided_bytes); }},
+    Metric{"plimsoll_announced_grown_bytes_total",
+           kCounter,
+           "Sum of what those that have ended had, where they were seen from their begin.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.grown_bytes); }},
+    Metric{"plimsoll_announced_learned",
+           kGauge,
+           "Announced commands whose size is known from earlier ones.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.learned); }},
+    Metric{"plimsoll_announced_failures_total",
+           kCounter,
+           "Containers whose announced commands could not be watched for.",
+           {},
+           [](const Scrape& s) { return count(s.sight.announce.failures); }},
+    Metric{
+        "plimsoll_api_requests_total",
+        kCounter,
+        "Exchanges with the API server, by class of the HTTP status (`none`: no reply) and by what "
+        "the answer means to the agent.",
+        {"verb", "status", "outcome"},
+        api_requests},
+    Metric{"plimsoll_api_request_seconds",
+           kHistogram,
+           "Time of exchanges with the API server; of a watch: until its reply began.",
+           {"verb"},
+           api_seconds},
+    Metric{"plimsoll_kubernetes_events_total",
+           kCounter,
+           "Kubernetes Events, by what became of them.",
+           {"result"},
+           kubernetes_events},
+    Metric{"plimsoll_state_writes_total",
+           kCounter,
+           "Writes of the state file.",
+           {},
+           [](const Scrape& s) { return count(s.sight.state_writes); }},
+    Metric{"plimsoll_state_write_failures_total",
+           kCounter,
+           "Writes of the state file that failed.",
+           {},
+           [](const Scrape& s) { return count(s.sight.state_write_failures); }},
+    Metric{"plimsoll_build_info",
+           kGauge,
+           "1; the version and the node are labels.",
+           {"version", "node"},
+           [](const Scrape& s) {
+             return Samples{{.label_values = {s.sight.version, s.sight.node}, .value = 1}};
+           }},
+    Metric{"process_resident_memory_bytes",
+           kGauge,
+           "Resident memory of the agent.",
+           {},
+           [](const Scrape& s) { return known(s.process.resident, bytes); }},
+    Metric{"process_virtual_memory_bytes",
+           kGauge,
+           "Virtual memory of the agent.",
+           {},
+           [](const Scrape& s) { return known(s.process.virtual_size, bytes); }},
+    Metric{"process_cpu_seconds_total",
+           kCounter,
+           "User and system CPU time of the agent.",
+           {},
+           [](const Scrape& s) { return known(s.process.cpu_seconds, one); }},
+    Metric{"process_start_time_seconds",
+           kGauge,
+           "When the agent was started.",
+           {},
+           [](const Scrape& s) { return known(s.process.start_unix_seconds, one); }},
+    Metric{"process_open_fds",
+           kGauge,
+           "Open file descriptors of the agent.",
+           {},
+           [](const Scrape& s) { return known(s.process.open_fds, count); }},
+    Metric{"process_threads",
+           kGauge,
+           "Threads of the agent.",
+           {},
+           [](const Scrape& s) { return known(s.process.threads, count); }},
+};
+
+// The labels, and the values of a single one where they are always the same.
+std::string labels_of(const Metric& metric) {
+  std::string text;
+  for (const std::string_view label : metric.labels) {
+    if (label.empty()) break;
+    text.append(text.empty() ? "`" : ", `").append(label).append("`");
+  }
+  const AgentSight sight{.kernel = bpf::Counters{}};
+  const Samples samples = metric.read({sight, ProcessSight{}});
+  if (metric.labels[0].empty() || !metric.labels[1].empty() || samples.empty()) return text;
+  std::string_view separator = ": ";
+  for (const Sample& sample : samples) {
+    text.append(separator).append("`").append(sample.label_values[0]).append("`");
+    separator = ", ";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string_view to_string(MetricType type) {
+  switch (type) {
+    case MetricType::kCounter:
+      return "counter";
+    case MetricType::kGauge:
+      return "gauge";
+    case MetricType::kHistogram:
+      return "histogram";
+  }
+  return "unknown";
+}
+
+std::span<const Metric> metric_table() { return kRows; }
+
+std::string render_metrics_docs() {
+  std::string text =
+      "# Metrics\n\n"
+      "`plimsoll agent` serves them at `/metrics` in Prometheus' text format. No label names a pod "
+      "or a container:\nthe number of series does not grow with the pods of a node; `plimsoll "
+      "explain` tells of one pod. A series\nthat has no value now (a counter of the kernel in tier "
+      "C, a budget that is not known) is absent.\n\n"
+      "This page is written by `render_metrics_docs()` from the table in "
+      "`agent/telemetry/metric_table.cc`; "
+      "a test compares\nthe two.\n\n"
+      "| metric | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const Metric& metric : metric_table()) {
+    text.append("| `").append(metric.name).append("` | ").append(to_string(metric.type));
+    text.append(" | ");
+    text.append(labels_of(metric));
+    text.append(" | ").append(metric.help).append(" |\n");
+  }
+  return text;
+}
+
+}  // namespace plimsoll::agent

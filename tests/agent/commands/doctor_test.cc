@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// The report by tables: from facts to findings, tier and exit status. The real thing:
+// tests/vm/doctor_vmtest.cc.
+#include "agent/commands/doctor.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace plimsoll::agent {
+namespace {
+
+DoctorFacts healthy() {
+  DoctorFacts facts;
+  facts.features.release = "6.12.1";
+  for (const auto& name : bpf::feature_names()) facts.features.*name.answer = {.yes = true};
+  facts.trials = {{bpf::Tier::kA, {.yes = true}}};
+  facts.exec_programs = {.yes = true};
+  facts.privileges.capabilities = (1ULL << 41) - 1;
+  facts.privileges.real_time = true;
+  facts.privileges.memory_lock = true;
+  facts.scope.v2 = "/sys/fs/cgroup";
+  facts.scope.levels = {
+      {.path = "", .writable = true, .has_memory = true, .allows_processes = true}};
+  facts.memory_controller = true;
+  facts.top_writable = true;
+  facts.has_reclaim = true;
+  facts.has_peak = true;
+  facts.has_kill = true;
+  facts.psi = Psi::kOn;
+  facts.swap = Bytes{0};
+  facts.preemption = "full";
+  facts.lockdown = "none";
+  return facts;
+}
+
+void refuse(DoctorFacts& facts, bpf::Answer bpf::Features::*answer, bpf::Tier left) {
+  facts.features.*answer = {.yes = false, .why = "load: no"};
+  facts.trials.clear();
+  if (left != bpf::Tier::kC) facts.trials = {{left, {.yes = true}}};
+}
+
+const Finding& finding_of(const DoctorReport& report, std::string_view id) {
+  const auto found = std::ranges::find(report.findings, id, &Finding::id);
+  EXPECT_NE(found, report.findings.end()) << id;
+  static const Finding kNone;
+  return found == report.findings.end() ? kNone : *found;
+}
+
+TEST(Doctor, AHealthyMachineIsTierAWithNothingToCure) {
+  const DoctorReport report = make_report(healthy());
+  EXPECT_EQ(report.tier, bpf::Tier::kA);
+  EXPECT_EQ(report.exit_status, 0);
+  for (const Finding& finding : report.findings) {
+    EXPECT_EQ(finding.status, Status::kOk) << finding.id;
+    EXPECT_EQ(finding.cure, "") << finding.id;
+    EXPECT_FALSE(finding.text.empty()) << finding.id;
+  }
+}
+
+TEST(Doctor, WhatIsMissingAndWhatItCosts) {
+  struct Row {
+    const char* name;
+    std::function<void(DoctorFacts&)> change;
+    int exit_status;
+    const char* finding;
+    Status status;
+    const char* cure;
+  };
+  const Row rows[] = {
+      {"fentry is refused",
+       [](DoctorFacts& f) { refuse(f, &bpf::Features::function_entry, bpf::Tier::kB); }, 1,
+       "function_entry", Status::kMissing, "kernel.ftrace_enabled=1"},
+      {"no permission for BPF",
+       [](DoctorFacts& f) {
+         refuse(f, &bpf::Features::permitted, bpf::Tier::kC);
+         f.privileges.capabilities = 1 << 1;
+       },
+       1, "capabilities_bpf", Status::kMissing, "CAP_BPF and CAP_PERFMON"},
+      {"no BTF", [](DoctorFacts& f) { refuse(f, &bpf::Features::btf, bpf::Tier::kC); }, 1, "btf",
+       Status::kMissing, "CONFIG_DEBUG_INFO_BTF"},
+      {"lockdown",
+       [](DoctorFacts& f) {
+         refuse(f, &bpf::Features::kernel_reads, bpf::Tier::kC);
+         f.lockdown = "confidentiality";
+       },
+       1, "lockdown", Status::kMissing, "lockdown=confidentiality"},
+      {"every feature, but the programs are refused",
+       [](DoctorFacts& f) {
+         f.trials = {{bpf::Tier::kA, {.yes = false, .why = "too big"}},
+                     {bpf::Tier::kB, {.yes = true}}};
+       },
+       1, "load_A", Status::kMissing, "report it"},
+      {"announced commands cannot be seen",
+       [](DoctorFacts& f) { f.exec_programs = {.yes = false, .why = "no such hook"}; }, 0,
+       "announced_commands", Status::kDegraded, "6.1 or newer"},
+      {"only a tracepoint is missing",
+       [](DoctorFacts& f) { f.features.tracepoint = {.yes = false, .why = "no"}; }, 0, "tracepoint",
+       Status::kDegraded, "CONFIG_BPF_EVENTS"},
+      {"no cgroup v2",
+       [](DoctorFacts& f) {
+         f.scope.v2.reset();
+         f.memory_controller = f.top_writable = false;
+       },
+       2, "cgroup_v2", Status::kMissing, "systemd.unified_cgroup_hierarchy=1"},
+      {"memory on v1",
+       [](DoctorFacts& f) {
+         f.scope.memory_on_v1 = true;
+         f.memory_controller = false;
+       },
+       2, "memory_controller", Status::kMissing, "cgroup_no_v1=all"},
+      {"memory disabled", [](DoctorFacts& f) { f.memory_controller = false; }, 2,
+       "memory_controller", Status::kMissing, "cgroup_disable=memory"},
+      {"no permission to write",
+       [](DoctorFacts& f) {
+         f.scope.uid = 1000;
+         f.scope.levels.front().writable = f.top_writable = false;
+         f.privileges.capabilities = 0;
+       },
+       2, "run_place", Status::kMissing, "sudo plimsoll run"},
+      {"PSI off", [](DoctorFacts& f) { f.psi = Psi::kOff; }, 0, "psi", Status::kDegraded, "psi=1"},
+      {"no PSI", [](DoctorFacts& f) { f.psi = Psi::kNotBuiltIn; }, 0, "psi", Status::kDegraded,
+       "CONFIG_PSI"},
+      {"no memory.reclaim", [](DoctorFacts& f) { f.has_reclaim = false; }, 0, "memory.reclaim",
+       Status::kDegraded, "5.19"},
+      {"no real time",
+       [](DoctorFacts& f) {
+         f.privileges.real_time = false;
+         f.privileges.real_time_why = "Operation not permitted";
+       },
+       0, "real_time", Status::kDegraded, "CAP_SYS_NICE"},
+      {"little memory may be locked",
+       [](DoctorFacts& f) {
+         f.privileges.capabilities &= ~(1ULL << 14);
+         f.privileges.memlock = limit_of({64 * kKiB});
+       },
+       0, "memory_lock", Status::kDegraded, "CAP_IPC_LOCK"},
+      {"a user namespace", [](DoctorFacts& f) { f.privileges.initial_user_namespace = false; }, 0,
+       "user_namespace", Status::kDegraded, "hostUsers"},
+  };
+  for (const Row& row : rows) {
+    DoctorFacts facts = healthy();
+    row.change(facts);
+    const DoctorReport report = make_report(facts);
+    EXPECT_EQ(report.exit_status, row.exit_status) << row.name;
+    const Finding& finding = finding_of(report, row.finding);
+    EXPECT_EQ(finding.status, row.status) << row.name;
+    EXPECT_NE(finding.cure.find(row.cure), std::string::npos) << row.name << ": " << finding.cure;
+  }
+}
+
+TEST(Doctor, TheExitStatusFollowsTheTier) {
+  DoctorFacts facts = healthy();
+  refuse(facts, &bpf::Features::hook_oom, bpf::Tier::kB);
+  EXPECT_EQ(make_report(facts).tier, bpf::Tier::kB);
+  refuse(facts, &bpf::Features::loop, bpf::Tier::kC);
+  EXPECT_EQ(make_report(facts).tier, bpf::Tier::kC);
+  EXPECT_EQ(make_report(facts).exit_status, 1);
+  facts.memory_controller = false;
+  EXPECT_EQ(make_report(facts).tier, std::nullopt);
+  EXPECT_EQ(make_report(facts).exit_status, 2);
+}
+
+TEST(Doctor, EveryThingThatIsNotOkHasACure) {
+  DoctorFacts facts;  // nothing is there
+  facts.has_kill = facts.has_peak = facts.has_reclaim = false;
+  facts.scope.v2 = "/sys/fs/cgroup";
+  facts.scope.uid = 1000;
+  const DoctorReport report = make_report(facts);
+  EXPECT_EQ(report.exit_status, 2);
+  std::set<std::string> ids;
+  for (const Finding& finding : report.findings) {
+    EXPECT_EQ(finding.status == Status::kOk, finding.cure.empty()) << finding.id;
+    EXPECT_TRUE(ids.insert(finding.id).second) << finding.id << " twice";
+  }
+}
+
+TEST(Doctor, TextIsNarrowAndColourIsAChoice) {
+  DoctorFacts facts = healthy();
+  refuse(facts, &bpf::Features::function_entry, bpf::Tier::kB);
+  const DoctorReport report = make_report(facts);
+  const std::string text = to_text(report, false);
+  EXPECT_EQ(text.find('\033'), std::string::npos);
+  EXPECT_NE(to_text(report, true).find('\033'), std::string::npos);
+  EXPECT_NE(text.find("result: tier B"), std::string::npos);
+  EXPECT_NE(text.find("cure: set `sysctl kernel.ftrace_enabled=1`"), std::string::npos);
+  std::size_t start = 0;
+  while (start < text.size()) {
+    const std::size_t end = text.find('\n', start);
+    ASSERT_NE(end, std::string::npos) << "the last line does not end";
+    EXPECT_LE(end - start, 100U) << text.substr(start, end - start);
+    start = end + 1;
+  }
+}
+
+TEST(Doctor, JsonIsOneObjectWithStableKeys) {
+  DoctorFacts facts = healthy();
+  facts.features.release = "6.12\xff";
+  const DoctorReport report = make_report(facts);
+  const std::string text = to_json(report, facts);
+  EXPECT_EQ(text.find('\n'), std::string::npos);
+  const auto json = nlohmann::json::parse(text);
+  EXPECT_EQ(json["tier"], "A");
+  EXPECT_EQ(json["exit_status"], 0);
+  EXPECT_EQ(json["findings"].size(), report.findings.size());
+  for (const auto& finding : json["findings"]) {
+    for (const char* key : {"id", "section", "status", "what", "text", "cure"}) {
+      EXPECT_TRUE(finding.contains(key)) << key;
+    }
+  }
+  facts.memory_controller = false;
+  EXPECT_TRUE(nlohmann::json::parse(to_json(make_report(facts), facts))["tier"].is_null());
+}
+
+TEST(Doctor, ThisMachineHasAReport) {
+  const auto facts = read_doctor_facts();
+  ASSERT_TRUE(facts.has_value()) << facts.error().message;
+  const DoctorReport report = make_report(*facts);
+  EXPECT_EQ(finding_of(report, "release").text, facts->features.release);
+  // No tier without the controller, whatever BPF says.
+  EXPECT_EQ(report.exit_status == 2 || facts->memory_controller, true);
+}
+
+}  // namespace
+}  // namespace plimsoll::agent

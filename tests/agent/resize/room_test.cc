@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/resize/room.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "agent/resize/lease.h"
+#include "tests/support/resize_scene.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using resize_test::mib;
+using resize_test::refusal_of;
+using resize_test::seconds;
+
+TEST(Room, IsReadFromTheWordsOfTheRefusal) {
+  struct Row {
+    const char* message;
+    Room room;
+  };
+  const std::vector<Row> rows{
+      {"pods \"q\" is forbidden: exceeded quota: rq, requested: limits.memory=1792Mi, used: "
+       "limits.memory=512Mi, limited: limits.memory=1Gi",
+       {.increase = mib(512)}},
+      {"pods \"q\" is forbidden: exceeded quota: rq, requested: "
+       "limits.memory=1Gi,requests.memory=1Gi, used: limits.memory=1Gi,requests.memory=3Gi, "
+       "limited: limits.memory=4Gi,requests.memory=3584Mi",
+       {.increase = mib(512)}},
+      {"pods \"q\" is forbidden: exceeded quota: rq, requested: memory=1Gi, used: memory=5Gi, "
+       "limited: memory=4Gi",
+       {.increase = Bytes{}}},
+      {"pods \"q\" is forbidden: exceeded quota: rq, requested: limits.cpu=1, used: limits.cpu=3, "
+       "limited: limits.cpu=3",
+       {}},
+      {"pods \"lim\" is forbidden: [maximum memory usage per Container is 512Mi, but limit is "
+       "768Mi, memory max limit to request ratio per Container is 4, but provided ratio is "
+       "6.000000]",
+       {.container_max = mib(512), .limit_ratio = 4}},
+      {"pods \"lim\" is forbidden: maximum memory usage per Pod is 1Gi, but limit is 2147483648",
+       {.pod_max = mib(1024)}},
+      {"pods \"lim\" is forbidden: minimum memory usage per Container is 1Gi, but request is 1Mi",
+       {}},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(room_of(refusal_of(403, row.message)), row.room) << row.message;
+  }
+  const kube::Refusal node{
+      .code = Code::kDenied,
+      .cause = kube::Cause::kNodeCapacity,
+      .message =
+          "pods \"p5\" is forbidden: node didn't have enough allocatable resources: "
+          "memory, requested: 8589934592, allocatable: 3070611456"};
+  EXPECT_EQ(room_of(node), (Room{.pod_max = Bytes{3070611456}}));
+}
+
+TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
+  const std::vector<std::string> messages{
+      "exceeded quota: rq, requested: limits.memory=x, used: limits.memory=, limited: "
+      "limits.memory=9",
+      "exceeded quota: rq, limited: limits.memory=1Gi, used: limits.memory=512Mi",
+      "exceeded quota: used: limited: ",
+      "exceeded quota: rq, requested: , used: nolimits.memory=1, limited: nolimits.memory=2",
+  };
+  for (const std::string& message : messages) {
+    EXPECT_FALSE(
+        room_of({.code = Code::kDenied, .cause = kube::Cause::kQuota, .message = message}).known())
+        << message;
+  }
+  for (const std::string ratio : {"", "x", "0.5", "nan", "4x", "-4"}) {
+    const std::string message =
+        "memory max limit to request ratio per Container is " + ratio + ", but provided";
+    EXPECT_FALSE(
+        room_of({.code = Code::kDenied, .cause = kube::Cause::kLimitRange, .message = message})
+            .known())
+        << message;
+  }
+}
+
+TEST(Room, OfCpuIsReadFromTheSameWords) {
+  struct Row {
+    const char* message;
+    CpuRoom room;
+  };
+  const std::string is_forbidden = "pods \"q\" is forbidden: ";
+  for (const Row& row : {
+           Row{"exceeded quota: q, requested: limits.cpu=1500m, used: limits.cpu=500m, limited: "
+               "limits.cpu=1",
+               {.increase = MilliCpu{500}}},
+           Row{"exceeded quota: q, requested: limits.cpu=1,limits.memory=1Gi, used: "
+               "limits.cpu=2,limits.memory=1Gi, limited: limits.cpu=2,limits.memory=1Gi",
+               {.increase = MilliCpu{}}},
+           Row{"exceeded quota: q, requested: limits.memory=1Gi, used: limits.memory=1Gi, limited: "
+               "limits.memory=1Gi",
+               {}},
+           Row{"maximum cpu usage per Container is 1, but limit is 2",
+               {.container_max = MilliCpu{1000}}},
+           Row{"[maximum cpu usage per Pod is 1500m, but limit is 2, cpu max limit to request "
+               "ratio per Container is 4, but provided ratio is 20.000000]",
+               {.limit_ratio = 4, .pod_max = MilliCpu{1500}}},
+           Row{"maximum memory usage per Container is 512Mi, but limit is 768Mi", {}},
+           Row{"minimum cpu usage per Container is 1, but request is 100m", {}},
+       }) {
+    const kube::Refusal refusal = refusal_of(403, is_forbidden + row.message);
+    EXPECT_EQ(cpu_room_of(refusal), row.room) << row.message;
+    EXPECT_FALSE(row.room.known() && room_of(refusal).container_max) << row.message;
+  }
+}
+
+TEST(Fit, OfCpu) {
+  const std::vector<CpuClaim> claims{{MilliCpu{500}, MilliCpu{2000}, MilliCpu{100}},
+                                     {MilliCpu{500}, MilliCpu{1250}, MilliCpu{200}}};
+  using Sizes = std::vector<MilliCpu>;
+  EXPECT_EQ(fit({.increase = MilliCpu{1000}}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{1166}, MilliCpu{833}}));
+  EXPECT_EQ(fit({.limit_ratio = 6}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{600}, MilliCpu{1200}}));
+  EXPECT_EQ(fit({.pod_max = MilliCpu{500}}, claims, MilliCpu{1000}),
+            (Sizes{MilliCpu{500}, MilliCpu{500}}))
+      << "never below where it stands";
+}
+
+TEST(Fit, CutsDownToTheRoom) {
+  const RoomClaim small{.from = mib(100), .to = mib(400), .request = mib(50)};
+  const RoomClaim large{.from = mib(100), .to = mib(1000), .request = mib(200)};
+  const std::vector<RoomClaim> both{small, large};
+  using Sizes = std::vector<Bytes>;
+  EXPECT_EQ(fit({}, both, mib(200), mib(1)), (Sizes{mib(400), mib(1000)}));
+  EXPECT_EQ(fit({.increase = mib(400)}, both, mib(200), mib(1)), (Sizes{mib(200), mib(400)}))
+      << "in proportion";
+  EXPECT_EQ(fit({.increase = Bytes{}}, both, mib(200), mib(1)), (Sizes{mib(100), mib(100)}));
+  EXPECT_EQ(fit({.container_max = mib(512)}, both, mib(200), mib(1)), (Sizes{mib(400), mib(512)}));
+  EXPECT_EQ(fit({.limit_ratio = 4}, both, mib(200), mib(1)), (Sizes{mib(200), mib(800)}));
+  EXPECT_EQ(fit({.pod_max = mib(600)}, both, mib(200), mib(1)), (Sizes{mib(200), mib(400)}));
+  EXPECT_EQ(fit({.pod_max = mib(100)}, both, mib(200), mib(1)), (Sizes{mib(100), mib(100)}))
+      << "never below where it stands";
+}
+
+TEST(Fit, HoldsForRandomClaims) {
+  std::mt19937 random(7);
+  const auto some = [&](std::uint64_t below) { return Bytes{random() % below}; };
+  for (int i = 0; i < 5000; ++i) {
+    std::vector<RoomClaim> claims;
+    Bytes total = some(kGiB);
+    for (unsigned j = 0; j < 1 + random() % 5; ++j) {
+      const Bytes from = some(kGiB);
+      claims.push_back({.from = from, .to = from + some(8 * kGiB), .request = some(kGiB)});
+      total += from;
+    }
+    Room room;
+    if (random() % 2) room.increase = some(kGiB * 2);
+    if (random() % 2) room.container_max = some(kGiB * 2);
+    if (random() % 2) room.limit_ratio = 1 + static_cast<double>(random() % 9);
+    if (random() % 2) room.pod_max = some(kGiB * 8);
+    const std::vector<Bytes> to = fit(room, claims, total, mib(1));
+    ASSERT_EQ(to.size(), claims.size());
+    Bytes more;
+    for (std::size_t j = 0; j < to.size(); ++j) {
+      ASSERT_GE(to[j], claims[j].from);
+      ASSERT_LE(to[j], claims[j].to);
+      if (room.container_max) {
+        ASSERT_LE(to[j], std::max(*room.container_max, claims[j].from));
+      }
+      more += to[j] - claims[j].from;
+    }
+    if (room.increase) {
+      ASSERT_LE(more, *room.increase);
+    }
+    if (room.pod_max) {
+      ASSERT_LE(more, *room.pod_max - total);
+    }
+  }
+}
+
+TEST(Lease, EndsWithItsReason) {
+  struct Row {
+    LeaseWhy why;
+    LeaseNeed need;
+    bool renewed;
+  };
+  const LeaseNeed away{.api_away = true, .usage_above_spec = true};
+  const LeaseNeed away_idle{.api_away = true};
+  const LeaseNeed back{.usage_above_spec = true};
+  const LeaseNeed open{.request_open = true};
+  const LeaseNeed wanted{.usage_above_spec = true, .wanted = true};
+  const LeaseNeed wanted_idle{.wanted = true};
+  for (const Row& row :
+       {Row{LeaseWhy::kBridge, open, true}, Row{LeaseWhy::kBridge, away, true},
+        Row{LeaseWhy::kBridge, back, false}, Row{LeaseWhy::kApiAway, away, true},
+        Row{LeaseWhy::kApiAway, away_idle, false}, Row{LeaseWhy::kApiAway, back, false},
+        Row{LeaseWhy::kNodeSilent, open, true}, Row{LeaseWhy::kNodeSilent, back, false},
+        Row{LeaseWhy::kNoApi, wanted, true}, Row{LeaseWhy::kNoApi, wanted_idle, false},
+        Row{LeaseWhy::kOverride, back, false}, Row{LeaseWhy::kPolicy, wanted, true}}) {
+    EXPECT_EQ(renewable(row.why, row.need), row.renewed) << to_string(row.why);
+  }
+}
+
+TEST(Lease, LeavesAMargin) {
+  EXPECT_EQ(lowest_safe(mib(1000), 0.05, mib(8)), mib(1050));
+  EXPECT_EQ(lowest_safe(mib(100), 0.05, mib(8)), mib(108));
+}
+
+// ---- agent/resizer_health
+
+kube::Refusal away(kube::Cause cause, bool unknown = false) {
+  return {.code = Code::kUnavailable, .cause = cause, .message = "", .outcome_unknown = unknown};
+}
+
+TEST(ApiHealth, IsAwayWhenItGivesNoUsableAnswer) {
+  const MonotonicTime now = resize_test::kStart;
+  for (const kube::Cause cause : {kube::Cause::kTransport, kube::Cause::kServer,
+                                  kube::Cause::kThrottled, kube::Cause::kTimeout}) {
+    ApiHealth health;
+    note_exchange(health, away(cause), now);
+    EXPECT_TRUE(health.away);
+    EXPECT_FALSE(has_turn(health, now));
+    note_exchange(health, std::nullopt, now + seconds(1));
+    EXPECT_FALSE(health.away);
+    EXPECT_TRUE(has_turn(health, now + seconds(1)));
+  }
+  ApiHealth health;
+  note_exchange(health, refusal_of(403, "exceeded quota: rq"), now);
+  EXPECT_FALSE(health.away) << "a refusal is an answer";
+  note_exchange(health, away(kube::Cause::kUnauthorized), now);
+  EXPECT_FALSE(health.away);
+}
+
+TEST(ApiHealth, LetsOneAtATimeTryAndNeverWaitsLong) {
+  MonotonicTime now = resize_test::kStart;
+  ApiHealth health;
+  note_exchange(health, away(kube::Cause::kTransport), now);
+  int turns = 0;
+  for (int i = 0; i < 600; ++i) {  // a minute
+    now += std::chrono::milliseconds(100);
+    if (!has_turn(health, now)) continue;
+    took_turn(health, now);
+    EXPECT_FALSE(has_turn(health, now)) << "one at a time";
+    note_exchange(health, away(kube::Cause::kTransport), now);
+    ++turns;
+  }
+  EXPECT_GE(turns, 14) << "within ten seconds of its return it is noticed";
+  EXPECT_LE(turns, 20);
+  note_exchange(
+      health,
+      kube::Refusal{
+          .code = Code::kUnavailable, .cause = kube::Cause::kThrottled, .retry_after = seconds(30)},
+      now);
+  EXPECT_FALSE(has_turn(health, now + seconds(29)));
+  EXPECT_TRUE(has_turn(health, now + seconds(30)));
+}
+
+TEST(ApiHealth, KnowsASlowServer) {
+  const MonotonicTime now = resize_test::kStart;
+  ApiHealth health;
+  note_exchange(health, away(kube::Cause::kTransport), now);
+  EXPECT_FALSE(health.slow) << "nothing was sent";
+  note_exchange(health, away(kube::Cause::kTransport, true), now);
+  EXPECT_TRUE(health.slow);
+  note_exchange(health, std::nullopt, now + seconds(5));
+  EXPECT_TRUE(health.slow) << "it has answered, but how late?";
+  note_exchange(health, std::nullopt, now + std::chrono::minutes(3));
+  EXPECT_FALSE(health.slow);
+}
+
+TEST(PatchLatency, IsTheNinthOfTen) {
+  PatchLatency latency(seconds(1));
+  EXPECT_EQ(latency.nine_of_ten(), seconds(1));
+  for (int i = 0; i < 5; ++i) latency.add(std::chrono::milliseconds(400));
+  EXPECT_EQ(latency.nine_of_ten(), seconds(1)) << "five samples say little";
+  for (int i = 0; i < 15; ++i) latency.add(std::chrono::milliseconds(400));
+  EXPECT_EQ(latency.nine_of_ten(), std::chrono::milliseconds(400));
+  for (int i = 0; i < 2; ++i) latency.add(seconds(9));
+  EXPECT_EQ(latency.nine_of_ten(), std::chrono::milliseconds(400)) << "two outliers of twenty";
+  latency.add(seconds(9));
+  EXPECT_EQ(latency.nine_of_ten(), seconds(9));
+  for (int i = 0; i < 20; ++i) latency.add(std::chrono::milliseconds(200));
+  EXPECT_EQ(latency.nine_of_ten(), std::chrono::milliseconds(200)) << "the old ones are forgotten";
+}
+
+}  // namespace
+}  // namespace plimsoll::agent

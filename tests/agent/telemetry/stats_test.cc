@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/telemetry/stats.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "agent/telemetry/metric_table.h"
+#include "base/file.h"
+#include "tests/support/source_path.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr Bytes mebibytes(std::uint64_t count) { return {count * kMiB}; }
+
+Record record(Record::Kind kind, Layer layer = Layer::kPredicted,
+              Reason reason = Reason::kWatermark) {
+  return {.kind = kind,
+          .layer = layer,
+          .reason = reason,
+          .from = mebibytes(64),
+          .to = mebibytes(96),
+          .reaction = microseconds(60)};
+}
+
+// Each line that is no comment: name and labels, and the value.
+std::map<std::string, double> samples_of(const std::string& text) {
+  std::map<std::string, double> samples;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with('#')) continue;
+    const std::size_t space = line.rfind(' ');
+    EXPECT_TRUE(samples.emplace(line.substr(0, space), std::stod(line.substr(space + 1))).second)
+        << "twice: " << line;
+  }
+  return samples;
+}
+
+std::map<std::string, double> scraped(const AgentSight& sight, const ProcessSight& process = {}) {
+  return samples_of(metrics_text(sight, process));
+}
+
+TEST(Metrics, DocsArePrintedFromTheTable) {
+  const auto page = read_file(source_path("docs/metrics.md"));
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_EQ(*page, render_metrics_docs());
+}
+
+// https://prometheus.io/docs/practices/naming/
+TEST(Metrics, NamesFollowTheConventions) {
+  std::set<std::string_view> names;
+  for (const Metric& metric : metric_table()) {
+    SCOPED_TRACE(metric.name);
+    EXPECT_TRUE(names.insert(metric.name).second);
+    EXPECT_TRUE(metric.name.starts_with("plimsoll_") || metric.name.starts_with("process_"));
+    EXPECT_TRUE(std::all_of(metric.name.begin(), metric.name.end(),
+                            [](unsigned char c) { return std::islower(c) != 0 || c == '_'; }));
+    EXPECT_EQ(metric.name.ends_with("_total"), metric.type == MetricType::kCounter);
+    for (const std::string_view scaled : {"milli", "micro", "_ms", "_kb", "_mb", "percent"}) {
+      EXPECT_THAT(std::string(metric.name), Not(HasSubstr(std::string(scaled))));
+    }
+    if (metric.type == MetricType::kHistogram) {
+      EXPECT_TRUE(metric.name.ends_with("_seconds"));
+    }
+    EXPECT_TRUE(metric.help.ends_with("."));
+    EXPECT_EQ(metric.help.find('|'), std::string_view::npos) << "would break the table's page";
+    for (const std::string_view label : metric.labels) {
+      EXPECT_THAT((std::set<std::string_view>{"pod", "container", "uid", "le", "quantile"}),
+                  Not(Contains(label)));
+    }
+  }
+}
+
+TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
+  Activity activity;
+  Record record{.kind = Record::Kind::kGrant,
+                .layer = Layer::kAtTheLimit,
+                .reason = Reason::kThrottled,
+                .reaction = std::chrono::microseconds(80),
+                .cpu = CpuChange{.from = {200}, .to = {900}}};
+  activity.add(record);
+  record.cpu->burst = std::chrono::milliseconds(20);
+  activity.add(record);
+  record.kind = Record::Kind::kShrink;
+  activity.add(record);
+  record.kind = Record::Kind::kDenial;
+  record.reason = Reason::kNodeBusy;
+  activity.add(record);
+  EXPECT_EQ(activity.cpu.grants.at(Reason::kThrottled), 1U);
+  EXPECT_EQ(activity.cpu.bursts, 1U);
+  EXPECT_EQ(activity.cpu.lowerings, 1U);
+  EXPECT_EQ(activity.cpu.denials.at(Reason::kNodeBusy), 1U);
+  EXPECT_GT(activity.cpu.reaction_seconds.sum(), 0);
+  EXPECT_TRUE(activity.grants.empty());
+  EXPECT_TRUE(activity.denials.empty());
+  EXPECT_EQ(activity.shrinks, 0U);
+  EXPECT_EQ(activity.granted_bytes, 0U);
+  EXPECT_EQ(activity.saves, (std::array<std::uint64_t, kLayers>{}));
+}
+
+TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
+  AgentSight sight;
+  sight.kernel = bpf::Counters{};
+  sight.budget = mebibytes(1);
+  sight.cpu.budget = MilliCpu{500};
+  sight.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
+  sight.api.add({.verb = ApiVerb::kPatch, .status = 200});
+  sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kRefused, .cause = "quota"});
+  const ProcessSight process = read_own_process();
+  for (const Metric& metric : metric_table()) {
+    const auto labels = static_cast<std::size_t>(
+        std::count_if(metric.labels.begin(), metric.labels.end(),
+                      [](std::string_view label) { return !label.empty(); }));
+    const std::vector<Sample> samples = metric.read({sight, process});
+    EXPECT_FALSE(samples.empty()) << metric.name << " is never exported";
+    std::set<std::vector<std::string>> seen;
+    for (const Sample& sample : samples) {
+      EXPECT_EQ(sample.label_values.size(), labels) << metric.name;
+      EXPECT_TRUE(seen.insert(sample.label_values).second) << metric.name << " twice";
+      EXPECT_EQ(sample.distribution != nullptr, metric.type == MetricType::kHistogram);
+    }
+  }
+}
+
+TEST(Metrics, RecordsAreCountedByKind) {
+  AgentSight sight;
+  sight.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
+  sight.activity.add(record(Record::Kind::kGrant, Layer::kAtTheDoor, Reason::kOomDoor));
+  sight.activity.add(record(Record::Kind::kGrant, Layer::kSlowLoop, Reason::kThrashing));
+  sight.activity.add(record(Record::Kind::kShrink, Layer::kSlowLoop, Reason::kLeaseEnded));
+  sight.activity.add(record(Record::Kind::kReclaim));
+  sight.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
+  sight.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
+  sight.activity.add(record(Record::Kind::kFailure));
+  sight.activity.add(record(Record::Kind::kOomKill));
+  sight.activity.add(record(Record::Kind::kWish, Layer::kPredicted, Reason::kTimeToLimit));
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"predicted\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"at_the_limit\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"at_the_door\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_grants_total{reason=\"oom_door\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_grants_total{reason=\"watermark\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_denials_total{reason=\"ceiling\"}"), 2);
+  EXPECT_EQ(samples.at("plimsoll_wishes_total{reason=\"time_to_limit\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_shrinks_total"), 1);
+  EXPECT_EQ(samples.at("plimsoll_reclaims_total"), 1);
+  EXPECT_EQ(samples.at("plimsoll_failures_total"), 1);
+  EXPECT_EQ(samples.at("plimsoll_oom_kills_total"), 1);
+  EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 96.0 * kMiB);
+  // The slow loop's raise answered no event.
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_count"), 2);
+}
+
+// A raise is one save, whether it was written, applied by the API, or first one and then the other.
+TEST(Metrics, ABridgedRaiseIsOneSave) {
+  AgentSight sight;
+  ApiAnswer applied{.kind = ApiAnswer::Kind::kApplied,
+                    .from = mebibytes(64),
+                    .to = mebibytes(96),
+                    .layer = Layer::kPredicted,
+                    .patch_to_limit = milliseconds(470)};
+  sight.activity.add(applied);
+  EXPECT_EQ(scraped(sight).at("plimsoll_saves_total{layer=\"predicted\"}"), 1);
+  applied.bridged = true;
+  sight.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
+  sight.activity.add(applied);
+  applied = {.kind = ApiAnswer::Kind::kApplied, .from = mebibytes(96), .to = mebibytes(64)};
+  sight.activity.add(applied);  // lowered: saves nobody
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"predicted\"}"), 2);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 64.0 * kMiB);
+  EXPECT_EQ(samples.at("plimsoll_resizes_total{step=\"applied\"}"), 3);
+  EXPECT_EQ(samples.at("plimsoll_patch_to_limit_seconds_count"), 2);
+}
+
+TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
+  AgentSight sight;
+  sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kApplied,
+                               .from = mebibytes(1),
+                               .to = mebibytes(2),
+                               .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_resizes_total{step=\"applied\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 0);
+}
+
+TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
+  AgentSight sight;
+  for (const int micros : {5, 10, 60, 60, 5'000'000}) {
+    Record grant = record(Record::Kind::kGrant);
+    grant.reaction = microseconds(micros);
+    sight.activity.add(grant);
+  }
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"1e-05\"}"), 2) << "a bound is in";
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"5e-05\"}"), 2);
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"0.0001\"}"), 4);
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"1\"}"), 4);
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"+Inf\"}"), 5);
+  EXPECT_EQ(samples.at("plimsoll_reaction_seconds_count"), 5);
+  EXPECT_NEAR(samples.at("plimsoll_reaction_seconds_sum"), 5.000135, 1e-9);
+}
+
+TEST(Metrics, ExchangesAreCountedByWhatTheyMean) {
+  ApiTally tally;
+  tally.add(exchange_of(ApiVerb::kPatch, kube::Response{.status = 200}, milliseconds(6)));
+  tally.add(exchange_of(
+      ApiVerb::kPatch,
+      kube::Response{.status = 409,
+                     .content_type = "application/json",
+                     .body = R"({"kind":"Status","apiVersion":"v1","status":"Failure",)"
+                             R"("reason":"Conflict","message":"the object has been modified",)"
+                             R"("code":409})"},
+      milliseconds(7)));
+  const kube::TransportError cut{.kind = kube::TransportError::Kind::kCut,
+                                 .error = {Code::kUnavailable, "the connection was cut"},
+                                 .sent = true};
+  tally.add(exchange_of(ApiVerb::kPatch, tl::unexpected(cut), milliseconds(8)));
+  tally.add({.verb = ApiVerb::kList, .status = 9999});
+  AgentSight sight;
+  sight.api = tally.totals();
+  const auto samples = scraped(sight);
+  const auto requests = [&](const char* verb, const char* status, const char* outcome) {
+    return samples.at("plimsoll_api_requests_total{verb=\"" + std::string(verb) + "\",status=\"" +
+                      status + "\",outcome=\"" + outcome + "\"}");
+  };
+  EXPECT_EQ(requests("patch", "2xx", "ok"), 1);
+  EXPECT_EQ(requests("patch", "4xx", "conflict"), 1);
+  EXPECT_EQ(requests("patch", "none", "outcome_unknown"), 1);
+  EXPECT_EQ(requests("list", "none", "ok"), 1) << "no class of its own for what no server sends";
+  EXPECT_EQ(samples.at("plimsoll_api_request_seconds_count{verb=\"patch\"}"), 3);
+}
+
+TEST(Metrics, SeriesStayBoundedWhateverComes) {
+  AgentSight sight;
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    sight.activity.add(
+        ApiAnswer{.kind = ApiAnswer::Kind::kRefused, .cause = "cause" + std::to_string(i)});
+    sight.namespaces.push_back({"ns" + std::to_string(i), mebibytes(i), mebibytes(1000)});
+  }
+  const auto samples = scraped(sight);
+  const auto series = [&](const std::string& name) {
+    return std::count_if(samples.begin(), samples.end(),
+                         [&](const auto& each) { return each.first.starts_with(name + "{"); });
+  };
+  EXPECT_LE(series("plimsoll_resize_refusals_total"), 24);
+  EXPECT_EQ(samples.at("plimsoll_resize_refusals_total{cause=\"other\"}"), 500 - 23);
+  EXPECT_EQ(series("plimsoll_namespace_granted_bytes"), 21);
+  EXPECT_EQ(samples.at("plimsoll_namespace_granted_bytes{namespace=\"ns499\"}"), 499.0 * kMiB);
+  EXPECT_EQ(samples.at("plimsoll_namespace_granted_bytes{namespace=\"_other\"}"),
+            479.0 * 480 / 2 * kMiB);
+  EXPECT_EQ(series("plimsoll_namespace_budget_bytes"), 20) << "the others have no budget together";
+  EXPECT_LT(samples.size(), 350U);
+}
+
+TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
+  const auto samples = scraped(AgentSight{});
+  EXPECT_FALSE(samples.contains("plimsoll_budget_bytes"));
+  EXPECT_FALSE(samples.contains("plimsoll_holds_total"));
+  EXPECT_FALSE(samples.contains("process_resident_memory_bytes"));
+  AgentSight known;
+  known.budget = Bytes{0};
+  known.kernel = bpf::Counters{
+      .held = 3, .saved = 2, .expired = 1, .missed = 4, .held_for = milliseconds(1500)};
+  const auto more = scraped(known);
+  EXPECT_EQ(more.at("plimsoll_budget_bytes"), 0);
+  EXPECT_EQ(more.at("plimsoll_holds_total"), 3);
+  EXPECT_EQ(more.at("plimsoll_holds_saved_total"), 2);
+  EXPECT_EQ(more.at("plimsoll_holds_expired_total"), 1);
+  EXPECT_EQ(more.at("plimsoll_holds_missed_total"), 4);
+  EXPECT_EQ(more.at("plimsoll_lost_total{what=\"kernel_recursion\"}"), 4);
+  EXPECT_EQ(more.at("plimsoll_hold_seconds_total"), 1.5);
+}
+
+TEST(Metrics, StateIsShownAsItIs) {
+  AgentSight sight;
+  sight.tier = bpf::Tier::kB;
+  sight.version = "1.2.3";
+  sight.node = "node-\"a\"\n";
+  sight.config = {.generation = 7,
+                  .last_reload_good = false,
+                  .last_success_unix_seconds = 1795296692,
+                  .failures = 2};
+  sight.leases_active = 3;
+  sight.leases_expired = 4;
+  sight.log_overruns = 5;
+  const auto samples = scraped(sight);
+  EXPECT_EQ(samples.at("plimsoll_tier{tier=\"A\"}"), 0);
+  EXPECT_EQ(samples.at("plimsoll_tier{tier=\"B\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_build_info{version=\"1.2.3\",node=\"node-\\\"a\\\"\\n\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_config_generation"), 7);
+  EXPECT_EQ(samples.at("plimsoll_config_last_reload_successful"), 0);
+  EXPECT_EQ(samples.at("plimsoll_config_last_reload_success_timestamp_seconds"), 1795296692);
+  EXPECT_EQ(samples.at("plimsoll_config_reload_failures_total"), 2);
+  EXPECT_EQ(samples.at("plimsoll_leases_active"), 3);
+  EXPECT_EQ(samples.at("plimsoll_leases_expired_total"), 4);
+  EXPECT_EQ(samples.at("plimsoll_lost_total{what=\"log_lines\"}"), 5);
+}
+
+TEST(Metrics, EveryFamilySaysItsTypeAndHelp) {
+  const std::string text = metrics_text(AgentSight{}, {});
+  EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_saves_total counter\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_leases_active gauge\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_reaction_seconds histogram\n"));
+  EXPECT_THAT(text, HasSubstr("# HELP plimsoll_leases_active Direct writes"));
+}
+
+TEST(Metrics, TheProcessKnowsItself) {
+  const ProcessSight before = read_own_process();
+  ASSERT_TRUE(before.resident && before.virtual_size && before.cpu_seconds && before.open_fds &&
+              before.threads && before.start_unix_seconds);
+  EXPECT_GT(before.resident->value, kMiB);
+  EXPECT_GE(before.virtual_size->value, before.resident->value);
+  EXPECT_GE(*before.threads, 1U);
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  EXPECT_LE(*before.start_unix_seconds, now + 1);
+  EXPECT_GE(*before.start_unix_seconds, now - 3600);
+  const Fd more(::dup(STDERR_FILENO));
+  EXPECT_EQ(read_own_process().open_fds, *before.open_fds + 1);
+}
+
+}  // namespace
+}  // namespace plimsoll::agent
