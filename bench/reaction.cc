@@ -71,7 +71,7 @@ class Run {
   std::optional<bpf::MemoryPrograms> programs_;
   std::optional<Trigger> trigger_;
   std::optional<cgroup::LimitFile> limit_file_;
-  std::unique_ptr<agent::Reaction> reaction_;
+  std::unique_ptr<agent::MemoryReaction> reaction_;
   std::unique_ptr<BareReader> bare_;
   Bytes limit_ = kStart;
   std::vector<unsigned> cpus_;
@@ -111,7 +111,7 @@ Result<void> Run::prepare() {
 
   // Small steps, so that tens of thousands of raises stay within what a limit can be.
   const agent::MemoryPolicy policy{.step = kStep, .step_ratio = 0, .round_to = kStep};
-  auto reaction = agent::Reaction::start(policy, &*programs_);
+  auto reaction = agent::MemoryReaction::start(policy, &*programs_);
   if (!reaction) return tl::unexpected(reaction.error());
   reaction_ = std::move(*reaction);
   auto reader = BareReader::start(trigger_->bare_fd(), std::move(*bare_file), 2 * options_.events,

@@ -166,22 +166,22 @@ Result<void> CpuPrograms::sweep() {
   return {};
 }
 
-CpuSight CpuPrograms::read_sight(u32 slot) {
+CpuSample CpuPrograms::read_sample(u32 slot) {
   pl_cpu_slot& entry = impl_->slot(slot);
   const auto get = [](u64& field) { return shared(field).load(std::memory_order_relaxed); };
-  CpuSight sight{.throttles = get(entry.throttles),
-                 .periods = get(entry.periods),
-                 .periods_throttled = get(entry.periods_throttled),
-                 .used = time_of(get(entry.used_total_ns)),
-                 .peak = time_of(shared(entry.peak_used_ns).exchange(0)),
-                 .quota = std::nullopt,
-                 .burst = time_of(entry.burst_ns),
-                 .period = time_of(entry.period_ns),
-                 .kernel_periods = entry.nr_periods,
-                 .kernel_throttled = entry.nr_throttled,
-                 .throttled_for = time_of(entry.throttled_ns)};
-  if (entry.quota_ns != PL_NO_QUOTA) sight.quota = time_of(entry.quota_ns);
-  return sight;
+  CpuSample sample{.throttles = get(entry.throttles),
+                   .periods = get(entry.periods),
+                   .periods_throttled = get(entry.periods_throttled),
+                   .used = time_of(get(entry.used_total_ns)),
+                   .peak = time_of(shared(entry.peak_used_ns).exchange(0)),
+                   .quota = std::nullopt,
+                   .burst = time_of(entry.burst_ns),
+                   .period = time_of(entry.period_ns),
+                   .kernel_periods = entry.nr_periods,
+                   .kernel_throttled = entry.nr_throttled,
+                   .throttled_for = time_of(entry.throttled_ns)};
+  if (entry.quota_ns != PL_NO_QUOTA) sample.quota = time_of(entry.quota_ns);
+  return sample;
 }
 
 CpuUse CpuPrograms::use(u32 slot) const noexcept {

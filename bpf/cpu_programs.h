@@ -5,7 +5,7 @@
 // goes, every program is detached and every map is freed; when the process dies, the kernel does
 // the same.
 //
-// Threads: track, untrack, sweep, read_sight and counters belong to one thread (the slow loop's),
+// Threads: track, untrack, sweep, read_sample and counters belong to one thread (the slow loop's),
 // drain and answer to another (the CPU thread's); arm and set_tolerance may be called from both.
 #pragma once
 
@@ -46,12 +46,12 @@ struct Tolerance {
 };
 
 // A tracked cgroup; totals are since it is tracked.
-struct CpuSight {
+struct CpuSample {
   std::uint64_t throttles = 0;  // queues of one CPU that ran out of quota
   std::uint64_t periods = 0;    // that had an end; the kernel has none where nothing runs
   std::uint64_t periods_throttled = 0;
   Nanoseconds used{};  // in these periods
-  Nanoseconds peak{};  // most in one period since the previous read_sight()
+  Nanoseconds peak{};  // most in one period since the previous read_sample()
   // As of the last sweep, the kernel's own: what cpu.stat shows.
   std::optional<Nanoseconds> quota;  // absent: no limit
   Nanoseconds burst{};
@@ -94,7 +94,7 @@ class CpuPrograms {
 
   // Reads all tracked cgroups at once, in the kernel.
   Result<void> sweep();
-  CpuSight read_sight(std::uint32_t slot);
+  CpuSample read_sample(std::uint32_t slot);
   // Any thread, without a system call.
   CpuUse use(std::uint32_t slot) const noexcept;
 

@@ -213,7 +213,7 @@ Result<void> MemoryPrograms::sweep() {
   return {};
 }
 
-Sight MemoryPrograms::read_sight(u32 slot) {
+MemorySample MemoryPrograms::read_sample(u32 slot) {
   pl_slot& entry = impl_->slot(slot);
   const u64 needed = entry.usage_pages - std::min(entry.usage_pages, entry.reclaimable_pages);
   const u64 peak = shared(entry.peak_needed_pages).exchange(needed);

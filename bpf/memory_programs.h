@@ -62,10 +62,10 @@ struct HoldBounds {
 };
 
 // A tracked cgroup as the last sweep saw it, and totals since it is tracked.
-struct Sight {
+struct MemorySample {
   Bytes usage;
   Bytes reclaimable;
-  Bytes peak;  // highest usage - reclaimable seen since the previous read_sight()
+  Bytes peak;  // highest usage - reclaimable seen since the previous read_sample()
   Bytes rate_per_second;
   std::uint64_t reclaims = 0;
   std::uint64_t reclaims_failed = 0;
@@ -113,7 +113,7 @@ class MemoryPrograms {
 
   // Reads all tracked cgroups at once, in the kernel.
   Result<void> sweep();
-  Sight read_sight(std::uint32_t slot);
+  MemorySample read_sample(std::uint32_t slot);
 
   // While the cgroup's limit is below `below`, whoever wrote it, events are sent and tasks may be
   // held; 0: never. Takes effect at once, without a system call.

@@ -2,7 +2,7 @@
 //
 // What the whole node knows of the API server: whether it answers, and how long a PATCH takes to
 // reach the cgroup. Fed by the slow loop with the outcomes of all threads that talk to it; pods see
-// it as ApiSight. Pure.
+// it as ApiStatus. Pure.
 #pragma once
 
 #include <cstddef>

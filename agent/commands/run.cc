@@ -134,7 +134,7 @@ class Session {
   std::optional<RunCgroup> cgroup_;
   std::unique_ptr<Engine> engine_;
   Slot slot_ = 0;
-  Announcer announcer_;
+  AnnouncedCommands announcer_;
   std::optional<Limit> parent_limit_;  // before us, where it is ours to raise
   bool cpu_handed_on_ = false;         // by us, so that it is taken back
   Fd signals_;

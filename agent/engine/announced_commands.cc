@@ -22,8 +22,9 @@ const ContainerSnapshot* seen(const Engine& engine, Slot slot) {
 
 }  // namespace
 
-Result<void> Announcer::watch(Slot slot, const cgroup::Group& group,
-                              std::vector<AnnouncedCommand> commands, std::string workload) {
+Result<void> AnnouncedCommands::watch(Slot slot, const cgroup::Group& group,
+                                      std::vector<AnnouncedCommand> commands,
+                                      std::string workload) {
   for (const auto& [watch, container] : containers_) {
     if (container.slot == slot) return fail(Code::kConflict, "the slot is watched already");
   }
@@ -47,7 +48,7 @@ Result<void> Announcer::watch(Slot slot, const cgroup::Group& group,
   return {};
 }
 
-void Announcer::unwatch(Engine& engine, Slot slot, MonotonicTime now) {
+void AnnouncedCommands::unwatch(Engine& engine, Slot slot, MonotonicTime now) {
   for (auto each = containers_.begin(); each != containers_.end(); ++each) {
     if (each->second.slot != slot) continue;
     Container& container = each->second;
@@ -60,10 +61,10 @@ void Announcer::unwatch(Engine& engine, Slot slot, MonotonicTime now) {
   }
 }
 
-void Announcer::react(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
+void AnnouncedCommands::react(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
   if (!programs_) return;
   struct Context {
-    Announcer& self;
+    AnnouncedCommands& self;
     Engine& engine;
     const MemoryPolicy& policy;
     MonotonicTime now;
@@ -88,9 +89,9 @@ void Announcer::react(Engine& engine, const MemoryPolicy& policy, MonotonicTime 
   }
 }
 
-void Announcer::begin(Engine& engine, const MemoryPolicy& policy,
-                      const bpf::RunningCommand& running, AnnouncedWork::Seen how,
-                      MonotonicTime now) {
+void AnnouncedCommands::begin(Engine& engine, const MemoryPolicy& policy,
+                              const bpf::RunningCommand& running, AnnouncedWork::Seen how,
+                              MonotonicTime now) {
   const auto found = containers_.find(running.watch);
   if (found == containers_.end()) return;
   Container& container = found->second;
@@ -118,15 +119,15 @@ void Announcer::begin(Engine& engine, const MemoryPolicy& policy,
   }
 }
 
-void Announcer::provide(Engine& engine, const MemoryPolicy& policy, Container& container,
-                        MonotonicTime now) {
+void AnnouncedCommands::provide(Engine& engine, const MemoryPolicy& policy, Container& container,
+                                MonotonicTime now) {
   const std::optional<Bytes> needed = container.work.needed(policy_, now);
   // A slot that is gone is unwatched by whoever watched it.
   (void)engine.announce(container.slot,
                         needed ? std::optional(limit_for(policy, *needed)) : std::nullopt);
 }
 
-void Announcer::tick(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
+void AnnouncedCommands::tick(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
   if (!programs_) return;
   react(engine, policy, now);
   check(engine, policy, now);
@@ -139,7 +140,7 @@ void Announcer::tick(Engine& engine, const MemoryPolicy& policy, MonotonicTime n
   }
 }
 
-void Announcer::learn(Container& container, const std::vector<FinishedCommand>& all) {
+void AnnouncedCommands::learn(Container& container, const std::vector<FinishedCommand>& all) {
   for (const FinishedCommand& finished : all) {
     AnnouncedUse& use = container.commands[finished.command];
     ++use.ended;
@@ -157,17 +158,17 @@ void Announcer::learn(Container& container, const std::vector<FinishedCommand>& 
   }
 }
 
-void Announcer::stop(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
+void AnnouncedCommands::stop(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
   react(engine, policy, now);
   for (auto& [watch, container] : containers_) {
-    const std::optional<bpf::Sight> sight = engine.sight(container.slot);
+    const std::optional<bpf::MemorySample> sample = engine.sample(container.slot);
     container.work.keep_only({}, now);
-    learn(container, container.work.observe({.linger = {}}, now, sight ? sight->peak : Bytes{}));
+    learn(container, container.work.observe({.linger = {}}, now, sample ? sample->peak : Bytes{}));
   }
 }
 
 // The kernel's table instead of its news, where some were lost, and now and then anyway.
-void Announcer::check(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
+void AnnouncedCommands::check(Engine& engine, const MemoryPolicy& policy, MonotonicTime now) {
   const bpf::ExecCounters counters = programs_->counters();
   const std::uint64_t lost = counters.events_dropped + counters.missed;
   if (lost == lost_ && checked_at_ && now - *checked_at_ < kCheckEvery) return;
@@ -183,7 +184,7 @@ void Announcer::check(Engine& engine, const MemoryPolicy& policy, MonotonicTime 
   for (auto& [watch, container] : containers_) container.work.keep_only(by_watch[watch], now);
 }
 
-std::vector<AnnouncedUse> Announcer::use(Slot slot) const {
+std::vector<AnnouncedUse> AnnouncedCommands::use(Slot slot) const {
   for (const auto& [watch, container] : containers_) {
     if (container.slot != slot) continue;
     std::vector<AnnouncedUse> all = container.commands;
@@ -197,18 +198,18 @@ std::vector<AnnouncedUse> Announcer::use(Slot slot) const {
   return {};
 }
 
-std::size_t Announcer::running() const {
+std::size_t AnnouncedCommands::running() const {
   std::size_t count = 0;
   for (const auto& [watch, container] : containers_) count += container.work.running();
   return count;
 }
 
-void Announcer::set_day(std::uint32_t day) {
+void AnnouncedCommands::set_day(std::uint32_t day) {
   if (std::exchange(day_, day) == day) return;
   learned_.forget_old(day);
 }
 
-std::optional<bpf::ExecCounters> Announcer::counters() const {
+std::optional<bpf::ExecCounters> AnnouncedCommands::counters() const {
   if (!programs_) return std::nullopt;
   return programs_->counters();
 }

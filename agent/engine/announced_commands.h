@@ -47,11 +47,11 @@ struct AnnouncedNews {
   Nanoseconds lasted{};        // ended
 };
 
-class Announcer {
+class AnnouncedCommands {
  public:
   // `tell` is called from within the calls below, and calls none of them.
   using Tell = std::function<void(const AnnouncedNews&)>;
-  explicit Announcer(const AnnouncePolicy& policy = {}, Tell tell = {})
+  explicit AnnouncedCommands(const AnnouncePolicy& policy = {}, Tell tell = {})
       : policy_(policy), tell_(std::move(tell)) {}
 
   // The commands are told of from now on, those that run already at the next react(). `workload` is

@@ -146,7 +146,7 @@ void Engine::probe(const Action& action, MonotonicTime now, std::vector<Record>&
 // like any other. False: it was raised, there is nothing to tell.
 bool Engine::write_lower(Slot slot, Bytes from, Bytes to, Record& record) {
   Tracked& tracked = *tracked_[slot];
-  const Reaction::Lowering lowering(*reaction_, slot);
+  const MemoryReaction::Lowering lowering(*reaction_, slot);
   const std::optional<Limit> before = tracked.limit_file.read();
   if (!before || before->bytes != from.value) return false;  // it grew since the decision
   const auto change = writer_.set_memory_max(tracked.group, limit_of(to));

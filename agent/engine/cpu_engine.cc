@@ -250,10 +250,10 @@ CpuSnapshot CpuEngine::observe_one(Entry& entry, MonotonicTime now) {
   Nanoseconds used{};
   std::uint64_t throttled = entry.throttled;
   if (programs_) {
-    const bpf::CpuSight sight = programs_->read_sight(tracked.slot);
-    used = sight.used;
-    throttled = sight.periods_throttled;
-    if (max) seen.peak = use_of(sight.peak, max->period);
+    const bpf::CpuSample sample = programs_->read_sample(tracked.slot);
+    used = sample.used;
+    throttled = sample.periods_throttled;
+    if (max) seen.peak = use_of(sample.peak, max->period);
   } else if (const auto stat = tracked.files.read_stat()) {
     used = stat->usage;
     throttled = stat->throttled.value_or(0);

@@ -54,7 +54,7 @@ Result<std::unique_ptr<Engine>> Engine::start(const Config& config) {
   if (auto loaded = engine->load_programs(); !loaded) return tl::unexpected(loaded.error());
   ::malloc_trim(
       0);  // the reaction thread locks what is in memory: libbpf has read the kernel's BTF
-  auto reaction = Reaction::start(config.policy.memory, engine->programs_.get());
+  auto reaction = MemoryReaction::start(config.policy.memory, engine->programs_.get());
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
   return engine;
@@ -293,9 +293,9 @@ std::optional<bpf::Counters> Engine::counters() const {
   return programs_->counters();
 }
 
-std::optional<bpf::Sight> Engine::sight(Slot slot) {
+std::optional<bpf::MemorySample> Engine::sample(Slot slot) {
   if (!programs_) return std::nullopt;
-  return programs_->read_sight(slot);
+  return programs_->read_sample(slot);
 }
 
 }  // namespace plimsoll::agent

@@ -4,7 +4,7 @@
 // cgroup, the node agent gives it the containers of the node; who a cgroup belongs to is not its
 // business.
 //
-//   kernel events ──► Reaction (its own thread) ──► limit raised ──► Report ─┐
+//   kernel events ──► MemoryReaction (its own thread) ──► limit raised ──► Report ─┐
 //   tick() ──► observe() ──► decide() ──► apply() ──► reasons ───────────────┴──► Record
 #pragma once
 
@@ -150,7 +150,7 @@ class Engine {
   MonotonicTime beat() const { return reaction_->beat(); }  // its last sign of life
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;
-  std::optional<bpf::Sight> sight(Slot slot);
+  std::optional<bpf::MemorySample> sample(Slot slot);
   std::uint64_t lost() const { return lost_total_; }
   // Cgroups that were not tracked because all slots were taken.
   std::uint64_t refused() const { return refused_; }
@@ -188,7 +188,7 @@ class Engine {
   bpf::Tier tier_ = bpf::Tier::kC;
   std::string tier_refusals_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C
-  std::unique_ptr<Reaction> reaction_;
+  std::unique_ptr<MemoryReaction> reaction_;
   std::unique_ptr<CpuEngine> cpu_;  // null: nothing that was tracked has a CPU part
   cgroup::Writer writer_;
   std::vector<std::unique_ptr<Tracked>> tracked_;  // by slot; null: free

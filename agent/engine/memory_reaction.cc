@@ -104,7 +104,7 @@ void touch_stack() {
 
 }  // namespace
 
-struct Reaction::Entry {
+struct MemoryReaction::Entry {
   const cgroup::LimitFile* limit_file = nullptr;
   FallbackSignals* signals = nullptr;
   std::uint32_t epoch = 0;
@@ -122,15 +122,15 @@ struct Reaction::Entry {
   }
 };
 
-Reaction::Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
+MemoryReaction::MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
     : policy_(policy),
       programs_(programs),
       entries_(bpf::kMaxSlots),
       raises_(std::make_unique<std::atomic<std::uint64_t>[]>(bpf::kMaxSlots)) {}
 
-Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
-                                                  bpf::MemoryPrograms* programs) {
-  std::unique_ptr<Reaction> reaction(new Reaction(policy, programs));
+Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy& policy,
+                                                              bpf::MemoryPrograms* programs) {
+  std::unique_ptr<MemoryReaction> reaction(new MemoryReaction(policy, programs));
   struct sigaction interrupt {};
   interrupt.sa_handler = [](int) {};
   interrupt.sa_flags = SA_RESTART;
@@ -175,7 +175,7 @@ Result<std::unique_ptr<Reaction>> Reaction::start(const MemoryPolicy& policy,
   return reaction;
 }
 
-Reaction::~Reaction() {
+MemoryReaction::~MemoryReaction() {
   stopping_.store(true);
   if (thread_.joinable()) {
     const std::uint64_t one = 1;
@@ -189,7 +189,7 @@ Reaction::~Reaction() {
   }
 }
 
-bool Reaction::send(const Command& command) {
+bool MemoryReaction::send(const Command& command) {
   const bool sent = commands_.push(command);
   if (sent) ++sent_;
   const std::uint64_t one = 1;
@@ -197,25 +197,25 @@ bool Reaction::send(const Command& command) {
   return sent;
 }
 
-std::optional<Report> Reaction::receive() {
+std::optional<Report> MemoryReaction::receive() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = ::read(report_event_.get(), &count, sizeof(count));
   return reports_.pop();
 }
 
-std::uint64_t Reaction::raises(Slot slot) const { return raises_[slot].load(); }
+std::uint64_t MemoryReaction::raises(Slot slot) const { return raises_[slot].load(); }
 
-Reaction::Lowering::Lowering(Reaction& reaction, Slot slot)
+MemoryReaction::Lowering::Lowering(MemoryReaction& reaction, Slot slot)
     : reaction_(reaction), slot_(slot), raises_(reaction.raises(slot)) {
   reaction_.lowering_thread_.store(::gettid());
   reaction_.lowered_.store(slot);
 }
 
-Reaction::Lowering::~Lowering() { reaction_.lowered_.store(bpf::kMaxSlots); }
+MemoryReaction::Lowering::~Lowering() { reaction_.lowered_.store(bpf::kMaxSlots); }
 
-bool Reaction::Lowering::raised() const { return reaction_.raises(slot_) != raises_; }
+bool MemoryReaction::Lowering::raised() const { return reaction_.raises(slot_) != raises_; }
 
-void Reaction::run() {
+void MemoryReaction::run() {
   touch_stack();
   ::pthread_setname_np(::pthread_self(), "reaction");
   std::array<epoll_event, 64> ready{};
@@ -239,7 +239,7 @@ void Reaction::run() {
   }
 }
 
-void Reaction::run_deputy() {
+void MemoryReaction::run_deputy() {
   touch_stack();
   ::pthread_setname_np(::pthread_self(), "deputy");
   epoll_event ready{};
@@ -252,7 +252,7 @@ void Reaction::run_deputy() {
   }
 }
 
-void Reaction::take_turn() noexcept {
+void MemoryReaction::take_turn() noexcept {
   for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
     obey(*command);
     obeyed_.fetch_add(1, std::memory_order_release);
@@ -261,16 +261,16 @@ void Reaction::take_turn() noexcept {
   drain();
 }
 
-void Reaction::drain() noexcept {
+void MemoryReaction::drain() noexcept {
   if (programs_ == nullptr) return;
   programs_->drain_urgent(
       [](void* self, const bpf::MemoryEvent& event) {
-        static_cast<Reaction*>(self)->on_event(event);
+        static_cast<MemoryReaction*>(self)->on_event(event);
       },
       this);
 }
 
-void Reaction::obey(const Command& command) noexcept {
+void MemoryReaction::obey(const Command& command) noexcept {
   Entry& entry = entries_[command.slot % entries_.size()];
   if (command.kind == Command::Kind::kBudget) {
     // What was given away since the slow loop looked comes off.
@@ -380,7 +380,7 @@ void Reaction::obey(const Command& command) noexcept {
   }
 }
 
-void Reaction::on_event(const bpf::MemoryEvent& event) noexcept {
+void MemoryReaction::on_event(const bpf::MemoryEvent& event) noexcept {
   Entry& entry = entries_[event.slot % entries_.size()];
   // An event of a cgroup that was here before.
   if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
@@ -396,7 +396,7 @@ void Reaction::on_event(const bpf::MemoryEvent& event) noexcept {
   react(event.slot, facts, layer_of(event.kind), event.time);
 }
 
-void Reaction::on_sign(Slot slot) noexcept {
+void MemoryReaction::on_sign(Slot slot) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
   if (entry.limit_file == nullptr || entry.signals == nullptr) return;
   const MonotonicTime seen = now();
@@ -405,7 +405,7 @@ void Reaction::on_sign(Slot slot) noexcept {
 }
 
 // A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.
-void Reaction::announce(const Command& command) noexcept {
+void MemoryReaction::announce(const Command& command) noexcept {
   Entry& entry = entries_[command.slot];
   const Verdict verdict = grant_up_to(policy_, entry.armed, {.limit = entry.limit}, command.limit,
                                       budgets_of(entry, command.at), Reason::kAnnounced);
@@ -433,8 +433,8 @@ void Reaction::announce(const Command& command) noexcept {
   rearm(command.slot);
 }
 
-void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
-                     MonotonicTime event_time) noexcept {
+void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
+                           MonotonicTime event_time) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
   const Verdict verdict =
       grow_on_event(policy_, entry.armed, facts, layer, budgets_of(entry, event_time));
@@ -481,7 +481,7 @@ void Reaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
 }
 
 // Tells the slow loop what somebody else has to write, unless it has just been told.
-bool Reaction::wish(Slot slot, const Report& wished) noexcept {
+bool MemoryReaction::wish(Slot slot, const Report& wished) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
   const Bytes promised = entry.promised(wished.event_time);
   if (wished.to <= promised && wished.event_time - entry.wished_at < kWishAgain) return false;
@@ -497,13 +497,13 @@ bool Reaction::wish(Slot slot, const Report& wished) noexcept {
 }
 
 // What may be given to this one: what was promised to it is its own.
-Budgets Reaction::budgets_of(const Entry& entry, MonotonicTime time) const noexcept {
+Budgets MemoryReaction::budgets_of(const Entry& entry, MonotonicTime time) const noexcept {
   const Bytes own = entry.promised(time) - entry.limit;
   if (entry.armed.group == kNoGroup) return {budget_ + own};
   return {budget_ + own, group_budget_[entry.armed.group % kMaxGroups] + own};
 }
 
-void Reaction::charge(const Entry& entry, Bytes bytes) noexcept {
+void MemoryReaction::charge(const Entry& entry, Bytes bytes) noexcept {
   budget_ -= bytes;
   granted_.fetch_add(bytes.value, std::memory_order_release);
   const BudgetGroup group = entry.armed.group % kMaxGroups;
@@ -513,7 +513,7 @@ void Reaction::charge(const Entry& entry, Bytes bytes) noexcept {
 }
 
 // 0 or the errno of the cgroup's own write. The budget pays for what is above `promised`.
-int Reaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
+int MemoryReaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
   if (to <= entry.limit) return 0;
   raise_parents(entry, to - entry.limit, to);
   const Bytes paid = std::max(promised, entry.limit);
@@ -526,7 +526,7 @@ int Reaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
 // The topmost first, each by as much as the cgroup gets, and to no less: a child's limit above its
 // parent's would be a promise that the kernel does not keep, and a parent's may have been left
 // behind (kubernetes/kubernetes#138760).
-void Reaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept {
+void MemoryReaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept {
   if (!entry.parent) return;
   Entry& parent = entries_[*entry.parent % entries_.size()];
   // Its slot may be somebody else's by now.
@@ -542,7 +542,7 @@ void Reaction::raise_parents(const Entry& entry, Bytes increase, Bytes to) noexc
   if (own > parent.limit) (void)write_limit(parent, own);
 }
 
-int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
+int MemoryReaction::write_limit(Entry& entry, Bytes to) noexcept {
   const int error = entry.limit_file->write(to.value);
   if (error != 0) return error;
   const auto slot = static_cast<Slot>(&entry - entries_.data());
@@ -556,7 +556,7 @@ int Reaction::write_limit(Entry& entry, Bytes to) noexcept {
 
 // Armed is what may still grow: nobody is held for what cannot be granted. At its ceiling it is
 // not, until somebody lowers the limit, which the kernel sees before we do.
-void Reaction::arm(Slot slot) noexcept {
+void MemoryReaction::arm(Slot slot) noexcept {
   const Entry& entry = entries_[slot];
   if (entry.armed.denial) {
     disarm(slot);
@@ -577,7 +577,7 @@ void Reaction::arm(Slot slot) noexcept {
   }
 }
 
-void Reaction::arm_all() noexcept {
+void MemoryReaction::arm_all() noexcept {
   enough_ = {};
   group_enough_ = {};
   somebody_waits_ = false;
@@ -587,7 +587,7 @@ void Reaction::arm_all() noexcept {
 }
 
 // After its limit or the budgets have changed.
-void Reaction::rearm(Slot slot) noexcept {
+void MemoryReaction::rearm(Slot slot) noexcept {
   const BudgetGroup group = entries_[slot].armed.group % kMaxGroups;
   const bool group_spent = group != kNoGroup && group_budget_[group] < group_enough_[group];
   if (budget_ < enough_ || group_spent) {
@@ -597,11 +597,11 @@ void Reaction::rearm(Slot slot) noexcept {
   }
 }
 
-void Reaction::disarm(Slot slot) noexcept {
+void MemoryReaction::disarm(Slot slot) noexcept {
   if (programs_ != nullptr) programs_->arm(slot, {});
 }
 
-void Reaction::report(const Report& report) noexcept {
+void MemoryReaction::report(const Report& report) noexcept {
   if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto put = ::write(report_event_.get(), &one, sizeof(one));

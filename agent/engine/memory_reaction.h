@@ -90,15 +90,15 @@ struct ReactionQuality {
   std::string warning;
 };
 
-class Reaction {
+class MemoryReaction {
  public:
   // `programs` may be null (tier C) and must outlive this. Starts the thread.
-  static Result<std::unique_ptr<Reaction>> start(const MemoryPolicy& policy,
-                                                 bpf::MemoryPrograms* programs);
+  static Result<std::unique_ptr<MemoryReaction>> start(const MemoryPolicy& policy,
+                                                       bpf::MemoryPrograms* programs);
   // Stops and joins the thread.
-  ~Reaction();
-  Reaction(const Reaction&) = delete;
-  Reaction& operator=(const Reaction&) = delete;
+  ~MemoryReaction();
+  MemoryReaction(const MemoryReaction&) = delete;
+  MemoryReaction& operator=(const MemoryReaction&) = delete;
 
   const ReactionQuality& quality() const { return quality_; }
 
@@ -131,7 +131,7 @@ class Reaction {
   // usage fits, and does not look whether the limit was raised meanwhile, only for signals.
   class Lowering {
    public:
-    Lowering(Reaction& reaction, Slot slot);
+    Lowering(MemoryReaction& reaction, Slot slot);
     ~Lowering();
     Lowering(const Lowering&) = delete;
     Lowering& operator=(const Lowering&) = delete;
@@ -139,7 +139,7 @@ class Reaction {
     bool raised() const;
 
    private:
-    Reaction& reaction_;
+    MemoryReaction& reaction_;
     Slot slot_;
     std::uint64_t raises_;
   };
@@ -147,7 +147,7 @@ class Reaction {
  private:
   struct Entry;
 
-  Reaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
+  MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
   void run();
   void run_deputy();
   void take_turn() noexcept;

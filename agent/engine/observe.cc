@@ -65,13 +65,13 @@ std::optional<ContainerSnapshot> Engine::observe_one(Slot slot, Tracked& tracked
                          .announced = tracked.announced};
   bool busy = seen.facts.limit > spec.floor || !programs_;
   if (programs_) {
-    const bpf::Sight sight = programs_->read_sight(slot);
-    seen.facts.usage = sight.usage;
-    seen.facts.reclaimable = sight.reclaimable;
-    seen.facts.rate_per_second = sight.rate_per_second;
-    seen.peak = sight.peak;
-    busy = busy || sight.reclaims != tracked.reclaims;
-    tracked.reclaims = sight.reclaims;
+    const bpf::MemorySample sample = programs_->read_sample(slot);
+    seen.facts.usage = sample.usage;
+    seen.facts.reclaimable = sample.reclaimable;
+    seen.facts.rate_per_second = sample.rate_per_second;
+    seen.peak = sample.peak;
+    busy = busy || sample.reclaims != tracked.reclaims;
+    tracked.reclaims = sample.reclaims;
   }
   if (busy) {
     observe_files(tracked, seen, now);

@@ -126,13 +126,13 @@ void NodeAnnounce::tell(const AnnouncedNews& news) {
       {found->second.subject, news.ended ? kCommandEnded : kCommandBegins, std::move(detail)});
 }
 
-AnnounceSight NodeAnnounce::sight() const {
-  AnnounceSight sight = totals_;
-  sight.containers = announcer_.containers();
-  sight.running = announcer_.running();
-  sight.learned = announcer_.learned().commands();
-  sight.kernel = announcer_.counters();
-  return sight;
+AnnouncedStats NodeAnnounce::stats() const {
+  AnnouncedStats stats = totals_;
+  stats.containers = announcer_.containers();
+  stats.running = announcer_.running();
+  stats.learned = announcer_.learned().commands();
+  stats.kernel = announcer_.counters();
+  return stats;
 }
 
 std::vector<std::string> NodeAnnounce::explain(Slot slot) const {

@@ -54,25 +54,25 @@ class NodeAnnounce {
   // Why no command is seen on this node; empty: they are, or nothing is announced.
   const std::string& trouble() const { return trouble_; }
   const LearnedSizes& learned() const { return announcer_.learned(); }
-  AnnounceSight sight() const;
+  AnnouncedStats stats() const;
   // One line for each command that the container in `slot` announces.
   std::vector<std::string> explain(Slot slot) const;
 
  private:
   struct Watched {
     CgroupId id{};
-    Subject subject;
+    ContainerRef subject;
     std::vector<AnnouncedCommand> commands;
   };
   void watch(const NodePod& pod, const NodeContainer& container);
   void tell(const AnnouncedNews& news);
 
   Engine& engine_;
-  Announcer announcer_;
+  AnnouncedCommands announcer_;
   std::map<Slot, Watched> watched_;  // also those that could not be watched
   std::vector<ContainerNote> notes_;
   std::string trouble_;
-  AnnounceSight totals_;
+  AnnouncedStats totals_;
 };
 
 }  // namespace plimsoll::agent

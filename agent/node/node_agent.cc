@@ -191,7 +191,7 @@ bool NodeAgent::settle(MonotonicTime now) {
   announce_->follow(pods_->pods(), agent::now());
   take_announced();
   forget(changes.ended);
-  for (const Subject& subject : changes.began) {
+  for (const ContainerRef& subject : changes.began) {
     timelines_.note(subject, agent::now(), "watched", "");
   }
   for (const auto& [subject, error] : changes.failed) {
@@ -233,8 +233,8 @@ void NodeAgent::keep_boosts(MonotonicTime now, bool ticked) {
   }
 }
 
-void NodeAgent::forget(const std::vector<Subject>& subjects) {
-  for (const Subject& subject : subjects) {
+void NodeAgent::forget(const std::vector<ContainerRef>& subjects) {
+  for (const ContainerRef& subject : subjects) {
     log_->forget(subject);
     timelines_.ended(subject);
   }
@@ -252,7 +252,7 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     pod.due = false;
     ResizeFacts facts{.pod = &pod.pod,
                       .policies = &pod.policy.containers,
-                      .api = api_sight(now),
+                      .api = api_status(now),
                       .words = std::exchange(pod.words, {}),
                       .cpu_words = std::exchange(pod.cpu_words, {}),
                       .outcomes = std::exchange(pod.outcomes, {})};
@@ -274,7 +274,7 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
       }
     }
     for (const ResizeAnswer& answer : step.answers) {
-      tell(subject_of(pod.pod.id, answer.container), answer.answer);
+      tell(ref_of(pod.pod.id, answer.container), answer.answer);
     }
     const bool asks = std::any_of(step.actions.begin(), step.actions.end(), [](const auto& each) {
       return std::holds_alternative<SendResize>(each);
@@ -294,9 +294,9 @@ NodeState NodeAgent::floors_state() const {
 void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
                          MonotonicTime now) {
   const auto saved = file.update(std::move(state), now);
-  if (saved && *saved) ++sight_.state_writes;
+  if (saved && *saved) ++stats_.state_writes;
   if (!saved) {
-    ++sight_.state_write_failures;
+    ++stats_.state_write_failures;
     if (trouble.empty()) {
       log_->write(LogLevel::kError,
                   "the state cannot be saved, no limit is raised that is not in it",
@@ -321,7 +321,7 @@ void NodeAgent::save(MonotonicTime now) {
 void NodeAgent::act(const Planned& planned, MonotonicTime now) {
   NodePod& pod = *planned.pod;
   const auto failed = [&](std::string_view what, const std::string& container, const Error& error) {
-    const Subject subject = subject_of(pod.pod.id, container);
+    const ContainerRef subject = ref_of(pod.pod.id, container);
     log_->write(LogLevel::kWarn, "a limit was not changed",
                 {{"what", what},
                  {"namespace", subject.name_space},
@@ -353,7 +353,7 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
       pod.readable_at = now + kRaiseShows;
     } else if (const auto* send = std::get_if<SendResize>(&action)) {
       const bool kept = send->resize.dry_run || pods_->floors_kept(pod, floors_file_->saved());
-      if (kept && resizer_->submit(*send, api_sight(now).ability.path)) continue;
+      if (kept && resizer_->submit(*send, api_status(now).ability.path)) continue;
       pod.outcomes.push_back(dropped(*send, now, kept ? kQueueFull : floors_trouble_).outcome);
       pod.due = true;
     } else if (const auto* forget = std::get_if<ForgetWish>(&action)) {
@@ -375,8 +375,8 @@ void NodeAgent::tell_systemd(const PodCgroup& cgroup, Limit limit) {
   }
 }
 
-void NodeAgent::tell(const Subject& subject, const ApiAnswer& answer) {
-  sight_.activity.add(answer);
+void NodeAgent::tell(const ContainerRef& subject, const ResizeEvent& answer) {
+  stats_.activity.add(answer);
   if (answer.patch_to_limit) latency_.add(*answer.patch_to_limit);
   log_->answer(subject, answer);
   timelines_.add(subject, answer);

@@ -86,13 +86,13 @@ class NodeAgent {
   NodeState floors_state() const;
   void save_one(StateFile& file, NodeState state, std::string& trouble, MonotonicTime now);
   void act(const Planned& planned, MonotonicTime now);
-  ApiSight api_sight(MonotonicTime now) const;
+  ApiStatus api_status(MonotonicTime now) const;
   void note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
   void all_due();
   void set_allocatable();
-  void forget(const std::vector<Subject>& subjects);
+  void forget(const std::vector<ContainerRef>& subjects);
   void tell_systemd(const PodCgroup& cgroup, Limit limit);
-  void tell(const Subject& subject, const ApiAnswer& answer);
+  void tell(const ContainerRef& subject, const ResizeEvent& answer);
   void publish(MonotonicTime now);
   void publish_cpu();
   void set_alarm(MonotonicTime now);
@@ -112,7 +112,7 @@ class NodeAgent {
   std::unique_ptr<DecisionLog> log_;
   Timelines timelines_;
   StatusBoard board_;
-  AgentSight sight_;
+  AgentStats stats_;
   ApiTally tally_;
   std::string state_trouble_;
   std::string floors_trouble_;

@@ -70,13 +70,13 @@ void NodeAgent::take_cgroups() {
 
 void NodeAgent::take_records(const std::vector<Record>& records) {
   for (const Record& record : records) {
-    sight_.activity.add(record);
+    stats_.activity.add(record);
     const SlotOwner* owner = pods_->owner(record.slot);
     NodePod* pod = owner == nullptr ? nullptr : pods_->find(owner->uid);
     if (pod == nullptr) continue;
     // A pod's own limit follows its containers': the kubelet raises both for one request.
     if (owner->container.empty() && record.kind == Record::Kind::kWish) continue;
-    const Subject subject = subject_of(pod->pod.id, owner->container);
+    const ContainerRef subject = ref_of(pod->pod.id, owner->container);
     log_->record(subject, record);
     timelines_.add(subject, record);
     if (auto notice = notice_of(subject, record)) poster_->post(std::move(*notice));
@@ -172,20 +172,20 @@ void NodeAgent::set_allocatable() {
   engine_->set_allocatable(scaled(*api_facts_->node->allocatable, config_.node.budget.node_share));
 }
 
-ApiSight NodeAgent::api_sight(MonotonicTime now) const {
-  ApiSight sight{.ability = {.path = kube::ResizePath::kSubresource},
-                 .away = api_health_.away || !api_facts_,
-                 .may_ask = api_facts_ && has_turn(api_health_, now),
-                 .ask_at = api_facts_ ? std::optional(api_health_.next_turn) : std::nullopt,
-                 .slow = api_health_.slow,
-                 .patch_to_limit = latency_.nine_of_ten()};
-  if (!api_facts_) return sight;
-  sight.ability = {.path = api_facts_->path, .minor = api_facts_->version.minor};
+ApiStatus NodeAgent::api_status(MonotonicTime now) const {
+  ApiStatus status{.ability = {.path = kube::ResizePath::kSubresource},
+                   .away = api_health_.away || !api_facts_,
+                   .may_ask = api_facts_ && has_turn(api_health_, now),
+                   .ask_at = api_facts_ ? std::optional(api_health_.next_turn) : std::nullopt,
+                   .slow = api_health_.slow,
+                   .patch_to_limit = latency_.nine_of_ten()};
+  if (!api_facts_) return status;
+  status.ability = {.path = api_facts_->path, .minor = api_facts_->version.minor};
   if (api_facts_->node) {
-    sight.ability.init_containers = api_facts_->node->resizes_init_containers;
-    sight.ability.pod_level = api_facts_->node->resizes_pod_level;
+    status.ability.init_containers = api_facts_->node->resizes_init_containers;
+    status.ability.pod_level = api_facts_->node->resizes_pod_level;
   }
-  return sight;
+  return status;
 }
 
 void NodeAgent::note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {

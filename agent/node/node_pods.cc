@@ -111,8 +111,8 @@ void NodePods::present(kube::Pod pod, const Config& config) {
   stale_ = true;
 }
 
-std::vector<Subject> NodePods::gone(const std::string& uid) {
-  std::vector<Subject> ended;
+std::vector<ContainerRef> NodePods::gone(const std::string& uid) {
+  std::vector<ContainerRef> ended;
   NodePod* pod = find(uid);
   if (pod == nullptr) return ended;
   leave(*pod);
@@ -165,7 +165,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
                           const Config& config, Changes& changes) {
   for (const PolicyProblem& problem : pod.policy.problems) {
     if (!pod.told.insert(problem.key + '\n' + problem.text).second) continue;
-    changes.problems.emplace_back(subject_of(pod.pod.id, ""), problem);
+    changes.problems.emplace_back(ref_of(pod.pod.id, ""), problem);
   }
   const auto policy_of = [&](const std::string& name) -> const ContainerPolicy* {
     if (pod.policy.managed != Managed::kYes) return nullptr;
@@ -199,7 +199,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
   for (const auto& [name, match] : matches) {
     const ContainerPolicy* policy = policy_of(name);
     if (policy == nullptr || pod.find(name) != nullptr) continue;
-    const Subject subject = subject_of(pod.pod.id, name);
+    const ContainerRef subject = ref_of(pod.pod.id, name);
     if (auto attached = attach(pod, *match, *policy, config, changes); attached) {
       changes.began.push_back(subject);
       pod.due = true;
@@ -224,7 +224,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
   const LimitState* left = find_limit(left_, match.cgroup->id);
 
   NodeContainer container{
-      .subject = subject_of(pod.pod.id, policy.name),
+      .subject = ref_of(pod.pod.id, policy.name),
       .policy = policy,
       .container_id = status_id(pod.pod, policy.name),
       .cgroup = *match.cgroup,

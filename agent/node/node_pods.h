@@ -60,7 +60,7 @@ struct GivenCpu {
 
 // A container that has a policy and a cgroup.
 struct NodeContainer {
-  Subject subject;
+  ContainerRef subject;
   ContainerPolicy policy;
   std::string container_id;  // as in the pod's status
   PodCgroup cgroup;
@@ -130,7 +130,7 @@ class NodePods {
 
   // News of the API.
   void present(kube::Pod pod, const Config& config);
-  std::vector<Subject> gone(const std::string& uid);  // what is not tracked any more
+  std::vector<ContainerRef> gone(const std::string& uid);  // what is not tracked any more
   // All pods of the node have been presented: what was written down of others is not needed.
   void forget_unseen() { unseen_floors_.pods.clear(); }
   // Policies anew, for all.
@@ -139,10 +139,10 @@ class NodePods {
   // Brings what the engine tracks in line with both pictures. Containers that began and ended to be
   // tracked, and what could not be.
   struct Changes {
-    std::vector<Subject> began;
-    std::vector<Subject> ended;
-    std::vector<std::pair<Subject, Error>> failed;
-    std::vector<std::pair<Subject, PolicyProblem>> problems;  // each once
+    std::vector<ContainerRef> began;
+    std::vector<ContainerRef> ended;
+    std::vector<std::pair<ContainerRef, Error>> failed;
+    std::vector<std::pair<ContainerRef, PolicyProblem>> problems;  // each once
   };
   Changes settle(const Config& config, MonotonicTime now);
   void cgroups_changed() { stale_ = true; }

@@ -227,7 +227,7 @@ std::vector<NamespaceBudget> NodePods::budgets(const Plan& plan) const {
 }
 
 ExplainedContainer NodePods::explain(const NodePod& pod, const std::string& container) const {
-  ExplainedContainer shown{.subject = subject_of(pod.pod.id, container)};
+  ExplainedContainer shown{.subject = ref_of(pod.pod.id, container)};
   const auto policy =
       std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
                    [&](const ContainerPolicy& each) { return each.name == container; });

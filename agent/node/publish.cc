@@ -21,32 +21,32 @@ std::size_t leases_of(const NodePod& pod) {
 
 void NodeAgent::publish(MonotonicTime now) {
   const PodWatcherStatus watcher = watcher_->status();
-  sight_.version = PLIMSOLL_VERSION;
-  sight_.node = options_.node_name;
-  sight_.tier = engine_->tier();
-  sight_.kernel = engine_->counters();
-  sight_.reports_lost = engine_->lost();
-  sight_.watch_relists = watcher.watch.lists;
-  sight_.pods_malformed = watcher.watch.skipped;
-  sight_.resizes_dropped = resizer_->dropped_total();
-  sight_.log_overruns = log_->overruns();
-  sight_.containers_tracked = pods_->tracked();
-  sight_.pods_seen = pods_->pods().size();
-  sight_.pods_managed = pods_->managed();
-  sight_.leases_active = 0;
-  for (const auto& [uid, pod] : pods_->pods()) sight_.leases_active += leases_of(pod);
-  sight_.budget = engine_->plan().budget;
-  sight_.namespaces = pods_->budgets(engine_->plan());
-  sight_.announce = announce_->sight();
-  sight_.startup = startup_->sight();
+  stats_.version = PLIMSOLL_VERSION;
+  stats_.node = options_.node_name;
+  stats_.tier = engine_->tier();
+  stats_.kernel = engine_->counters();
+  stats_.reports_lost = engine_->lost();
+  stats_.watch_relists = watcher.watch.lists;
+  stats_.pods_malformed = watcher.watch.skipped;
+  stats_.resizes_dropped = resizer_->dropped_total();
+  stats_.log_overruns = log_->overruns();
+  stats_.containers_tracked = pods_->tracked();
+  stats_.pods_seen = pods_->pods().size();
+  stats_.pods_managed = pods_->managed();
+  stats_.leases_active = 0;
+  for (const auto& [uid, pod] : pods_->pods()) stats_.leases_active += leases_of(pod);
+  stats_.budget = engine_->plan().budget;
+  stats_.namespaces = pods_->budgets(engine_->plan());
+  stats_.announce = announce_->stats();
+  stats_.startup = startup_->stats();
   publish_cpu();
-  sight_.config = config_state_;
-  sight_.api = tally_.totals();
+  stats_.config = config_state_;
+  stats_.api = tally_.totals();
   const EventPoster::Totals events = poster_->totals();
-  sight_.events_posted = events.posted;
-  sight_.events_suppressed = events.suppressed;
-  sight_.events_dropped = events.dropped;
-  sight_.events_failed = events.failed;
+  stats_.events_posted = events.posted;
+  stats_.events_suppressed = events.suppressed;
+  stats_.events_dropped = events.dropped;
+  stats_.events_failed = events.failed;
 
   const std::string& trouble = state_trouble_.empty() ? floors_trouble_ : state_trouble_;
   Health health{.ticked = now, .beat = engine_->beat()};
@@ -72,11 +72,11 @@ void NodeAgent::publish(MonotonicTime now) {
         {"throttling", refusal.empty(),
          refusal.empty() ? "told by the kernel" : "read from cpu.stat: " + refusal});
   }
-  board_.publish({sight_, std::move(health)});
+  board_.publish({stats_, std::move(health)});
 }
 
 void NodeAgent::publish_cpu() {
-  CpuSight& cpu = sight_.cpu;
+  CpuStats& cpu = stats_.cpu;
   cpu.containers = 0;
   cpu.granted = {};
   for (const ContainerSnapshot& seen : engine_->snapshot().containers) {

@@ -104,13 +104,13 @@ MilliCpu NodeStartup::use_of(Slot slot) const {
   return found == containers.end() || !found->cpu ? MilliCpu{} : found->cpu->use;
 }
 
-StartupSight NodeStartup::sight() const {
-  StartupSight sight = totals_;
-  sight.boosted =
+StartupStats NodeStartup::stats() const {
+  StartupStats stats = totals_;
+  stats.boosted =
       static_cast<std::size_t>(std::count_if(boosts_.begin(), boosts_.end(), [](const auto& each) {
         return !each.second.state.ended && each.second.limit > MilliCpu{};
       }));
-  return sight;
+  return stats;
 }
 
 bool NodeStartup::goes_on(Slot slot) const {

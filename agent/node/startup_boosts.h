@@ -43,7 +43,7 @@ class NodeStartup {
 
   // What happened since the last call.
   std::vector<ContainerNote> take() { return std::exchange(notes_, {}); }
-  StartupSight sight() const;
+  StartupStats stats() const;
   // What is in `slot` starts, and has all or a part of its boost, or none yet.
   bool goes_on(Slot slot) const;
   // One line about the container in `slot`; empty: it was never boosted.
@@ -66,7 +66,7 @@ class NodeStartup {
   Engine& engine_;
   std::map<Slot, Boost> boosts_;  // of all that are tracked and may be boosted, ended ones too
   std::vector<ContainerNote> notes_;
-  StartupSight totals_;
+  StartupStats totals_;
 };
 
 }  // namespace plimsoll::agent

@@ -51,7 +51,7 @@ Rank rank_of(const kube::Pod& pod) {
   return rank;
 }
 
-Subject subject_of(const kube::PodIdentity& pod, std::string container) {
+ContainerRef ref_of(const kube::PodIdentity& pod, std::string container) {
   return {.name_space = pod.namespace_name,
           .pod = pod.name,
           .uid = pod.uid,

@@ -29,6 +29,6 @@ using DeclaredLimits = std::map<std::string, DeclaredLimit, std::less<>>;
 PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared);
 ApiPod api_pod_of(const kube::Pod& pod);
 Rank rank_of(const kube::Pod& pod);
-Subject subject_of(const kube::PodIdentity& pod, std::string container);
+ContainerRef ref_of(const kube::PodIdentity& pod, std::string container);
 
 }  // namespace plimsoll::agent

@@ -38,7 +38,7 @@ struct AnnouncePolicy {
   // A command that runs longer than this is no announcement any more: what it does not use may be
   // taken back as from anybody.
   Nanoseconds longest = std::chrono::hours(1);
-  // Kept after the end of the last one, so that the next step of a script finds it.
+  // Reserved after the end of the last one, so that the next step of a script finds it.
   Nanoseconds linger = std::chrono::seconds(2);
 
   bool operator==(const AnnouncePolicy&) const = default;

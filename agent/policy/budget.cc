@@ -104,36 +104,36 @@ Bytes node_budget(const Snapshot& snapshot, const BudgetPolicy& policy, const Su
 
 }  // namespace
 
-Purse purse_of(const Snapshot& snapshot, const BudgetPolicy& policy) {
+Budget remaining_budget(const Snapshot& snapshot, const BudgetPolicy& policy) {
   const Sums sums(snapshot);
-  Purse purse{.node = node_budget(snapshot, policy, sums), .groups = {}};
+  Budget budget{.node = node_budget(snapshot, policy, sums), .groups = {}};
   for (const auto& [group, granted] : sums.granted) {
     const auto limit = snapshot.groups.find(group);
     Bytes left;
     if (limit != snapshot.groups.end()) {
       left = limit->second.is_max() ? kAll : Bytes{limit->second.bytes} - granted;
     }
-    purse.groups.emplace(group, GroupBudget{granted, left});
+    budget.groups.emplace(group, GroupBudget{granted, left});
   }
-  return purse;
+  return budget;
 }
 
 Bytes budget_of(const Snapshot& snapshot, const BudgetPolicy& policy) {
-  return purse_of(snapshot, policy).node;
+  return remaining_budget(snapshot, policy).node;
 }
 
-Budgets Purse::of(const ContainerSnapshot& container) const {
+Budgets Budget::of(const ContainerSnapshot& container) const {
   const Bytes own = promised_limit(container) - container.facts.limit;
   if (container.group == kNoGroup) return {node + own};
   return {node + own, left(container.group) + own};
 }
 
-Bytes Purse::left(BudgetGroup group) const {
+Bytes Budget::left(BudgetGroup group) const {
   const auto found = groups.find(group);
   return found == groups.end() ? Bytes{} : found->second.left;
 }
 
-void Purse::pay(const ContainerSnapshot& container, Bytes to) {
+void Budget::pay(const ContainerSnapshot& container, Bytes to) {
   const Bytes price = to - promised_limit(container);
   node -= price;
   const auto found = groups.find(container.group);

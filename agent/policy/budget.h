@@ -12,7 +12,7 @@
 namespace plimsoll::agent {
 
 // What decide() gives away, as it does so.
-struct Purse {
+struct Budget {
   Bytes node;
   std::map<BudgetGroup, GroupBudget> groups;  // all but kNoGroup that a container is in
 
@@ -29,7 +29,7 @@ struct Purse {
 // promised above their floor and do not use yet; and what is left of BudgetPolicy::limit. Nothing
 // when MemAvailable or the reserve is not known. A group can give its limit less what its
 // containers were promised, and nothing without a limit.
-Purse purse_of(const Snapshot& snapshot, const BudgetPolicy& policy);
+Budget remaining_budget(const Snapshot& snapshot, const BudgetPolicy& policy);
 Bytes budget_of(const Snapshot& snapshot, const BudgetPolicy& policy);
 
 // The limit that the budgets have paid for: what was wished counts like what was written.

@@ -74,7 +74,7 @@ ContainerHistory observe(const Tick& tick, const ContainerSnapshot& container,
 }
 
 // A need that only a tick can see, or that no event reported.
-std::optional<Reason> need_at_tick(const Tick& tick, const Case& each) {
+std::optional<Reason> need_at_tick(const Tick& tick, const Candidate& each) {
   const MemoryFacts& facts = each.container.facts;
   const Bytes working = unreclaimable(facts);
   const bool high = is_high(tick, each, facts);
@@ -97,7 +97,7 @@ Action make_grow(const ContainerSnapshot& container, Bytes to, Reason reason) {
   return {ActionKind::kGrow, container.slot, container.id, container.facts.limit, to, reason};
 }
 
-void grow(const Tick& tick, Case& each, Purse& purse) {
+void grow(const Tick& tick, Candidate& each, Budget& budget) {
   if (each.action) return;  // a repair comes first
   const ContainerSnapshot& container = each.container;
   const MemoryPolicy& policy = tick.policy.memory;
@@ -105,14 +105,14 @@ void grow(const Tick& tick, Case& each, Purse& purse) {
   if (armed.denial || is_unlimited(container.facts.limit)) return;
   const std::optional<Reason> need = need_at_tick(tick, each);
   if (!need) return;
-  const Budgets budgets = purse.of(container);
+  const Budgets budgets = budget.of(container);
   Bytes target = wanted(policy, armed, container.facts, Layer::kSlowLoop);
   if (*need == Reason::kAnnounced) target = std::min(*container.announced, armed.ceiling);
   const Verdict verdict = grant_up_to(policy, armed, container.facts, target, budgets, *need);
   const Bytes given = std::max(verdict.limit.value_or(container.facts.limit),
                                verdict.wish.value_or(container.facts.limit));
   each.missing = target - given;
-  purse.pay(container, given);
+  budget.pay(container, given);
   if (verdict.limit) {
     each.action = make_grow(container, *verdict.limit, verdict.reason);
     restart_after_growth(policy, tick.now, each.past);
@@ -134,12 +134,12 @@ double time_to_limit(const MemoryFacts& facts) {
 }
 
 // Those that come first are served first.
-void grow_all(const Tick& tick, std::vector<Case>& cases, Purse& purse) {
-  std::vector<std::size_t> order(cases.size());
+void grow_all(const Tick& tick, std::vector<Candidate>& candidates, Budget& budget) {
+  std::vector<std::size_t> order(candidates.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const ContainerSnapshot& first = cases[a].container;
-    const ContainerSnapshot& second = cases[b].container;
+    const ContainerSnapshot& first = candidates[a].container;
+    const ContainerSnapshot& second = candidates[b].container;
     if (first.rank != second.rank) return first.rank > second.rank;
     const bool rises = first.facts.rate_per_second > Bytes{};
     if (!rises || second.facts.rate_per_second == Bytes{}) {
@@ -147,21 +147,21 @@ void grow_all(const Tick& tick, std::vector<Case>& cases, Purse& purse) {
     }
     return time_to_limit(first.facts) < time_to_limit(second.facts);
   });
-  for (const std::size_t index : order) grow(tick, cases[index], purse);
+  for (const std::size_t index : order) grow(tick, candidates[index], budget);
 }
 
 // A slice that covers its children is kept at its floor and what their limits stand above theirs;
 // the budgets have paid for that with the children's grants.
-void cover_children(const Tree& tree, std::vector<Case>& cases) {
-  std::vector<Bytes> above(cases.size());
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const ContainerSnapshot& child = cases[i].container;
+void cover_children(const Tree& tree, std::vector<Candidate>& candidates) {
+  std::vector<Bytes> above(candidates.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const ContainerSnapshot& child = candidates[i].container;
     const std::optional<std::size_t> parent = tree.parent(i);
     if (parent && !is_unlimited(child.facts.limit))
       above[*parent] += child.facts.limit - child.floor;
   }
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    Case& each = cases[i];
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    Candidate& each = candidates[i];
     ContainerSnapshot& slice = each.container;
     const Bytes limit = slice.facts.limit;
     if (!slice.covers_children || is_unlimited(limit) || is_boundary(slice)) continue;
@@ -176,7 +176,7 @@ void cover_children(const Tree& tree, std::vector<Case>& cases) {
   }
 }
 
-void lower(const Tick& tick, Case& each) {
+void lower(const Tick& tick, Candidate& each) {
   if (each.action || each.wish || is_boundary(each.container)) return;
   const MemoryPolicy& policy = tick.policy.memory;
   Lowering lowering =
@@ -197,21 +197,22 @@ void order(const Tree& tree, std::vector<std::pair<std::size_t, Action>>& action
 }
 
 // Opens a case for each container, its history brought up to this tick.
-std::vector<Case> open_cases(const Tick& tick, const Snapshot& snapshot, const History& history) {
-  std::vector<Case> cases;
-  cases.reserve(snapshot.containers.size());
+std::vector<Candidate> open_candidates(const Tick& tick, const Snapshot& snapshot,
+                                       const History& history) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(snapshot.containers.size());
   for (const ContainerSnapshot& seen : snapshot.containers) {
     const auto found = history.containers.find(seen.id);
     const ContainerHistory* before = found == history.containers.end() ? nullptr : &found->second;
-    Case each{.container = with_rate(tick, seen, before)};
+    Candidate each{.container = with_rate(tick, seen, before)};
     each.past = observe(tick, each.container, before);
-    cases.push_back(std::move(each));
+    candidates.push_back(std::move(each));
   }
-  return cases;
+  return candidates;
 }
 
-Armed final_arming(const Tick& tick, const ContainerSnapshot& seen, const Case& each,
-                   const Kept& kept, const Purse& purse) {
+Armed final_arming(const Tick& tick, const ContainerSnapshot& seen, const Candidate& each,
+                   const Reserved& kept, const Budget& budget) {
   Armed armed = arm(seen, each.past, each.limit());
   armed.kept = kept.node;
   armed.kept_in_group = kept.group;
@@ -220,11 +221,11 @@ Armed final_arming(const Tick& tick, const ContainerSnapshot& seen, const Case& 
   ContainerSnapshot after = seen;
   after.facts.limit = each.limit();
   after.wished = each.promised();
-  armed.denial = shortage(tick.policy.memory, armed, purse.of(after));
+  armed.denial = shortage(tick.policy.memory, armed, budget.of(after));
   return armed;
 }
 
-ContainerHistory close(const ContainerSnapshot& seen, Case& each) {
+ContainerHistory close(const ContainerSnapshot& seen, Candidate& each) {
   each.past.working = unreclaimable(seen.facts);
   each.past.oom_kills = seen.oom_kills;
   each.past.refaults = seen.refaults.value_or(0);
@@ -250,7 +251,7 @@ Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Byte
   return armed;
 }
 
-bool is_high(const Tick& tick, const Case& each, const MemoryFacts& facts) {
+bool is_high(const Tick& tick, const Candidate& each, const MemoryFacts& facts) {
   const Armed armed{.settled = each.past.settled};
   return unreclaimable(facts) > watermark_of(tick.policy.memory, armed, facts.limit);
 }
@@ -276,29 +277,29 @@ Decision decide(const Snapshot& snapshot, const Policy& policy, History history)
                   result.history.lost_at};
 
   const Tree tree(snapshot);
-  Purse purse = purse_of(snapshot, policy.budget);
-  std::vector<Case> cases = open_cases(tick, snapshot, history);
-  cover_children(tree, cases);
-  grow_all(tick, cases, purse);
-  for (Case& each : cases) lower(tick, each);
-  const std::vector<Demand> demands = demands_of(tick, snapshot, cases);
-  if (policy.budget.take_back) take_back_idle(tick, tree, demands, purse, cases);
+  Budget budget = remaining_budget(snapshot, policy.budget);
+  std::vector<Candidate> candidates = open_candidates(tick, snapshot, history);
+  cover_children(tree, candidates);
+  grow_all(tick, candidates, budget);
+  for (Candidate& each : candidates) lower(tick, each);
+  const std::vector<Demand> demands = demands_of(tick, snapshot, candidates);
+  if (policy.budget.take_back) take_back_idle(tick, tree, demands, budget, candidates);
 
-  const std::vector<Kept> kept = kept_for_higher(demands);
+  const std::vector<Reserved> kept = reserved_for_higher(demands);
   std::vector<std::pair<std::size_t, Action>> actions;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    Case& each = cases[i];
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    Candidate& each = candidates[i];
     const ContainerSnapshot& seen = snapshot.containers[i];
     if (each.action) actions.emplace_back(i, *each.action);
     if (each.wish) result.plan.wishes.push_back(*each.wish);
-    const Armed armed = final_arming(tick, seen, each, kept[i], purse);
+    const Armed armed = final_arming(tick, seen, each, kept[i], budget);
     result.plan.arming.push_back({seen.slot, seen.id, armed});
     result.history.containers.insert_or_assign(seen.id, close(seen, each));
   }
   order(tree, actions);
   for (auto& [index, action] : actions) result.plan.actions.push_back(action);
-  result.plan.budget = purse.node;
-  result.plan.groups = std::move(purse.groups);
+  result.plan.budget = budget.node;
+  result.plan.groups = std::move(budget.groups);
   CpuDecision cpu = decide_cpu(snapshot, policy.cpu, std::move(history.cpus));
   result.plan.cpu = std::move(cpu.plan);
   result.history.cpus = std::move(cpu.history);

@@ -14,7 +14,7 @@ namespace {
 // task that waits for its own quota counts as waiting, too.
 constexpr double kBusy = 0.9;
 
-struct Case {
+struct Candidate {
   const ContainerSnapshot* container = nullptr;
   const CpuSnapshot* cpu = nullptr;
   CpuHistory past;
@@ -40,7 +40,7 @@ CpuHistory observe(const CpuPolicy& policy, MonotonicTime now, const CpuSnapshot
   return past;
 }
 
-CpuAction lowering(const Case& each, MilliCpu to, Reason reason) {
+CpuAction lowering(const Candidate& each, MilliCpu to, Reason reason) {
   return {.slot = each.container->slot,
           .id = each.container->id,
           .from = each.limit(),
@@ -49,7 +49,7 @@ CpuAction lowering(const Case& each, MilliCpu to, Reason reason) {
 }
 
 // What stands above what is written by us: the limit that the API knows.
-void give_back(const CpuPolicy& policy, MonotonicTime now, Case& each) {
+void give_back(const CpuPolicy& policy, MonotonicTime now, Candidate& each) {
   const MilliCpu limit = each.limit();
   const MilliCpu known = each.cpu->direct_floor.value_or(each.cpu->floor);
   if (known <= each.cpu->floor || limit > known || now - each.past.quiet_since < policy.lower_after)
@@ -63,7 +63,7 @@ void give_back(const CpuPolicy& policy, MonotonicTime now, Case& each) {
 }
 
 // What a container that is hot asks for next.
-MilliCpu next_of(const CpuPolicy& policy, const Case& each) {
+MilliCpu next_of(const CpuPolicy& policy, const Candidate& each) {
   const CpuFacts facts{.limit = each.limit()};
   return std::max(each.cpu->starved,
                   std::min(wanted_cpu(policy, facts), each.cpu->ceiling) - each.limit());
@@ -74,7 +74,7 @@ struct Hot {
   MilliCpu next;
 };
 
-MilliCpu kept_for_higher(const std::vector<Hot>& hot, const Rank& rank) {
+MilliCpu reserved_for_higher(const std::vector<Hot>& hot, const Rank& rank) {
   MilliCpu kept;
   for (const Hot& other : hot) {
     if (other.rank > rank) kept += other.next;
@@ -84,10 +84,10 @@ MilliCpu kept_for_higher(const std::vector<Hot>& hot, const Rank& rank) {
 
 // What those that come first are short of is taken from what lower ones use above their floor and
 // their request, the lowest first.
-void take_back(const CpuPolicy& policy, MilliCpu budget, std::vector<Case>& cases) {
-  std::vector<Case*> order;
-  for (Case& each : cases) order.push_back(&each);
-  std::stable_sort(order.begin(), order.end(), [](const Case* a, const Case* b) {
+void take_back(const CpuPolicy& policy, MilliCpu budget, std::vector<Candidate>& candidates) {
+  std::vector<Candidate*> order;
+  for (Candidate& each : candidates) order.push_back(&each);
+  std::stable_sort(order.begin(), order.end(), [](const Candidate* a, const Candidate* b) {
     return a->container->rank < b->container->rank;
   });
   for (auto needy = order.rbegin(); needy != order.rend(); ++needy) {
@@ -95,7 +95,7 @@ void take_back(const CpuPolicy& policy, MilliCpu budget, std::vector<Case>& case
     const MilliCpu next = next_of(policy, **needy);
     MilliCpu missing = next - budget;
     budget -= next;
-    for (Case* each : order) {
+    for (Candidate* each : order) {
       if (missing == MilliCpu{} || each->container->rank >= (*needy)->container->rank) break;
       const MilliCpu least =
           std::max(each->cpu->direct_floor.value_or(each->cpu->floor), each->cpu->promised);
@@ -134,36 +134,36 @@ MilliCpu cpu_budget_of(const Snapshot& snapshot, const CpuPolicy& policy) {
 CpuDecision decide_cpu(const Snapshot& snapshot, const CpuPolicy& policy,
                        std::map<CgroupId, CpuHistory> history) {
   CpuDecision result;
-  std::vector<Case> cases;
+  std::vector<Candidate> candidates;
   for (const ContainerSnapshot& container : snapshot.containers) {
     if (!container.cpu) continue;
     const auto before = history.find(container.id);
-    cases.push_back({.container = &container,
-                     .cpu = &*container.cpu,
-                     .past = observe(policy, snapshot.now, *container.cpu,
-                                     before == history.end() ? nullptr : &before->second)});
+    candidates.push_back({.container = &container,
+                          .cpu = &*container.cpu,
+                          .past = observe(policy, snapshot.now, *container.cpu,
+                                          before == history.end() ? nullptr : &before->second)});
   }
-  if (cases.empty()) return result;
+  if (candidates.empty()) return result;
   result.plan.budget = cpu_budget_of(snapshot, policy);
-  for (Case& each : cases) {
+  for (Candidate& each : candidates) {
     if (each.cpu->limit) give_back(policy, snapshot.now, each);
   }
-  take_back(policy, result.plan.budget, cases);
+  take_back(policy, result.plan.budget, candidates);
 
   std::vector<Hot> hot;
-  for (const Case& each : cases) {
+  for (const Candidate& each : candidates) {
     if (each.is_hot()) hot.push_back({each.container->rank, next_of(policy, each)});
   }
   const auto& node = snapshot.node.cpu;
   const bool busy =
       node && node->pressure >= policy.node_pressure && node->use >= scaled(node->capacity, kBusy);
-  for (Case& each : cases) {
+  for (Candidate& each : candidates) {
     CpuArmed armed{.floor = std::max(each.cpu->floor, each.cpu->direct_floor.value_or(MilliCpu{})),
                    .ceiling = each.cpu->ceiling,
                    .direct_ceiling = each.cpu->direct_ceiling,
                    .burst = each.cpu->burst,
                    .average = round_up(each.cpu->use, policy.round_to),
-                   .kept = kept_for_higher(hot, each.container->rank)};
+                   .kept = reserved_for_higher(hot, each.container->rank)};
     if (!each.cpu->limit) armed.denial = Reason::kEnoughHeadroom;
     if (each.container->covers_children) {
       armed.follows = true;

@@ -30,7 +30,7 @@ struct Tick {
 };
 
 // One tracked cgroup in the middle of a decision.
-struct Case {
+struct Candidate {
   ContainerSnapshot container;
   ContainerHistory past;
   Bytes missing;  // of what it needs, what the budgets did not give
@@ -52,15 +52,15 @@ struct Case {
 Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Bytes limit);
 
 // Over its watermark with these facts.
-bool is_high(const Tick& tick, const Case& each, const MemoryFacts& facts);
+bool is_high(const Tick& tick, const Candidate& each, const MemoryFacts& facts);
 
 // What each may ask for before the next tick. A container's own floor is in the snapshot; a case's
 // may be higher.
 std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
-                               const std::vector<Case>& cases);
+                               const std::vector<Candidate>& candidates);
 
 // Idle containers give back what those that come first are short of; it is there at the next tick.
 void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
-                    const Purse& purse, std::vector<Case>& cases);
+                    const Budget& budget, std::vector<Candidate>& candidates);
 
 }  // namespace plimsoll::agent

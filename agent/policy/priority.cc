@@ -23,12 +23,12 @@ struct Above {
 
 }  // namespace
 
-std::vector<Kept> kept_for_higher(std::span<const Demand> demands) {
+std::vector<Reserved> reserved_for_higher(std::span<const Demand> demands) {
   std::vector<std::size_t> order(demands.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return demands[a].rank > demands[b].rank; });
-  std::vector<Kept> kept(demands.size());
+  std::vector<Reserved> kept(demands.size());
   Above node;
   std::map<BudgetGroup, Above> groups;
   for (auto first = order.begin(); first != order.end();) {

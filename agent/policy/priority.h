@@ -26,14 +26,14 @@ struct Demand {
 
 // Of each budget, what a container leaves to those that come before it: the next grants of all of
 // them that are hot, and at least the largest one of all.
-struct Kept {
+struct Reserved {
   Bytes node;
   Bytes group;
 
-  bool operator==(const Kept&) const = default;
+  bool operator==(const Reserved&) const = default;
 };
 // One for each demand, in their order.
-std::vector<Kept> kept_for_higher(std::span<const Demand> demands);
+std::vector<Reserved> reserved_for_higher(std::span<const Demand> demands);
 
 // One container that has more than it needs.
 struct Spare {

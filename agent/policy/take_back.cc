@@ -11,7 +11,7 @@ namespace plimsoll::agent {
 namespace {
 
 // What the budgets do not have for those that are hot.
-std::vector<Missing> missing_of(const std::vector<Demand>& demands, Purse purse) {
+std::vector<Missing> missing_of(const std::vector<Demand>& demands, Budget budget) {
   std::vector<std::size_t> order(demands.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -27,8 +27,8 @@ std::vector<Missing> missing_of(const std::vector<Demand>& demands, Purse purse)
     };
     // What its group gives back, the node has, too.
     const Bytes in_group =
-        demand.group == kNoGroup ? Bytes{} : take(purse.groups[demand.group].left);
-    const Bytes on_node = take(purse.node) - in_group;
+        demand.group == kNoGroup ? Bytes{} : take(budget.groups[demand.group].left);
+    const Bytes on_node = take(budget.node) - in_group;
     if (in_group > Bytes{}) missing.push_back({index, demand.rank, demand.group, in_group});
     if (on_node > Bytes{}) missing.push_back({index, demand.rank, std::nullopt, on_node});
   }
@@ -38,12 +38,12 @@ std::vector<Missing> missing_of(const std::vector<Demand>& demands, Purse purse)
 }  // namespace
 
 std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
-                               const std::vector<Case>& cases) {
+                               const std::vector<Candidate>& candidates) {
   const MemoryPolicy& policy = tick.policy.memory;
   std::vector<Demand> demands;
-  demands.reserve(cases.size());
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const Case& each = cases[i];
+  demands.reserve(candidates.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Candidate& each = candidates[i];
     MemoryFacts facts = each.container.facts;
     Demand demand{.rank = each.container.rank, .group = each.container.group};
     facts.limit = each.promised();
@@ -63,17 +63,17 @@ std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
 }
 
 void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
-                    const Purse& purse, std::vector<Case>& cases) {
+                    const Budget& budget, std::vector<Candidate>& candidates) {
   const MemoryPolicy& policy = tick.policy.memory;
-  std::vector<Missing> missing = missing_of(demands, purse);
+  std::vector<Missing> missing = missing_of(demands, budget);
   if (missing.empty()) return;
-  std::vector<bool> is_parent(cases.size());
-  for (std::size_t i = 0; i < cases.size(); ++i) {
+  std::vector<bool> is_parent(candidates.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (const auto parent = tree.parent(i)) is_parent[*parent] = true;
   }
   std::vector<Spare> spares;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const Case& each = cases[i];
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Candidate& each = candidates[i];
     if (each.action || each.wish || demands[i].hot || is_parent[i]) continue;
     if (is_boundary(each.container)) continue;
     const std::optional<Bytes> least =
@@ -83,7 +83,7 @@ void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand
         {i, each.container.rank, each.container.group, each.container.facts.limit - *least});
   }
   for (const Spare& spare : take_back(std::move(missing), std::move(spares), policy.step)) {
-    Case& each = cases[spare.index];
+    Candidate& each = candidates[spare.index];
     Lowering lowering = lower_idle(each.container, policy, tick.now,
                                    each.container.facts.limit - spare.bytes, each.past);
     each.action = std::move(lowering.action);

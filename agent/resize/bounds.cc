@@ -77,9 +77,9 @@ Bytes safe_limit(const Stepping& step, const CgroupReading& now) {
   return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
 }
 
-KubeletWord kubelet_word(const Stepping& step) {
+KubeletVerdict kubelet_word(const Stepping& step) {
   const kube::ResizeStatus& status = step.facts.pod->resize;
-  KubeletWord word;
+  KubeletVerdict word;
   if (status.in_progress) word.message = status.in_progress->message;
   if (status.pending) word.message = status.pending->message;
   word.capacity = step.state.phase == kube::ResizePhase::kInfeasible ||

@@ -230,8 +230,8 @@ void cpu_preflight_refused(Stepping& step, const ResizeInFlight& asked,
     const ContainerResize* container = step.find(change.container);
     if (!first || container == nullptr) continue;
     const MilliCpu spec = container->cpu.spec.value_or(MilliCpu{});
-    ApiAnswer answer =
-        cpu_answer(ApiAnswer::Kind::kRefused, *container, spec, change.limits.cpu.value_or(spec));
+    ResizeEvent answer =
+        cpu_answer(ResizeEvent::Kind::kRefused, *container, spec, change.limits.cpu.value_or(spec));
     if (outcome.status != 0) answer.status = outcome.status;
     answer.cause = kube::to_string(refusal.cause);
     answer.message = refusal.message;

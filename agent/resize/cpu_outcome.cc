@@ -7,7 +7,7 @@
 namespace plimsoll::agent {
 namespace {
 
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 
 MilliCpu spec_of(const ContainerResize& container) {
   return container.cpu.spec.value_or(MilliCpu{});
@@ -23,7 +23,7 @@ void say_refused(Stepping& step, const kube::ResizeChange& change, const ResizeO
                  Kind kind) {
   const ContainerResize* container = step.find(change.container);
   if (container == nullptr) return;
-  ApiAnswer answer =
+  ResizeEvent answer =
       cpu_answer(kind, *container, spec_of(*container), change.limits.cpu.value_or(MilliCpu{}));
   if (outcome.status != 0) answer.status = outcome.status;
   answer.cause = kube::to_string(outcome.refusal->cause);
@@ -134,7 +134,7 @@ void note_changed(Stepping& step, ContainerResize& container, MilliCpu asked) {
         {.value = asked, .allowed = stored, .cause = kube::Cause::kAdmission, .message = message},
         step.config.api.refused_backoff_max);
   }
-  ApiAnswer answer = cpu_answer(Kind::kRefused, container, stored, asked);
+  ResizeEvent answer = cpu_answer(Kind::kRefused, container, stored, asked);
   answer.cause = kube::to_string(kube::Cause::kAdmission);
   answer.message = message;
   step.say(container.name, std::move(answer));
@@ -186,7 +186,7 @@ void note_untaken(Stepping& step, ContainerResize& container, MilliCpu asked, Mi
     note_lowering_refused(step, container);
     return;
   }
-  KubeletWord said = kubelet_word(step);
+  KubeletVerdict said = kubelet_word(step);
   // Without a decision against it what is written may stay.
   const MilliCpu level = said.capacity ? before : container.cpu.level.value_or(before);
   const auto& last = container.cpu.refused;
@@ -212,7 +212,7 @@ void absorb_cpu_outcome(Stepping& step, const ResizeInFlight& request,
     const ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.cpu) continue;
     const auto& asked = container->cpu.asked;
-    ApiAnswer answer =
+    ResizeEvent answer =
         cpu_answer(request.withdraws ? Kind::kWithdrawn : Kind::kAccepted, *container,
                    asked ? asked->from : spec_of(*container), *change.limits.cpu);
     answer.status = outcome.status;
@@ -246,7 +246,7 @@ void refuse_cpu_here(Stepping& step, const kube::ResizeChange& change, kube::Res
                   .message = std::string(kube::explain(why))},
                  step.config.api.refused_backoff_max);
   }
-  ApiAnswer answer = cpu_answer(Kind::kRefused, container, from, to);
+  ResizeEvent answer = cpu_answer(Kind::kRefused, container, from, to);
   answer.cause = kube::to_string(why);
   answer.message = kube::explain(why);
   step.say(container.name, std::move(answer));

@@ -164,10 +164,10 @@ bool is_cpu(const kube::Resize& resize) {
   return !resize.changes.empty() && resize.changes.front().limits.cpu.has_value();
 }
 
-ApiAnswer cpu_answer(ApiAnswer::Kind kind, const ContainerResize& container, MilliCpu from,
-                     MilliCpu to) {
+ResizeEvent cpu_answer(ResizeEvent::Kind kind, const ContainerResize& container, MilliCpu from,
+                       MilliCpu to) {
   const CpuResize& cpu = container.cpu;
-  ApiAnswer answer;
+  ResizeEvent answer;
   answer.kind = kind;
   answer.reason = cpu.reason;
   answer.bridged = cpu.asked && cpu.asked->to == to && cpu.asked->written;
@@ -209,7 +209,7 @@ void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit)
   const ContainerPolicy* policy = step.policy(container);
   if (ours || policy == nullptr || !policy->cpu) return;
   say_stepped_back(step, container, &kube::ResizedBy::cpu_limits,
-                   cpu_answer(ApiAnswer::Kind::kSteppedBack, container, *before, limit));
+                   cpu_answer(ResizeEvent::Kind::kSteppedBack, container, *before, limit));
   cpu.asked.reset();
   cpu.preflight = {};
   cpu.refused.reset();

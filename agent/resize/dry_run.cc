@@ -196,8 +196,8 @@ void absorb_preflight(Stepping& step, const ResizeOutcome& outcome) {
       const ContainerResize* container = step.find(change.container);
       if (container == nullptr) continue;
       const Bytes spec = container->spec.value_or(Bytes{});
-      ApiAnswer answer = step.answer(ApiAnswer::Kind::kRefused, *container, spec,
-                                     change.limits.memory.value_or(spec));
+      ResizeEvent answer = step.answer(ResizeEvent::Kind::kRefused, *container, spec,
+                                       change.limits.memory.value_or(spec));
       if (outcome.status != 0) answer.status = outcome.status;
       answer.cause = kube::to_string(refusal.cause);
       answer.message = refusal.message;

@@ -52,8 +52,8 @@ bool slice_in_force(const Stepping& step) {
 }
 
 void end_lease(Stepping& step, ContainerResize& container, Bytes to, std::string cause) {
-  ApiAnswer answer =
-      step.answer(ApiAnswer::Kind::kLeaseEnded, container, container.lease->limit, to);
+  ResizeEvent answer =
+      step.answer(ResizeEvent::Kind::kLeaseEnded, container, container.lease->limit, to);
   answer.cause = std::move(cause);
   container.lease.reset();
   step.say(container.name, std::move(answer));
@@ -66,8 +66,8 @@ void finish(Stepping& step) {
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
     if (!request.withdraws) {  // that was said, and in force is what was before
-      ApiAnswer answer = step.answer(ApiAnswer::Kind::kApplied, *container, container->asked_from,
-                                     *change.limits.memory);
+      ResizeEvent answer = step.answer(ResizeEvent::Kind::kApplied, *container,
+                                       container->asked_from, *change.limits.memory);
       const bool measured =
           is_visible(request, change.container) && !request.overdue && step.facts.reading;
       if (measured) answer.patch_to_limit = step.facts.reading->at - request.sent;
@@ -102,8 +102,8 @@ void write_overdue(Stepping& step) {
                         .limit = to,
                         .slice = slice_limit(step, true),
                         .reason = container->reason});
-    ApiAnswer answer =
-        step.answer(ApiAnswer::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to);
+    ResizeEvent answer =
+        step.answer(ResizeEvent::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to);
     answer.cause = to_string(LeaseWhy::kNodeSilent);
     step.say(container->name, std::move(answer));
   }
@@ -120,8 +120,8 @@ void reassert(Stepping& step, ContainerResize& container, const ContainerReading
                       .limit = lease.limit,
                       .slice = slice_limit(step, true),
                       .reason = Reason::kReasserted});
-  ApiAnswer answer = step.answer(ApiAnswer::Kind::kReasserted, container,
-                                 Bytes{seen.memory.limit.bytes}, lease.limit);
+  ResizeEvent answer = step.answer(ResizeEvent::Kind::kReasserted, container,
+                                   Bytes{seen.memory.limit.bytes}, lease.limit);
   const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
   answer.cause = "limit_overwritten";
   answer.message = "memory.max was lowered while a lease held it";
@@ -164,8 +164,8 @@ void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerR
                       .reason = Reason::kWithdrawn});
   if (again) return;  // said before
   const bool taken_back = container.refused || step.yielding();
-  ApiAnswer answer =
-      step.answer(taken_back ? ApiAnswer::Kind::kBridgeWithdrawn : ApiAnswer::Kind::kLeaseEnded,
+  ResizeEvent answer =
+      step.answer(taken_back ? ResizeEvent::Kind::kBridgeWithdrawn : ResizeEvent::Kind::kLeaseEnded,
                   container, from, to);
   if (container.refused) {
     answer.cause = kube::to_string(container.refused->cause);
@@ -297,8 +297,8 @@ void repair_slice(Stepping& step) {
     if (std::holds_alternative<RaiseLimit>(action)) return;  // raises the slice as well
   }
   step.act(RepairSlice{*needed});
-  ApiAnswer answer;
-  answer.kind = ApiAnswer::Kind::kRepaired;
+  ResizeEvent answer;
+  answer.kind = ResizeEvent::Kind::kRepaired;
   answer.from = Bytes{step.facts.reading->slice->limit.bytes};
   answer.to = *needed;
   answer.cause = "slice_below_containers";

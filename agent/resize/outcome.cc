@@ -19,11 +19,11 @@ std::uint64_t hashed(std::string_view text) {  // FNV-1a
 }
 
 void say_refused(Stepping& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
-                 ApiAnswer::Kind kind) {
+                 ResizeEvent::Kind kind) {
   const ContainerResize* container = step.find(change.container);
   if (container == nullptr) return;
   const Bytes from = container->spec.value_or(Bytes{});
-  ApiAnswer answer = step.answer(kind, *container, from, change.limits.memory.value_or(from));
+  ResizeEvent answer = step.answer(kind, *container, from, change.limits.memory.value_or(from));
   if (outcome.status != 0) answer.status = outcome.status;
   answer.cause = kube::to_string(outcome.refusal->cause);
   answer.message = outcome.refusal->message;
@@ -93,7 +93,7 @@ void respect(Stepping& step, const ResizeInFlight& request, const kube::Refusal&
 
 void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome& outcome) {
   const kube::Refusal& refusal = *outcome.refusal;
-  const auto say_all = [&](ApiAnswer::Kind kind) {
+  const auto say_all = [&](ResizeEvent::Kind kind) {
     for (const kube::ResizeChange& change : request.resize.changes) {
       say_refused(step, change, outcome, kind);
     }
@@ -119,7 +119,7 @@ void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome&
       wait = std::max(wait, refusal.retry_after.value_or(Nanoseconds{}));
       step.state.retry_at = step.now + wait;
       step.wake_at(step.state.retry_at);
-      say_all(ApiAnswer::Kind::kUnavailable);
+      say_all(ResizeEvent::Kind::kUnavailable);
       return;
     }
     case Code::kUnsupported:
@@ -129,12 +129,12 @@ void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome&
       } else {
         note_unsupported(step, refusal.cause);
       }
-      say_all(ApiAnswer::Kind::kRefused);
+      say_all(ResizeEvent::Kind::kRefused);
       return;
     case Code::kDenied:
     case Code::kMalformed:  // a fault of ours: not repeated either
       respect(step, request, refusal);
-      say_all(ApiAnswer::Kind::kRefused);
+      say_all(ResizeEvent::Kind::kRefused);
       return;
   }
 }
@@ -223,9 +223,9 @@ void absorb_outcomes(Stepping& step) {
     for (const kube::ResizeChange& change : request.resize.changes) {
       const ContainerResize* container = step.find(change.container);
       if (container == nullptr || !change.limits.memory) continue;
-      ApiAnswer answer =
-          step.answer(request.withdraws ? ApiAnswer::Kind::kWithdrawn : ApiAnswer::Kind::kAccepted,
-                      *container, container->spec.value_or(Bytes{}), *change.limits.memory);
+      ResizeEvent answer = step.answer(
+          request.withdraws ? ResizeEvent::Kind::kWithdrawn : ResizeEvent::Kind::kAccepted,
+          *container, container->spec.value_or(Bytes{}), *change.limits.memory);
       answer.status = outcome.status;
       step.say(container->name, std::move(answer));
     }

@@ -41,14 +41,14 @@ const kube::Container* Stepping::in_pod(const ContainerResize& container) const 
   return kube::find_container(*facts.pod, container.name);
 }
 
-void Stepping::say(std::string container, ApiAnswer answer) {
+void Stepping::say(std::string container, ResizeEvent answer) {
   answer.at = now;
   out.answers.push_back({.container = std::move(container), .answer = std::move(answer)});
 }
 
-ApiAnswer Stepping::answer(ApiAnswer::Kind kind, const ContainerResize& container, Bytes from,
-                           Bytes to) const {
-  ApiAnswer answer;
+ResizeEvent Stepping::answer(ResizeEvent::Kind kind, const ContainerResize& container, Bytes from,
+                             Bytes to) const {
+  ResizeEvent answer;
   answer.kind = kind;
   answer.from = from;
   answer.to = to;

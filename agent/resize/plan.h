@@ -96,7 +96,7 @@ using ResizeAction = std::variant<SetBounds, SetCpuBounds, RaiseLimit, LowerLimi
 // For metrics, the log, timelines and Events. `container` is empty for the pod as a whole.
 struct ResizeAnswer {
   std::string container;
-  ApiAnswer answer;
+  ResizeEvent answer;
 
   bool operator==(const ResizeAnswer&) const = default;
 };

@@ -29,13 +29,13 @@ struct Stepping {
   const kube::Container* in_pod(const ContainerResize& container) const;
 
   void act(ResizeAction action) { out.actions.push_back(std::move(action)); }
-  void say(std::string container, ApiAnswer answer);
+  void say(std::string container, ResizeEvent answer);
   void wake_at(MonotonicTime when) { out.wake = out.wake ? std::min(*out.wake, when) : when; }
 
   bool yielding() const { return now < state.yield_until; }
   // Of a want that the engine has said, for answers about it.
-  ApiAnswer answer(ApiAnswer::Kind kind, const ContainerResize& container, Bytes from,
-                   Bytes to) const;
+  ResizeEvent answer(ResizeEvent::Kind kind, const ContainerResize& container, Bytes from,
+                     Bytes to) const;
 };
 
 // ---- agent/resize/seen.cc: what the watch and the engine say
@@ -46,7 +46,7 @@ kube::SetBy limit_set_by(const Stepping& step, const std::string& container,
                          kube::OwnedLimits limits);
 // The watch shows a change that somebody else made: we yield, or not.
 void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
-                      ApiAnswer answer);
+                      ResizeEvent answer);
 void give_way(Stepping& step);
 
 // ---- agent/resize/cpu_request.cc: the CPU limits
@@ -65,8 +65,8 @@ bool ask_cpu(Stepping& step, const kube::Pod& known);
 // Whether the container can do with what the API knows of its memory limit: to carry out a CPU
 // resize the kubelet writes memory.max as well. Else it is looked at again soon.
 bool memory_is_quiet(Stepping& step, const std::string& container);
-ApiAnswer cpu_answer(ApiAnswer::Kind kind, const ContainerResize& container, MilliCpu from,
-                     MilliCpu to);
+ResizeEvent cpu_answer(ResizeEvent::Kind kind, const ContainerResize& container, MilliCpu from,
+                       MilliCpu to);
 
 // ---- agent/resize/cpu_outcome.cc
 void absorb_cpu_outcome(Stepping& step, const ResizeInFlight& request,
@@ -149,11 +149,11 @@ Bytes safe_limit(const Stepping& step, const CgroupReading& now);
 Nanoseconds scaled_time(Nanoseconds time, double factor);
 // Why the kubelet does not carry a request out, as it says, and whether it lacks the room: that is
 // a decision, and anything else (disk pressure, say) has nothing to do with the limit.
-struct KubeletWord {
+struct KubeletVerdict {
   std::string message;
   bool capacity = false;
 };
-KubeletWord kubelet_word(const Stepping& step);
+KubeletVerdict kubelet_word(const Stepping& step);
 // How long a refusal is respected that comes after one that was for `last`.
 Nanoseconds next_refused_backoff(const Stepping& step, Nanoseconds last);
 

@@ -29,7 +29,7 @@ void send(Stepping& step, std::vector<kube::ResizeChange> changes, SendResize::U
     if (!follows) container->asked_from = container->spec.value_or(Bytes{});
     if (!withdraws) {
       step.say(container->name,
-               step.answer(ApiAnswer::Kind::kSent, *container, container->spec.value_or(Bytes{}),
+               step.answer(ResizeEvent::Kind::kSent, *container, container->spec.value_or(Bytes{}),
                            *change.limits.memory));
     }
   }
@@ -70,7 +70,7 @@ void note_untaken(Stepping& step, ContainerResize& container, Bytes asked, Bytes
     container.shrink_retry_at = step.now + step.config.api.refused_backoff_max;
     return;
   }
-  KubeletWord said = kubelet_word(step);
+  KubeletVerdict said = kubelet_word(step);
   const Nanoseconds last = container.refused ? container.refused->backoff : Nanoseconds{};
   const Nanoseconds wait = next_refused_backoff(step, last);
   // Without a decision against it the lease may stay, to its end.
@@ -200,7 +200,7 @@ void refuse_here(Stepping& step, const std::vector<kube::ResizeChange>& changes,
     }
     container->want.reset();
     step.act(ForgetWish{container->name});
-    ApiAnswer answer = step.answer(ApiAnswer::Kind::kRefused, *container, spec, to);
+    ResizeEvent answer = step.answer(ResizeEvent::Kind::kRefused, *container, spec, to);
     answer.cause = kube::to_string(why);
     answer.message = kube::explain(why);
     step.say(container->name, std::move(answer));
@@ -317,7 +317,7 @@ void fall_back(Stepping& step) {
                         .limit = to,
                         .slice = slice_limit(step, true),
                         .reason = container.reason});
-    ApiAnswer answer = step.answer(ApiAnswer::Kind::kFallback, container, level, to);
+    ResizeEvent answer = step.answer(ResizeEvent::Kind::kFallback, container, level, to);
     answer.cause = to_string(why);
     step.say(container.name, std::move(answer));
   }

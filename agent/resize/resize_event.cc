@@ -3,37 +3,37 @@
 
 namespace plimsoll::agent {
 
-std::string_view to_string(ApiAnswer::Kind kind) {
+std::string_view to_string(ResizeEvent::Kind kind) {
   switch (kind) {
-    case ApiAnswer::Kind::kSent:
+    case ResizeEvent::Kind::kSent:
       return "sent";
-    case ApiAnswer::Kind::kAccepted:
+    case ResizeEvent::Kind::kAccepted:
       return "accepted";
-    case ApiAnswer::Kind::kApplied:
+    case ResizeEvent::Kind::kApplied:
       return "applied";
-    case ApiAnswer::Kind::kRefused:
+    case ResizeEvent::Kind::kRefused:
       return "refused";
-    case ApiAnswer::Kind::kDeferred:
+    case ResizeEvent::Kind::kDeferred:
       return "deferred";
-    case ApiAnswer::Kind::kInfeasible:
+    case ResizeEvent::Kind::kInfeasible:
       return "infeasible";
-    case ApiAnswer::Kind::kFailed:
+    case ResizeEvent::Kind::kFailed:
       return "failed";
-    case ApiAnswer::Kind::kUnavailable:
+    case ResizeEvent::Kind::kUnavailable:
       return "unavailable";
-    case ApiAnswer::Kind::kWithdrawn:
+    case ResizeEvent::Kind::kWithdrawn:
       return "withdrawn";
-    case ApiAnswer::Kind::kBridgeWithdrawn:
+    case ResizeEvent::Kind::kBridgeWithdrawn:
       return "bridge_withdrawn";
-    case ApiAnswer::Kind::kFallback:
+    case ResizeEvent::Kind::kFallback:
       return "fallback";
-    case ApiAnswer::Kind::kLeaseEnded:
+    case ResizeEvent::Kind::kLeaseEnded:
       return "lease_ended";
-    case ApiAnswer::Kind::kReasserted:
+    case ResizeEvent::Kind::kReasserted:
       return "reasserted";
-    case ApiAnswer::Kind::kRepaired:
+    case ResizeEvent::Kind::kRepaired:
       return "repaired";
-    case ApiAnswer::Kind::kSteppedBack:
+    case ResizeEvent::Kind::kSteppedBack:
       return "stepped_back";
   }
   return "unknown";

@@ -17,13 +17,13 @@
 namespace plimsoll::agent {
 
 // A container; a pod when `container` is empty.
-struct Subject {
+struct ContainerRef {
   std::string name_space;
   std::string pod;
   std::string uid;
   std::string container;
 
-  bool operator==(const Subject&) const = default;
+  bool operator==(const ContainerRef&) const = default;
 };
 
 // Where a CPU limit was and where it was to go.
@@ -36,14 +36,14 @@ struct CpuAnswer {
 
 // Something that happened to a container, in words: for the log and its timeline.
 struct ContainerNote {
-  Subject subject;
+  ContainerRef subject;
   std::string_view what;  // a fixed word
   std::string detail;
 
   bool operator==(const ContainerNote&) const = default;
 };
 
-struct ApiAnswer {
+struct ResizeEvent {
   enum class Kind : std::uint8_t {
     kSent,             // the PATCH is on its way
     kAccepted,         // stored by the API server, not yet in the cgroup
@@ -78,8 +78,8 @@ struct ApiAnswer {
   // Set: this is about the CPU limit, and from and to mean nothing.
   std::optional<CpuAnswer> cpu;
 
-  bool operator==(const ApiAnswer&) const = default;
+  bool operator==(const ResizeEvent&) const = default;
 };
-std::string_view to_string(ApiAnswer::Kind kind);
+std::string_view to_string(ResizeEvent::Kind kind);
 
 }  // namespace plimsoll::agent

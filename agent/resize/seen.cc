@@ -32,8 +32,8 @@ bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
 
 void start_container(Stepping& step, ContainerResize& container, const std::string& id) {
   if (!container.container_id.empty() && container.lease) {
-    ApiAnswer answer = step.answer(ApiAnswer::Kind::kLeaseEnded, container, container.lease->limit,
-                                   container.spec.value_or(Bytes{}));
+    ResizeEvent answer = step.answer(ResizeEvent::Kind::kLeaseEnded, container,
+                                     container.lease->limit, container.spec.value_or(Bytes{}));
     answer.cause = "container_restarted";
     step.say(container.name, std::move(answer));
   }
@@ -49,7 +49,7 @@ void start_container(Stepping& step, ContainerResize& container, const std::stri
 
 void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to) {
   say_stepped_back(step, container, &kube::ResizedBy::memory_limits,
-                   step.answer(ApiAnswer::Kind::kSteppedBack, container, from, to));
+                   step.answer(ResizeEvent::Kind::kSteppedBack, container, from, to));
   std::erase_if(step.state.unknown,
                 [&](const kube::ResizeChange& each) { return each.container == container.name; });
   container.preflight = {};
@@ -128,24 +128,24 @@ void absorb_phase(Stepping& step) {
   step.state.phase = phase;
   step.state.phase_since = step.now;
   if (!step.state.unverified && !step.state.cpu_stored) return;  // not ours to report
-  ApiAnswer::Kind kind{};
+  ResizeEvent::Kind kind{};
   const kube::ResizeStatus& status = step.facts.pod->resize;
   const kube::ResizeCondition* condition = status.pending ? &*status.pending : nullptr;
   switch (phase) {
     case kube::ResizePhase::kDeferred:
-      kind = ApiAnswer::Kind::kDeferred;
+      kind = ResizeEvent::Kind::kDeferred;
       break;
     case kube::ResizePhase::kInfeasible:
-      kind = ApiAnswer::Kind::kInfeasible;
+      kind = ResizeEvent::Kind::kInfeasible;
       break;
     case kube::ResizePhase::kError:
-      kind = ApiAnswer::Kind::kFailed;
+      kind = ResizeEvent::Kind::kFailed;
       condition = status.in_progress ? &*status.in_progress : nullptr;
       break;
     default:
       return;
   }
-  const auto say = [&](const ContainerResize& container, ApiAnswer answer) {
+  const auto say = [&](const ContainerResize& container, ResizeEvent answer) {
     answer.cause = kube::to_string(phase);
     if (condition != nullptr) answer.message = condition->message;
     step.say(container.name, std::move(answer));
@@ -187,7 +187,8 @@ void absorb_shrink(Stepping& step, ContainerResize& container, const EngineWord&
     container.lease->written_at = word.at;
     if (word.to <= ground(step, container)) {
       container.lease.reset();
-      step.say(container.name, step.answer(ApiAnswer::Kind::kLeaseEnded, container, from, word.to));
+      step.say(container.name,
+               step.answer(ResizeEvent::Kind::kLeaseEnded, container, from, word.to));
     }
   }
   if (container.want && *container.want > word.to) container.want.reset();
@@ -202,8 +203,8 @@ void note_no_decrease(Stepping& step) {
     const ContainerPolicy* policy = step.policy(container);
     if (policy == nullptr || container.spec.value_or(Bytes{}) <= policy->floor) continue;
     step.state.no_decrease_said = true;
-    ApiAnswer answer =
-        step.answer(ApiAnswer::Kind::kRefused, container, *container.spec, policy->floor);
+    ResizeEvent answer =
+        step.answer(ResizeEvent::Kind::kRefused, container, *container.spec, policy->floor);
     answer.cause = kube::to_string(kube::Resizability::kDecrease);
     answer.message = kube::explain(kube::Resizability::kDecrease);
     step.say(container.name, std::move(answer));
@@ -218,7 +219,7 @@ kube::SetBy limit_set_by(const Stepping& step, const std::string& container,
 }
 
 void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
-                      ApiAnswer answer) {
+                      ResizeEvent answer) {
   const auto owners = kube::limit_owners(*step.facts.pod, container.name, limits);
   answer.cause = to_string(step.config.coexist);
   answer.message =

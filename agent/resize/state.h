@@ -132,7 +132,7 @@ struct ResizeOutcome {
 };
 
 // The API server as all pods see it: agent/resizer_health.
-struct ApiSight {
+struct ApiStatus {
   kube::ResizeAbility ability;
   bool away = false;                    // the last exchanges failed: unreachable, 5xx, 429
   bool may_ask = true;                  // false while it is away, but for the one that tries
@@ -140,13 +140,13 @@ struct ApiSight {
   bool slow = false;                    // rescue deadlines were missed lately: take the long one
   Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
 
-  bool operator==(const ApiSight&) const = default;
+  bool operator==(const ApiStatus&) const = default;
 };
 
 struct ResizeFacts {
   const kube::Pod* pod = nullptr;  // as the watch has it; null: it has gone
   const std::vector<ContainerPolicy>* policies = nullptr;
-  ApiSight api;
+  ApiStatus api;
   std::vector<EngineWord> words;
   std::vector<CpuWord> cpu_words;
   std::vector<ResizeOutcome> outcomes;

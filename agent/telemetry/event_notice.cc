@@ -7,7 +7,7 @@
 namespace plimsoll::agent {
 namespace {
 
-kube::EventSubject on_pod(const Subject& subject) {
+kube::EventSubject on_pod(const ContainerRef& subject) {
   return {.name_space = subject.name_space,
           .name = subject.pod,
           .uid = subject.uid,
@@ -15,7 +15,7 @@ kube::EventSubject on_pod(const Subject& subject) {
 }
 
 // "memory limit of container app"
-std::string limit_of_whom(const Subject& subject, std::string_view resource = "memory") {
+std::string limit_of_whom(const ContainerRef& subject, std::string_view resource = "memory") {
   const std::string limit = std::string(resource) + " limit of ";
   return limit + (subject.container.empty() ? "the pod" : "container " + subject.container);
 }
@@ -25,13 +25,13 @@ std::string from_to(Amount from, Amount to) {
   return "from " + to_string(from) + " to " + to_string(to);
 }
 
-std::string moved(const Subject& subject, std::string_view how, Bytes from, Bytes to,
+std::string moved(const ContainerRef& subject, std::string_view how, Bytes from, Bytes to,
                   Reason reason) {
   return limit_of_whom(subject) + " " + std::string(how) + " " + from_to(from, to) + ": " +
          std::string(sentence_of(reason));
 }
 
-std::string not_grown(const Subject& subject, const Record& record) {
+std::string not_grown(const ContainerRef& subject, const Record& record) {
   return limit_of_whom(subject) + " is not raised: " + std::string(sentence_of(record.reason)) +
          " (" + numbers_of(record.facts) + ")";
 }
@@ -57,7 +57,7 @@ EventReason reason_of_move(bool is_cpu, bool raise) {
 }
 
 // "quota: exceeded quota: q, ..." - who decided, in whose words.
-std::string words_of(const ApiAnswer& answer) {
+std::string words_of(const ResizeEvent& answer) {
   if (answer.message.empty()) return answer.cause;
   return answer.cause.empty() ? answer.message : answer.cause + ": " + answer.message;
 }
@@ -141,7 +141,7 @@ bool is_warning(EventReason reason) {
   }
 }
 
-std::optional<Notice> notice_of(const Subject& subject, const Record& record) {
+std::optional<Notice> notice_of(const ContainerRef& subject, const Record& record) {
   // CPU limits change several times a second; `explain` and the metrics have them.
   if (record.cpu) return std::nullopt;
   const auto notice = [&](EventReason reason, std::string note) {
@@ -171,7 +171,7 @@ std::optional<Notice> notice_of(const Subject& subject, const Record& record) {
   return std::nullopt;
 }
 
-std::optional<Notice> notice_of(const Subject& subject, const ApiAnswer& answer) {
+std::optional<Notice> notice_of(const ContainerRef& subject, const ResizeEvent& answer) {
   const auto notice = [&](EventReason reason, std::string note) {
     return Notice{on_pod(subject), reason, std::move(note)};
   };
@@ -182,49 +182,49 @@ std::optional<Notice> notice_of(const Subject& subject, const ApiAnswer& answer)
   const std::string change =
       is_cpu ? from_to(answer.cpu->from, answer.cpu->to) : from_to(answer.from, answer.to);
   switch (answer.kind) {
-    case ApiAnswer::Kind::kApplied:
+    case ResizeEvent::Kind::kApplied:
       // What was written ahead of the request was told of then.
       if (answer.bridged || !moves) return std::nullopt;
       return notice(reason_of_move(is_cpu, raise), limit + (raise ? " raised " : " lowered ") +
                                                        change + ": " +
                                                        std::string(sentence_of(answer.reason)));
-    case ApiAnswer::Kind::kRefused:
+    case ResizeEvent::Kind::kRefused:
       return notice(EventReason::kResizeRefused,
                     limit + " cannot be set " + change + ", refused by " + words_of(answer));
-    case ApiAnswer::Kind::kWithdrawn:
+    case ResizeEvent::Kind::kWithdrawn:
       return notice(EventReason::kResizeWithdrawn,
                     "the resize of the " + limit + " to " +
                         (is_cpu ? to_string(answer.cpu->to) : to_string(answer.to)) +
                         " was taken back: " + words_of(answer));
-    case ApiAnswer::Kind::kBridgeWithdrawn:
+    case ResizeEvent::Kind::kBridgeWithdrawn:
       return notice(EventReason::kBridgeWithdrawn,
                     limit + " put back " + change +
                         " as far as nothing has to be killed for it: the API refused the raise (" +
                         words_of(answer) + ")");
-    case ApiAnswer::Kind::kFallback:
+    case ResizeEvent::Kind::kFallback:
       return notice(EventReason::kCgroupFallback, limit + " written to the cgroup only, " + change +
                                                       ", for the API is of no use now (" +
                                                       words_of(answer) + ")");
-    case ApiAnswer::Kind::kSteppedBack:
+    case ResizeEvent::Kind::kSteppedBack:
       return notice(EventReason::kSteppedBack,
                     limit + " is left alone for a while: " + words_of(answer));
     // The kubelet tells of these itself (ResizeDeferred, ResizeInfeasible, ResizeError), or they
     // are steps on the way to one of the above.
-    case ApiAnswer::Kind::kSent:
-    case ApiAnswer::Kind::kAccepted:
-    case ApiAnswer::Kind::kDeferred:
-    case ApiAnswer::Kind::kInfeasible:
-    case ApiAnswer::Kind::kFailed:
-    case ApiAnswer::Kind::kUnavailable:
-    case ApiAnswer::Kind::kLeaseEnded:
-    case ApiAnswer::Kind::kReasserted:
-    case ApiAnswer::Kind::kRepaired:
+    case ResizeEvent::Kind::kSent:
+    case ResizeEvent::Kind::kAccepted:
+    case ResizeEvent::Kind::kDeferred:
+    case ResizeEvent::Kind::kInfeasible:
+    case ResizeEvent::Kind::kFailed:
+    case ResizeEvent::Kind::kUnavailable:
+    case ResizeEvent::Kind::kLeaseEnded:
+    case ResizeEvent::Kind::kReasserted:
+    case ResizeEvent::Kind::kRepaired:
       return std::nullopt;
   }
   return std::nullopt;
 }
 
-Notice annotation_notice(const Subject& subject, std::string_view what) {
+Notice annotation_notice(const ContainerRef& subject, std::string_view what) {
   return {on_pod(subject), EventReason::kAnnotationInvalid, std::string(what)};
 }
 

@@ -55,10 +55,10 @@ struct Notice {
 };
 
 // What a record or an answer is worth saying on the pod; nothing for most of them.
-std::optional<Notice> notice_of(const Subject& subject, const Record& record);
-std::optional<Notice> notice_of(const Subject& subject, const ApiAnswer& answer);
+std::optional<Notice> notice_of(const ContainerRef& subject, const Record& record);
+std::optional<Notice> notice_of(const ContainerRef& subject, const ResizeEvent& answer);
 // `what` quotes the value and says what is allowed.
-Notice annotation_notice(const Subject& subject, std::string_view what);
+Notice annotation_notice(const ContainerRef& subject, std::string_view what);
 // On the Node: the file was refused, the last good one stays.
 Notice config_notice(std::string_view node, std::string_view what);
 

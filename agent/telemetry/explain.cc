@@ -74,7 +74,7 @@ Json entry_json(const TimelineEntry& entry, const Clock& clock) {
   return json;
 }
 
-Json container_json(const Subject& subject, const ExplainedContainer* state,
+Json container_json(const ContainerRef& subject, const ExplainedContainer* state,
                     const Timeline* timeline, const Clock& clock) {
   Json entries = Json::array();
   if (timeline != nullptr) {
@@ -96,7 +96,7 @@ std::string explain_json(const Timelines& timelines, const std::vector<Explained
                          std::string_view name_space, std::string_view pod,
                          std::string_view container, MonotonicTime now, kube::WallTime wall) {
   const Clock clock(now, wall);
-  const auto wanted = [&](const Subject& subject) {
+  const auto wanted = [&](const ContainerRef& subject) {
     return subject.name_space == name_space && subject.pod == pod &&
            (container.empty() || subject.container == container);
   };

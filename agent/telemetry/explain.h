@@ -19,7 +19,7 @@ namespace plimsoll::agent {
 // What is so now, beside what happened: filled in by who knows it, also for a container that is not
 // managed (the notes say why).
 struct ExplainedContainer {
-  Subject subject;
+  ContainerRef subject;
   Bytes floor;
   Bytes ceiling;
   Limit limit;

@@ -51,9 +51,9 @@ prometheus::ClientMetric metric_of(const Metric& metric, const Sample& sample) {
 
 }  // namespace
 
-std::string metrics_text(const AgentSight& sight, const ProcessSight& process) {
+std::string metrics_text(const AgentStats& stats, const ProcessStats& process) {
   std::vector<prometheus::MetricFamily> families;
-  const Scrape scrape{sight, process};
+  const Scrape scrape{stats, process};
   for (const Metric& metric : metric_table()) {
     prometheus::MetricFamily family{.name = std::string(metric.name),
                                     .help = std::string(metric.help),

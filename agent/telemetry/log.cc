@@ -76,7 +76,7 @@ std::string text_of(const LogField& field) {
       field.value);
 }
 
-std::string who(const Subject& subject) { return subject.uid + "/" + subject.container; }
+std::string who(const ContainerRef& subject) { return subject.uid + "/" + subject.container; }
 
 struct Sentence {
   LogLevel level;
@@ -122,37 +122,37 @@ Sentence sentence_of(const Record& record) {
   return {LogLevel::kError, "unknown record"};
 }
 
-Sentence sentence_of(const ApiAnswer& answer) {
+Sentence sentence_of(const ResizeEvent& answer) {
   switch (answer.kind) {
-    case ApiAnswer::Kind::kSent:
+    case ResizeEvent::Kind::kSent:
       return {LogLevel::kDebug, "resize sent"};
-    case ApiAnswer::Kind::kAccepted:
+    case ResizeEvent::Kind::kAccepted:
       return {LogLevel::kInfo, "resize accepted"};
-    case ApiAnswer::Kind::kApplied:
+    case ResizeEvent::Kind::kApplied:
       return {LogLevel::kInfo, "resize applied"};
-    case ApiAnswer::Kind::kRefused:
+    case ResizeEvent::Kind::kRefused:
       return {LogLevel::kWarn, "resize refused"};
-    case ApiAnswer::Kind::kDeferred:
+    case ResizeEvent::Kind::kDeferred:
       return {LogLevel::kInfo, "resize deferred by the kubelet"};
-    case ApiAnswer::Kind::kInfeasible:
+    case ResizeEvent::Kind::kInfeasible:
       return {LogLevel::kWarn, "resize called infeasible by the kubelet"};
-    case ApiAnswer::Kind::kFailed:
+    case ResizeEvent::Kind::kFailed:
       return {LogLevel::kWarn, "resize failed in the kubelet"};
-    case ApiAnswer::Kind::kUnavailable:
+    case ResizeEvent::Kind::kUnavailable:
       return {LogLevel::kWarn, "resize got no usable answer"};
-    case ApiAnswer::Kind::kWithdrawn:
+    case ResizeEvent::Kind::kWithdrawn:
       return {LogLevel::kInfo, "resize withdrawn"};
-    case ApiAnswer::Kind::kBridgeWithdrawn:
+    case ResizeEvent::Kind::kBridgeWithdrawn:
       return {LogLevel::kWarn, "direct write taken back"};
-    case ApiAnswer::Kind::kFallback:
+    case ResizeEvent::Kind::kFallback:
       return {LogLevel::kWarn, "memory limit written directly under a lease"};
-    case ApiAnswer::Kind::kLeaseEnded:
+    case ResizeEvent::Kind::kLeaseEnded:
       return {LogLevel::kInfo, "lease of a direct write ended"};
-    case ApiAnswer::Kind::kReasserted:
+    case ResizeEvent::Kind::kReasserted:
       return {LogLevel::kWarn, "memory limit written again after another actor"};
-    case ApiAnswer::Kind::kRepaired:
+    case ResizeEvent::Kind::kRepaired:
       return {LogLevel::kWarn, "memory limit of the pod repaired"};
-    case ApiAnswer::Kind::kSteppedBack:
+    case ResizeEvent::Kind::kSteppedBack:
       return {LogLevel::kWarn, "container left to another actor"};
   }
   return {LogLevel::kError, "unknown answer"};
@@ -163,11 +163,12 @@ bool lasts(const Record& record) {
   return record.kind == Record::Kind::kDenial || record.kind == Record::Kind::kFailure ||
          record.kind == Record::Kind::kWish;
 }
-bool lasts(const ApiAnswer& answer) {
-  return answer.kind == ApiAnswer::Kind::kUnavailable || answer.kind == ApiAnswer::Kind::kDeferred;
+bool lasts(const ResizeEvent& answer) {
+  return answer.kind == ResizeEvent::Kind::kUnavailable ||
+         answer.kind == ResizeEvent::Kind::kDeferred;
 }
 
-std::vector<LogField> fields_of(const Subject& subject) {
+std::vector<LogField> fields_of(const ContainerRef& subject) {
   std::vector<LogField> fields{{"namespace", subject.name_space}, {"pod", subject.pod}};
   if (!subject.container.empty()) fields.push_back({"container", subject.container});
   return fields;
@@ -224,7 +225,7 @@ struct DecisionLog::Impl {
   }
 
   // A line about something that lasts is news once, until something has changed.
-  bool is_news(const Subject& subject, bool lasts, std::string matter) {
+  bool is_news(const ContainerRef& subject, bool lasts, std::string matter) {
     const std::string key = who(subject);
     if (!lasts) {
       said.erase(key);
@@ -290,7 +291,7 @@ void DecisionLog::write(LogLevel level, std::string_view sentence,
   impl_->write(level, sentence, {fields.begin(), fields.size()});
 }
 
-void DecisionLog::record(const Subject& subject, const Record& record) {
+void DecisionLog::record(const ContainerRef& subject, const Record& record) {
   const Sentence sentence = sentence_of(record);
   std::string matter(sentence.text);
   matter.append(to_string(record.reason)).append(record.error);
@@ -308,7 +309,7 @@ void DecisionLog::record(const Subject& subject, const Record& record) {
   impl_->write(sentence.level, sentence.text, fields);
 }
 
-void DecisionLog::answer(const Subject& subject, const ApiAnswer& answer) {
+void DecisionLog::answer(const ContainerRef& subject, const ResizeEvent& answer) {
   const Sentence sentence = sentence_of(answer);
   std::string matter(sentence.text);
   matter.append(answer.cause);
@@ -333,7 +334,7 @@ void DecisionLog::answer(const Subject& subject, const ApiAnswer& answer) {
   impl_->write(sentence.level, sentence.text, fields);
 }
 
-void DecisionLog::forget(const Subject& subject) { impl_->said.erase(who(subject)); }
+void DecisionLog::forget(const ContainerRef& subject) { impl_->said.erase(who(subject)); }
 
 void DecisionLog::set_level(LogLevel level) { impl_->logger->set_level(level_of(level)); }
 

@@ -44,10 +44,10 @@ class DecisionLog {
   DecisionLog& operator=(const DecisionLog&) = delete;
 
   void write(LogLevel level, std::string_view sentence, std::initializer_list<LogField> fields);
-  void record(const Subject& subject, const Record& record);
-  void answer(const Subject& subject, const ApiAnswer& answer);
+  void record(const ContainerRef& subject, const Record& record);
+  void answer(const ContainerRef& subject, const ResizeEvent& answer);
   // The container is gone: what was said about it may be said again of its successor.
-  void forget(const Subject& subject);
+  void forget(const ContainerRef& subject);
 
   void set_level(LogLevel level);
   std::uint64_t overruns() const;  // lines that gave way

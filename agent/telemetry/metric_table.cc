@@ -45,19 +45,19 @@ constexpr std::pair kShrinkReasons{Reason::kLeaseEnded, Reason::kWithdrawn};
 
 Samples grants(const Scrape& scrape) {
   Samples samples;
-  add_reasons(samples, scrape.sight.activity.grants, kGrantReasons.first, kGrantReasons.second);
+  add_reasons(samples, scrape.stats.activity.grants, kGrantReasons.first, kGrantReasons.second);
   return samples;
 }
 
 Samples denials(const Scrape& scrape) {
   Samples samples;
-  add_reasons(samples, scrape.sight.activity.denials, kDenialReasons.first, kDenialReasons.second);
+  add_reasons(samples, scrape.stats.activity.denials, kDenialReasons.first, kDenialReasons.second);
   return samples;
 }
 
 Samples wishes(const Scrape& scrape) {
   Samples samples;
-  const auto& counts = scrape.sight.activity.wishes;
+  const auto& counts = scrape.stats.activity.wishes;
   add_reasons(samples, counts, kGrantReasons.first, kGrantReasons.second);
   add_reasons(samples, counts, kShrinkReasons.first, kShrinkReasons.second);
   return samples;
@@ -71,18 +71,18 @@ Samples of_reasons(const std::map<Reason, std::uint64_t>& counts,
 }
 
 Samples cpu_grants(const Scrape& scrape) {
-  return of_reasons(scrape.sight.activity.cpu.grants, {Reason::kThrottled, Reason::kStarting,
+  return of_reasons(scrape.stats.activity.cpu.grants, {Reason::kThrottled, Reason::kStarting,
                                                        Reason::kAnnounced, Reason::kReasserted});
 }
 
 Samples cpu_wishes(const Scrape& scrape) {
-  return of_reasons(scrape.sight.activity.cpu.wishes, {Reason::kThrottled, Reason::kStarting,
+  return of_reasons(scrape.stats.activity.cpu.wishes, {Reason::kThrottled, Reason::kStarting,
                                                        Reason::kAnnounced, Reason::kLeaseEnded});
 }
 
 Samples cpu_denials(const Scrape& scrape) {
   return of_reasons(
-      scrape.sight.activity.cpu.denials,
+      scrape.stats.activity.cpu.denials,
       {Reason::kCeiling, Reason::kBudget, Reason::kPriority, Reason::kNotArmed, Reason::kNodeBusy});
 }
 
@@ -90,7 +90,7 @@ Samples boosts_ended(const Scrape& scrape) {
   Samples samples;
   for (std::size_t i = 0; i < kStartupEnds; ++i) {
     samples.push_back(
-        labelled(to_string(static_cast<StartupEnd>(i)), number(scrape.sight.startup.ended[i])));
+        labelled(to_string(static_cast<StartupEnd>(i)), number(scrape.stats.startup.ended[i])));
   }
   return samples;
 }
@@ -101,23 +101,23 @@ Samples saves(const Scrape& scrape) {
   Samples samples;
   for (std::size_t i = 0; i < kLayers; ++i) {
     samples.push_back(
-        labelled(to_string(static_cast<Layer>(i)), number(scrape.sight.activity.saves[i])));
+        labelled(to_string(static_cast<Layer>(i)), number(scrape.stats.activity.saves[i])));
   }
   return samples;
 }
 
 Samples resizes(const Scrape& scrape) {
   Samples samples;
-  for (std::size_t i = 0; i < ApiAnswer::kKinds; ++i) {
-    samples.push_back(labelled(to_string(static_cast<ApiAnswer::Kind>(i)),
-                               number(scrape.sight.activity.answers[i])));
+  for (std::size_t i = 0; i < ResizeEvent::kKinds; ++i) {
+    samples.push_back(labelled(to_string(static_cast<ResizeEvent::Kind>(i)),
+                               number(scrape.stats.activity.answers[i])));
   }
   return samples;
 }
 
 Samples refusals(const Scrape& scrape) {
   Samples samples;
-  for (const auto& [cause, times] : scrape.sight.activity.refusals) {
+  for (const auto& [cause, times] : scrape.stats.activity.refusals) {
     samples.push_back(labelled(cause, number(times)));
   }
   return samples;
@@ -126,51 +126,51 @@ Samples refusals(const Scrape& scrape) {
 Samples tiers(const Scrape& scrape) {
   Samples samples;
   for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB, bpf::Tier::kC}) {
-    samples.push_back(labelled(bpf::to_string(tier), tier == scrape.sight.tier ? 1 : 0));
+    samples.push_back(labelled(bpf::to_string(tier), tier == scrape.stats.tier ? 1 : 0));
   }
   return samples;
 }
 
 template <std::uint64_t bpf::Counters::*member>
 Samples kernel(const Scrape& scrape) {
-  if (!scrape.sight.kernel) return {};
-  return count((*scrape.sight.kernel).*member);
+  if (!scrape.stats.kernel) return {};
+  return count((*scrape.stats.kernel).*member);
 }
 
 Samples holds_refused(const Scrape& scrape) {
-  if (!scrape.sight.kernel) return {};
-  return {labelled("heartbeat", number(scrape.sight.kernel->refused_heartbeat)),
-          labelled("budget", number(scrape.sight.kernel->refused_budget))};
+  if (!scrape.stats.kernel) return {};
+  return {labelled("heartbeat", number(scrape.stats.kernel->refused_heartbeat)),
+          labelled("budget", number(scrape.stats.kernel->refused_budget))};
 }
 
 Samples held_seconds(const Scrape& scrape) {
-  if (!scrape.sight.kernel) return {};
-  return one(std::chrono::duration<double>(scrape.sight.kernel->held_for).count());
+  if (!scrape.stats.kernel) return {};
+  return one(std::chrono::duration<double>(scrape.stats.kernel->held_for).count());
 }
 
 Samples lost(const Scrape& scrape) {
-  const AgentSight& sight = scrape.sight;
-  const auto kernel = sight.kernel.value_or(bpf::Counters{});
-  const auto announced = sight.announce.kernel.value_or(bpf::ExecCounters{});
+  const AgentStats& stats = scrape.stats;
+  const auto kernel = stats.kernel.value_or(bpf::Counters{});
+  const auto announced = stats.announce.kernel.value_or(bpf::ExecCounters{});
   return {labelled("kernel_events", number(kernel.events_dropped)),
           labelled("kernel_recursion", number(kernel.missed)),
-          labelled("kernel_malformed", number(sight.malformed_events)),
+          labelled("kernel_malformed", number(stats.malformed_events)),
           labelled("announced_events", number(announced.events_dropped)),
           labelled("announced_recursion", number(announced.missed)),
           labelled("announced_table_full", number(announced.forgotten)),
-          labelled("cpu_events_and_reports", number(sight.cpu.lost)),
-          labelled("reaction_reports", number(sight.reports_lost)),
-          labelled("containers_untracked", number(sight.containers_refused)),
-          labelled("watch_relists", number(sight.watch_relists)),
-          labelled("pods_malformed", number(sight.pods_malformed)),
-          labelled("resizes_dropped", number(sight.resizes_dropped)),
-          labelled("events_dropped", number(sight.events_dropped)),
-          labelled("log_lines", number(sight.log_overruns))};
+          labelled("cpu_events_and_reports", number(stats.cpu.lost)),
+          labelled("reaction_reports", number(stats.reports_lost)),
+          labelled("containers_untracked", number(stats.containers_refused)),
+          labelled("watch_relists", number(stats.watch_relists)),
+          labelled("pods_malformed", number(stats.pods_malformed)),
+          labelled("resizes_dropped", number(stats.resizes_dropped)),
+          labelled("events_dropped", number(stats.events_dropped)),
+          labelled("log_lines", number(stats.log_overruns))};
 }
 
 Samples api_requests(const Scrape& scrape) {
   Samples samples;
-  for (const auto& [key, times] : scrape.sight.api.requests) {
+  for (const auto& [key, times] : scrape.stats.api.requests) {
     const std::string status =
         key.status_class == 0 ? "none" : std::to_string(key.status_class) + "xx";
     samples.push_back(
@@ -184,7 +184,7 @@ Samples api_seconds(const Scrape& scrape) {
   Samples samples;
   for (std::size_t i = 0; i < kApiVerbs; ++i) {
     samples.push_back({.label_values = {std::string(to_string(static_cast<ApiVerb>(i)))},
-                       .distribution = &scrape.sight.api.seconds[i]});
+                       .distribution = &scrape.stats.api.seconds[i]});
   }
   return samples;
 }
@@ -192,24 +192,24 @@ Samples api_seconds(const Scrape& scrape) {
 // The name of the sum of those that have no series of their own: no namespace can be called so.
 constexpr const char* kOtherNamespaces = "_other";
 
-std::vector<NamespaceBudget> largest_namespaces(const AgentSight& sight) {
-  std::vector<NamespaceBudget> all = sight.namespaces;
-  if (all.size() <= AgentSight::kMostNamespaces) return all;
+std::vector<NamespaceBudget> largest_namespaces(const AgentStats& stats) {
+  std::vector<NamespaceBudget> all = stats.namespaces;
+  if (all.size() <= AgentStats::kMostNamespaces) return all;
   std::stable_sort(all.begin(), all.end(), [](const NamespaceBudget& a, const NamespaceBudget& b) {
     return a.granted > b.granted;
   });
   NamespaceBudget others{.name_space = kOtherNamespaces};
-  for (std::size_t i = AgentSight::kMostNamespaces; i < all.size(); ++i) {
+  for (std::size_t i = AgentStats::kMostNamespaces; i < all.size(); ++i) {
     others.granted += all[i].granted;
   }
-  all.resize(AgentSight::kMostNamespaces);
+  all.resize(AgentStats::kMostNamespaces);
   all.push_back(others);
   return all;
 }
 
 Samples namespace_granted(const Scrape& scrape) {
   Samples samples;
-  for (const NamespaceBudget& each : largest_namespaces(scrape.sight)) {
+  for (const NamespaceBudget& each : largest_namespaces(scrape.stats)) {
     samples.push_back(labelled(each.name_space, number(each.granted.value)));
   }
   return samples;
@@ -217,7 +217,7 @@ Samples namespace_granted(const Scrape& scrape) {
 
 Samples namespace_left(const Scrape& scrape) {
   Samples samples;
-  for (const NamespaceBudget& each : largest_namespaces(scrape.sight)) {
+  for (const NamespaceBudget& each : largest_namespaces(scrape.stats)) {
     if (!each.limit) continue;
     samples.push_back(labelled(each.name_space, number((*each.limit - each.granted).value)));
   }
@@ -225,10 +225,10 @@ Samples namespace_left(const Scrape& scrape) {
 }
 
 Samples kubernetes_events(const Scrape& scrape) {
-  return {labelled("posted", number(scrape.sight.events_posted)),
-          labelled("suppressed", number(scrape.sight.events_suppressed)),
-          labelled("dropped", number(scrape.sight.events_dropped)),
-          labelled("failed", number(scrape.sight.events_failed))};
+  return {labelled("posted", number(scrape.stats.events_posted)),
+          labelled("suppressed", number(scrape.stats.events_suppressed)),
+          labelled("dropped", number(scrape.stats.events_dropped)),
+          labelled("failed", number(scrape.stats.events_failed))};
 }
 
 using enum MetricType;
@@ -259,33 +259,33 @@ const std::array kRows{
            kCounter,
            "Sum of all raises.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.granted_bytes); }},
+           [](const Scrape& s) { return count(s.stats.activity.granted_bytes); }},
     Metric{"plimsoll_shrinks_total",
            kCounter,
            "Limits that the agent wrote lower.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.shrinks); }},
+           [](const Scrape& s) { return count(s.stats.activity.shrinks); }},
     Metric{"plimsoll_reclaims_total",
            kCounter,
            "Probes with memory.reclaim before a shrink.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.reclaims); }},
+           [](const Scrape& s) { return count(s.stats.activity.reclaims); }},
     Metric{"plimsoll_failures_total",
            kCounter,
            "Writes to a cgroup that failed.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.failures); }},
+           [](const Scrape& s) { return count(s.stats.activity.failures); }},
     Metric{"plimsoll_oom_kills_total",
            kCounter,
            "Kernel OOM kills seen in watched containers.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.oom_kills); }},
+           [](const Scrape& s) { return count(s.stats.activity.oom_kills); }},
     Metric{"plimsoll_reaction_seconds",
            kHistogram,
            "From the kernel's event to the written limit, of raises that answered an event.",
            {},
            [](const Scrape& s) {
-             return Samples{{.distribution = &s.sight.activity.reaction_seconds}};
+             return Samples{{.distribution = &s.stats.activity.reaction_seconds}};
            }},
     Metric{"plimsoll_resizes_total",
            kCounter,
@@ -302,32 +302,32 @@ const std::array kRows{
            "From a PATCH to the limit in the cgroups of container and pod.",
            {},
            [](const Scrape& s) {
-             return Samples{{.distribution = &s.sight.activity.patch_to_limit_seconds}};
+             return Samples{{.distribution = &s.stats.activity.patch_to_limit_seconds}};
            }},
     Metric{"plimsoll_leases_active",
            kGauge,
            "Direct writes that the API has not confirmed.",
            {},
-           [](const Scrape& s) { return count(s.sight.leases_active); }},
+           [](const Scrape& s) { return count(s.stats.leases_active); }},
     Metric{"plimsoll_leases_expired_total",
            kCounter,
            "Direct writes that ended without having been confirmed.",
            {},
-           [](const Scrape& s) { return count(s.sight.leases_expired); }},
+           [](const Scrape& s) { return count(s.stats.leases_expired); }},
     Metric{"plimsoll_bridges_withdrawn_total",
            kCounter,
            "Direct writes ahead of a request that was refused, taken back.",
            {},
            [](const Scrape& s) {
              constexpr auto kWithdrawn =
-                 static_cast<std::size_t>(ApiAnswer::Kind::kBridgeWithdrawn);
-             return count(s.sight.activity.answers[kWithdrawn]);
+                 static_cast<std::size_t>(ResizeEvent::Kind::kBridgeWithdrawn);
+             return count(s.stats.activity.answers[kWithdrawn]);
            }},
     Metric{"plimsoll_budget_bytes",
            kGauge,
            "What the node can still give.",
            {},
-           [](const Scrape& s) { return known(s.sight.budget, bytes); }},
+           [](const Scrape& s) { return known(s.stats.budget, bytes); }},
     Metric{
         "plimsoll_namespace_granted_bytes",
         kGauge,
@@ -385,65 +385,65 @@ const std::array kRows{
            kGauge,
            "1 if the reaction thread is real-time and its memory is locked.",
            {},
-           [](const Scrape& s) { return flag(s.sight.reaction_predictable); }},
+           [](const Scrape& s) { return flag(s.stats.reaction_predictable); }},
     Metric{"plimsoll_containers_tracked",
            kGauge,
            "Cgroups that are watched, pods' own included.",
            {},
-           [](const Scrape& s) { return count(s.sight.containers_tracked); }},
+           [](const Scrape& s) { return count(s.stats.containers_tracked); }},
     Metric{"plimsoll_pods",
            kGauge,
            "Pods of the node that the agent knows.",
            {},
-           [](const Scrape& s) { return count(s.sight.pods_seen); }},
+           [](const Scrape& s) { return count(s.stats.pods_seen); }},
     Metric{"plimsoll_pods_managed",
            kGauge,
            "Pods of which at least one container may grow.",
            {},
-           [](const Scrape& s) { return count(s.sight.pods_managed); }},
+           [](const Scrape& s) { return count(s.stats.pods_managed); }},
     Metric{"plimsoll_config_generation",
            kGauge,
            "Configurations in force so far; rises with every reload that was taken.",
            {},
-           [](const Scrape& s) { return count(s.sight.config.generation); }},
+           [](const Scrape& s) { return count(s.stats.config.generation); }},
     Metric{
         "plimsoll_config_last_reload_successful",
         kGauge,
         "1 if the configuration file, as it is now, was taken; 0 if the one before stays in force.",
         {},
-        [](const Scrape& s) { return flag(s.sight.config.last_reload_good); }},
+        [](const Scrape& s) { return flag(s.stats.config.last_reload_good); }},
     Metric{"plimsoll_config_last_reload_success_timestamp_seconds",
            kGauge,
            "When the configuration in force was taken.",
            {},
-           [](const Scrape& s) { return one(s.sight.config.last_success_unix_seconds); }},
+           [](const Scrape& s) { return one(s.stats.config.last_success_unix_seconds); }},
     Metric{"plimsoll_config_reload_failures_total",
            kCounter,
            "Configuration files that were refused.",
            {},
-           [](const Scrape& s) { return count(s.sight.config.failures); }},
+           [](const Scrape& s) { return count(s.stats.config.failures); }},
     Metric{"plimsoll_cpu_containers",
            kGauge,
            "Containers and pods whose CPU limit is kept ahead of their need.",
            {},
-           [](const Scrape& s) { return count(s.sight.cpu.containers); }},
+           [](const Scrape& s) { return count(s.stats.cpu.containers); }},
     Metric{"plimsoll_cpu_granted_cores",
            kGauge,
            "What the CPU limits of containers stand above what was declared, together, now.",
            {},
-           [](const Scrape& s) { return one(cores(s.sight.cpu.granted)); }},
+           [](const Scrape& s) { return one(cores(s.stats.cpu.granted)); }},
     Metric{"plimsoll_cpu_budget_cores",
            kGauge,
            "CPUs that the node can still give.",
            {},
            [](const Scrape& s) {
-             return s.sight.cpu.budget ? one(cores(*s.sight.cpu.budget)) : Samples{};
+             return s.stats.cpu.budget ? one(cores(*s.stats.cpu.budget)) : Samples{};
            }},
     Metric{"plimsoll_cpu_throttled_periods_total",
            kCounter,
            "CFS periods in which a watched container or pod was throttled.",
            {},
-           [](const Scrape& s) { return count(s.sight.cpu.throttled_periods); }},
+           [](const Scrape& s) { return count(s.stats.cpu.throttled_periods); }},
     Metric{"plimsoll_cpu_grants_total",
            kCounter,
            "CPU limits raised in the cgroup, by reason.",
@@ -453,12 +453,12 @@ const std::array kRows{
            kCounter,
            "Throttles that were answered by cpu.max.burst, the limit left as it was.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.cpu.bursts); }},
+           [](const Scrape& s) { return count(s.stats.activity.cpu.bursts); }},
     Metric{"plimsoll_cpu_lowerings_total",
            kCounter,
            "CPU limits lowered in the cgroup.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.cpu.lowerings); }},
+           [](const Scrape& s) { return count(s.stats.activity.cpu.lowerings); }},
     Metric{"plimsoll_cpu_wishes_total",
            kCounter,
            "Changes of CPU limits that the API was to make, by reason.",
@@ -473,24 +473,24 @@ const std::array kRows{
            kCounter,
            "CPU limits that could not be written.",
            {},
-           [](const Scrape& s) { return count(s.sight.activity.cpu.failures); }},
+           [](const Scrape& s) { return count(s.stats.activity.cpu.failures); }},
     Metric{"plimsoll_cpu_reaction_seconds",
            kHistogram,
            "From a throttle in the kernel to the written limit or burst.",
            {},
            [](const Scrape& s) {
-             return Samples{{.distribution = &s.sight.activity.cpu.reaction_seconds}};
+             return Samples{{.distribution = &s.stats.activity.cpu.reaction_seconds}};
            }},
     Metric{"plimsoll_startup_boosted_containers",
            kGauge,
            "Containers that start with a higher CPU limit now.",
            {},
-           [](const Scrape& s) { return count(s.sight.startup.boosted); }},
+           [](const Scrape& s) { return count(s.stats.startup.boosted); }},
     Metric{"plimsoll_startup_boosts_total",
            kCounter,
            "Start-up boosts begun.",
            {},
-           [](const Scrape& s) { return count(s.sight.startup.begun); }},
+           [](const Scrape& s) { return count(s.stats.startup.begun); }},
     Metric{"plimsoll_startup_boosts_ended_total",
            kCounter,
            "Start-up boosts that are over, by why.",
@@ -500,43 +500,43 @@ const std::array kRows{
            kGauge,
            "Containers whose announced commands are watched for.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.containers); }},
+           [](const Scrape& s) { return count(s.stats.announce.containers); }},
     Metric{"plimsoll_announced_running",
            kGauge,
            "Announced commands that run now.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.running); }},
+           [](const Scrape& s) { return count(s.stats.announce.running); }},
     Metric{"plimsoll_announced_begun_total",
            kCounter,
            "Announced commands that have begun; of those that begin while the same one runs, the "
            "first.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.begun); }},
+           [](const Scrape& s) { return count(s.stats.announce.begun); }},
     Metric{"plimsoll_announced_ended_total",
            kCounter,
            "Announced commands whose last process has ended.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.ended); }},
+           [](const Scrape& s) { return count(s.stats.announce.ended); }},
     Metric{"plimsoll_announced_provided_bytes_total",
            kCounter,
            "Sum of the sizes that those that have begun were expected to have.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.provided_bytes); }},
+           [](const Scrape& s) { return count(s.stats.announce.provided_bytes); }},
     Metric{"plimsoll_announced_grown_bytes_total",
            kCounter,
            "Sum of what those that have ended had, where they were seen from their begin.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.grown_bytes); }},
+           [](const Scrape& s) { return count(s.stats.announce.grown_bytes); }},
     Metric{"plimsoll_announced_learned",
            kGauge,
            "Announced commands whose size is known from earlier ones.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.learned); }},
+           [](const Scrape& s) { return count(s.stats.announce.learned); }},
     Metric{"plimsoll_announced_failures_total",
            kCounter,
            "Containers whose announced commands could not be watched for.",
            {},
-           [](const Scrape& s) { return count(s.sight.announce.failures); }},
+           [](const Scrape& s) { return count(s.stats.announce.failures); }},
     Metric{
         "plimsoll_api_requests_total",
         kCounter,
@@ -558,18 +558,18 @@ const std::array kRows{
            kCounter,
            "Writes of the state file.",
            {},
-           [](const Scrape& s) { return count(s.sight.state_writes); }},
+           [](const Scrape& s) { return count(s.stats.state_writes); }},
     Metric{"plimsoll_state_write_failures_total",
            kCounter,
            "Writes of the state file that failed.",
            {},
-           [](const Scrape& s) { return count(s.sight.state_write_failures); }},
+           [](const Scrape& s) { return count(s.stats.state_write_failures); }},
     Metric{"plimsoll_build_info",
            kGauge,
            "1; the version and the node are labels.",
            {"version", "node"},
            [](const Scrape& s) {
-             return Samples{{.label_values = {s.sight.version, s.sight.node}, .value = 1}};
+             return Samples{{.label_values = {s.stats.version, s.stats.node}, .value = 1}};
            }},
     Metric{"process_resident_memory_bytes",
            kGauge,
@@ -610,8 +610,8 @@ std::string labels_of(const Metric& metric) {
     if (label.empty()) break;
     text.append(text.empty() ? "`" : ", `").append(label).append("`");
   }
-  const AgentSight sight{.kernel = bpf::Counters{}};
-  const Samples samples = metric.read({sight, ProcessSight{}});
+  const AgentStats stats{.kernel = bpf::Counters{}};
+  const Samples samples = metric.read({stats, ProcessStats{}});
   if (metric.labels[0].empty() || !metric.labels[1].empty() || samples.empty()) return text;
   std::string_view separator = ": ";
   for (const Sample& sample : samples) {

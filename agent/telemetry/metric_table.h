@@ -29,8 +29,8 @@ struct Sample {
 
 // What a scrape shows.
 struct Scrape {
-  const AgentSight& sight;
-  const ProcessSight& process;
+  const AgentStats& stats;
+  const ProcessStats& process;
 };
 
 inline constexpr std::size_t kMostLabels = 3;

@@ -77,8 +77,8 @@ std::optional<std::uint64_t> open_fds() {
 
 }  // namespace
 
-ProcessSight read_own_process() {
-  ProcessSight process{
+ProcessStats read_own_process() {
+  ProcessStats process{
       .cpu_seconds = cpu_time(), .start_unix_seconds = start_time(), .open_fds = open_fds()};
   if (const Result<std::string> memory = read_file("/proc/self/statm")) {
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));

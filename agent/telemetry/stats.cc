@@ -25,7 +25,7 @@ std::array<Distribution, kApiVerbs> distributions(std::span<const double> bounds
           Distribution(bounds), Distribution(bounds), Distribution(bounds)};
 }
 
-bool is_raise(const ApiAnswer& answer) { return !answer.cpu && answer.to > answer.from; }
+bool is_raise(const ResizeEvent& answer) { return !answer.cpu && answer.to > answer.from; }
 
 }  // namespace
 
@@ -154,9 +154,9 @@ void Activity::add(const Record& record) {
   }
 }
 
-void Activity::add(const ApiAnswer& answer) {
+void Activity::add(const ResizeEvent& answer) {
   ++answers[static_cast<std::size_t>(answer.kind)];
-  if (answer.kind == ApiAnswer::Kind::kApplied) {
+  if (answer.kind == ResizeEvent::Kind::kApplied) {
     if (answer.patch_to_limit) patch_to_limit_seconds.add(seconds(*answer.patch_to_limit));
     // A bridged raise was counted when it was written.
     if (is_raise(answer) && !answer.bridged) {
@@ -164,7 +164,7 @@ void Activity::add(const ApiAnswer& answer) {
       granted_bytes += (answer.to - answer.from).value;
     }
   }
-  if (answer.kind == ApiAnswer::Kind::kRefused) {
+  if (answer.kind == ResizeEvent::Kind::kRefused) {
     const bool known = refusals.contains(answer.cause) || refusals.size() + 1 < kMostCauses;
     ++refusals[known && !answer.cause.empty() ? answer.cause : kOther];
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the agent shows of itself, as plain values. The slow loop owns an AgentSight, adds every
+// What the agent shows of itself, as plain values. The slow loop owns an AgentStats, adds every
 // record and answer to its activity, sets the rest once a tick and hands a copy to StatusBoard;
 // agent/metric_table says under which names the numbers are exported. The reaction thread touches
 // none of it.
@@ -110,7 +110,7 @@ struct CpuActivity {
 struct Activity {
   Activity();
   void add(const Record& record);
-  void add(const ApiAnswer& answer);
+  void add(const ResizeEvent& answer);
 
   // Needs for memory that were met: raises written directly, and through the API without one.
   std::array<std::uint64_t, kLayers> saves{};
@@ -123,7 +123,7 @@ struct Activity {
   std::uint64_t oom_kills = 0;
   std::uint64_t granted_bytes = 0;
   Distribution reaction_seconds;
-  std::array<std::uint64_t, ApiAnswer::kKinds> answers{};
+  std::array<std::uint64_t, ResizeEvent::kKinds> answers{};
   // Refusals by cause; causes over the bound are counted as "other".
   static constexpr std::size_t kMostCauses = 24;
   std::map<std::string, std::uint64_t> refusals;
@@ -138,7 +138,7 @@ struct NamespaceBudget {
 };
 
 // agent/node_announce's totals.
-struct AnnounceSight {
+struct AnnouncedStats {
   std::size_t containers = 0;               // whose commands are watched
   std::size_t running = 0;                  // commands
   std::uint64_t begun = 0;                  // from nothing to the first process
@@ -151,14 +151,14 @@ struct AnnounceSight {
 };
 
 // agent/node_startup's totals.
-struct StartupSight {
+struct StartupStats {
   std::size_t boosted = 0;  // containers, now
   std::uint64_t begun = 0;
   std::array<std::uint64_t, kStartupEnds> ended{};  // by StartupEnd
 };
 
 // Of the engine's last tick.
-struct CpuSight {
+struct CpuStats {
   std::size_t containers = 0;           // whose CPU limit is kept
   MilliCpu granted;                     // above their floors now
   std::optional<MilliCpu> budget;       // what the node can still give; absent: nothing asks for it
@@ -173,7 +173,7 @@ struct ConfigState {
   std::uint64_t failures = 0;
 };
 
-struct AgentSight {
+struct AgentStats {
   Activity activity;
   ApiTotals api;
 
@@ -201,9 +201,9 @@ struct AgentSight {
   static constexpr std::size_t kMostNamespaces = 20;
   std::vector<NamespaceBudget> namespaces;
 
-  AnnounceSight announce;
-  StartupSight startup;
-  CpuSight cpu;
+  AnnouncedStats announce;
+  StartupStats startup;
+  CpuStats cpu;
 
   ConfigState config;
   std::uint64_t state_writes = 0;
@@ -217,7 +217,7 @@ struct AgentSight {
 };
 
 // Of this process, read when it is asked for.
-struct ProcessSight {
+struct ProcessStats {
   std::optional<Bytes> resident;
   std::optional<Bytes> virtual_size;
   std::optional<double> cpu_seconds;
@@ -225,9 +225,9 @@ struct ProcessSight {
   std::optional<std::uint64_t> open_fds;
   std::optional<std::uint64_t> threads;
 };
-ProcessSight read_own_process();
+ProcessStats read_own_process();
 
 // The text exposition format, version 0.0.4.
-std::string metrics_text(const AgentSight& sight, const ProcessSight& process);
+std::string metrics_text(const AgentStats& stats, const ProcessStats& process);
 
 }  // namespace plimsoll::agent

@@ -117,7 +117,7 @@ std::string answer_to(std::string_view request, bool whole, const StatusBoard& b
   path = path.substr(0, path.find('?'));
   const std::shared_ptr<const StatusBoard::Page> page = board.page();
   if (path == "/metrics") {
-    return reply("200 OK", kExposition, metrics_text(page->sight, read_own_process()), with_body);
+    return reply("200 OK", kExposition, metrics_text(page->stats, read_own_process()), with_body);
   }
   if (path == "/healthz") return reply(alive(page->health, bounds, now()), with_body);
   if (path == "/readyz") return reply(ready(page->health, bounds, now()), with_body);

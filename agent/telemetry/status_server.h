@@ -23,7 +23,7 @@ namespace plimsoll::agent {
 class StatusBoard {
  public:
   struct Page {
-    AgentSight sight;
+    AgentStats stats;
     Health health;
   };
 

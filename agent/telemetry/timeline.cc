@@ -68,7 +68,7 @@ TimelineEntry entry_of(const Record& record) {
   return entry;
 }
 
-TimelineEntry entry_of(const ApiAnswer& answer) {
+TimelineEntry entry_of(const ResizeEvent& answer) {
   TimelineEntry entry{.at = answer.at,
                       .last = answer.at,
                       .what = to_string(answer.kind),
@@ -99,20 +99,20 @@ bool repeats(const TimelineEntry& earlier, const TimelineEntry& later) {
 
 }  // namespace
 
-void Timelines::add(const Subject& subject, const Record& record) {
+void Timelines::add(const ContainerRef& subject, const Record& record) {
   append(subject, entry_of(record));
 }
 
-void Timelines::add(const Subject& subject, const ApiAnswer& answer) {
+void Timelines::add(const ContainerRef& subject, const ResizeEvent& answer) {
   append(subject, entry_of(answer));
 }
 
-void Timelines::note(const Subject& subject, MonotonicTime at, std::string_view what,
+void Timelines::note(const ContainerRef& subject, MonotonicTime at, std::string_view what,
                      std::string detail) {
   append(subject, {.at = at, .last = at, .what = what, .detail = std::move(detail)});
 }
 
-void Timelines::ended(const Subject& subject) {
+void Timelines::ended(const ContainerRef& subject) {
   const auto found = living_.find(key_of(subject));
   if (found == living_.end()) return;
   gone_.push_back(std::move(found->second));
@@ -138,11 +138,11 @@ std::vector<const Timeline*> Timelines::of(std::string_view name_space,
   return found;
 }
 
-std::string Timelines::key_of(const Subject& subject) {
+std::string Timelines::key_of(const ContainerRef& subject) {
   return subject.uid + "/" + subject.container;
 }
 
-void Timelines::append(const Subject& subject, TimelineEntry entry) {
+void Timelines::append(const ContainerRef& subject, TimelineEntry entry) {
   Timeline& timeline = living_[key_of(subject)];
   if (timeline.subject.uid.empty()) timeline.subject = subject;
   std::vector<TimelineEntry>& entries = timeline.entries;

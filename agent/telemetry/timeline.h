@@ -25,7 +25,7 @@ struct TimelineEntry {
   MonotonicTime at;
   MonotonicTime last;         // of the repeats
   std::uint32_t repeats = 1;  // the same, several times in a row
-  std::string_view what;      // "grant", "denial", "applied": of Record::Kind and ApiAnswer::Kind
+  std::string_view what;      // "grant", "denial", "applied": of Record::Kind and ResizeEvent::Kind
   std::optional<Layer> layer;
   std::optional<Reason> reason;
   std::optional<MemoryFacts> facts;
@@ -40,7 +40,7 @@ struct TimelineEntry {
 };
 
 struct Timeline {
-  Subject subject;
+  ContainerRef subject;
   bool gone = false;
   std::uint64_t forgotten = 0;  // older entries that gave way
   std::vector<TimelineEntry> entries;
@@ -59,11 +59,12 @@ class Timelines {
  public:
   explicit Timelines(const TimelineBounds& bounds = {}) : bounds_(bounds) {}
 
-  void add(const Subject& subject, const Record& record);
-  void add(const Subject& subject, const ApiAnswer& answer);
+  void add(const ContainerRef& subject, const Record& record);
+  void add(const ContainerRef& subject, const ResizeEvent& answer);
   // Anything else; `what` is a word that outlives this: "watched", "annotation".
-  void note(const Subject& subject, MonotonicTime at, std::string_view what, std::string detail);
-  void ended(const Subject& subject);
+  void note(const ContainerRef& subject, MonotonicTime at, std::string_view what,
+            std::string detail);
+  void ended(const ContainerRef& subject);
 
   // Containers of the pods of that name, the living ones first.
   std::vector<const Timeline*> of(std::string_view name_space, std::string_view pod) const;
@@ -73,8 +74,8 @@ class Timelines {
   std::size_t entries() const { return entries_; }
 
  private:
-  static std::string key_of(const Subject& subject);
-  void append(const Subject& subject, TimelineEntry entry);
+  static std::string key_of(const ContainerRef& subject);
+  void append(const ContainerRef& subject, TimelineEntry entry);
   void drop_oldest(Timeline& timeline);
   Timeline* with_oldest();
 

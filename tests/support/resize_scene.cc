@@ -271,8 +271,8 @@ const SendResize* Scene::patch() const {
   return nullptr;
 }
 
-std::vector<ApiAnswer> Scene::said(ApiAnswer::Kind kind) const {
-  std::vector<ApiAnswer> found;
+std::vector<ResizeEvent> Scene::said(ResizeEvent::Kind kind) const {
+  std::vector<ResizeEvent> found;
   for (const ResizeAnswer& each : answers) {
     if (each.answer.kind == kind) found.push_back(each.answer);
   }
@@ -360,7 +360,7 @@ kube::ResizeCondition condition(std::string reason, std::string message) {
 }
 
 std::pair<Bytes, Bytes> applied(const Scene& scene) {
-  const std::vector<ApiAnswer> said = scene.said(ApiAnswer::Kind::kApplied);
+  const std::vector<ResizeEvent> said = scene.said(ResizeEvent::Kind::kApplied);
   if (said.empty()) return {};
   return {said.back().from, said.back().to};
 }

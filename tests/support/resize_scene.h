@@ -36,7 +36,7 @@ class Scene {
   std::optional<kube::Pod> stored;  // as the API server has it; absent: the same
   std::vector<ContainerPolicy> policies;
   ResizeConfig config;
-  ApiSight api;
+  ApiStatus api;
   PodReading files;
   MonotonicTime now = kStart;
 
@@ -98,7 +98,7 @@ class Scene {
     return nullptr;
   }
   // The answers of that kind, of all steps.
-  std::vector<ApiAnswer> said(ApiAnswer::Kind kind) const;
+  std::vector<ResizeEvent> said(ResizeEvent::Kind kind) const;
 
  private:
   std::vector<EngineWord> words_;

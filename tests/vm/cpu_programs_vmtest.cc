@@ -25,7 +25,7 @@ namespace {
 
 using bpf::CpuEvent;
 using bpf::CpuPrograms;
-using bpf::CpuSight;
+using bpf::CpuSample;
 
 // A cgroup in one of those.
 class Nested {
@@ -114,7 +114,7 @@ constexpr bpf::Tolerance kNever{.window = 64, .periods = 64};
 // compared.
 void expect_parity(CpuPrograms& programs, const OwnGroup& group, std::uint32_t slot) {
   ASSERT_TRUE(programs.sweep());
-  EXPECT_TRUE(programs.read_sight(slot).quota);
+  EXPECT_TRUE(programs.read_sample(slot).quota);
   write(group, "cpu.max", "max 100000");
   const auto counted = [&] { return cpu_stat(group)["nr_periods"]; };
   std::uint64_t before = counted();
@@ -123,24 +123,24 @@ void expect_parity(CpuPrograms& programs, const OwnGroup& group, std::uint32_t s
     return std::exchange(before, counted()) == before;
   }));
   ASSERT_TRUE(programs.sweep());
-  EXPECT_FALSE(programs.read_sight(slot).quota);
-  const CpuSight sight = programs.read_sight(slot);
+  EXPECT_FALSE(programs.read_sample(slot).quota);
+  const CpuSample sample = programs.read_sample(slot);
   auto stat = cpu_stat(group);
-  EXPECT_EQ(sight.kernel_periods, stat["nr_periods"]);
-  EXPECT_EQ(sight.kernel_throttled, stat["nr_throttled"]);
-  EXPECT_EQ(sight.throttled_for.count() / 1000, static_cast<std::int64_t>(stat["throttled_usec"]));
+  EXPECT_EQ(sample.kernel_periods, stat["nr_periods"]);
+  EXPECT_EQ(sample.kernel_throttled, stat["nr_throttled"]);
+  EXPECT_EQ(sample.throttled_for.count() / 1000, static_cast<std::int64_t>(stat["throttled_usec"]));
   // What the programs have counted themselves. A timer that comes late ends several periods, which
   // the kernel counts and the programs see as one.
-  EXPECT_GT(sight.periods, 0u);
-  EXPECT_LE(sight.periods, stat["nr_periods"]);
-  EXPECT_LE(sight.periods_throttled, stat["nr_throttled"]);
-  const double used = static_cast<double>(sight.used.count()) / 1e3;
+  EXPECT_GT(sample.periods, 0u);
+  EXPECT_LE(sample.periods, stat["nr_periods"]);
+  EXPECT_LE(sample.periods_throttled, stat["nr_throttled"]);
+  const double used = static_cast<double>(sample.used.count()) / 1e3;
   const double usage = static_cast<double>(stat["usage_usec"]);
   EXPECT_LE(used, usage * 1.05 + 5000);
   EXPECT_GE(used, usage * 0.95 - 5000 - most_owed());
   std::printf("periods %lu of %lu, throttled %lu of %lu, used %.3f of %.3f s, waited %.3f s\n",
-              sight.periods, stat["nr_periods"], sight.periods_throttled, stat["nr_throttled"],
-              static_cast<double>(sight.used.count()) / 1e9,
+              sample.periods, stat["nr_periods"], sample.periods_throttled, stat["nr_throttled"],
+              static_cast<double>(sample.used.count()) / 1e9,
               static_cast<double>(stat["usage_usec"]) / 1e6,
               static_cast<double>(stat["throttled_usec"]) / 1e6);
   EXPECT_EQ(programs.counters().missed, 0u);
@@ -153,12 +153,12 @@ TEST(Parity, OfOneThread) {
   EXPECT_EQ(value(programs.track(3, 1, group.group().fd().get(), kNever)), group.group().id());
   {
     const Load load(group, [] { burn(1); });
-    EXPECT_TRUE(until([&] { return programs.read_sight(3).periods_throttled >= 20; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(3).periods_throttled >= 20; }));
     ASSERT_TRUE(programs.sweep());
-    const CpuSight sight = programs.read_sight(3);
-    EXPECT_GT(sight.throttles, 0u);
-    EXPECT_EQ(sight.quota, milliseconds(10));
-    EXPECT_EQ(sight.period, milliseconds(100));
+    const CpuSample sample = programs.read_sample(3);
+    EXPECT_GT(sample.throttles, 0u);
+    EXPECT_EQ(sample.quota, milliseconds(10));
+    EXPECT_EQ(sample.period, milliseconds(100));
   }
   expect_parity(programs, group, 3);
 }
@@ -178,14 +178,14 @@ TEST(Parity, OfMoreThreadsThanCpusAndOfBurstsAtTheSameTime) {
     const Load second(bursts, [] { burn_in_bursts(milliseconds(120), milliseconds(700)); });
     const Load third(unlimited, [] { burn(1); });
     EXPECT_TRUE(until([&] {
-      return programs.read_sight(0).periods_throttled >= 20 &&
-             programs.read_sight(1).periods_throttled >= 3;
+      return programs.read_sample(0).periods_throttled >= 20 &&
+             programs.read_sample(1).periods_throttled >= 3;
     }));
   }
   expect_parity(programs, many, 0);
   expect_parity(programs, bursts, 1);
-  EXPECT_FALSE(programs.read_sight(2).quota);
-  EXPECT_EQ(programs.read_sight(2).throttles, 0u);
+  EXPECT_FALSE(programs.read_sample(2).quota);
+  EXPECT_EQ(programs.read_sample(2).throttles, 0u);
 }
 
 // A limit of the parent throttles the parent's queues, whoever in it runs.
@@ -204,10 +204,10 @@ TEST(Parity, TheLevelThatBindsIsTheOneThatIsThrottled) {
       std::ofstream(procs) << 0 << std::flush;
       burn(1);
     });
-    EXPECT_TRUE(until([&] { return programs.read_sight(0).periods_throttled >= 10; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(0).periods_throttled >= 10; }));
   }
   expect_parity(programs, parent, 0);
-  EXPECT_EQ(programs.read_sight(1).periods_throttled, 0u);
+  EXPECT_EQ(programs.read_sample(1).periods_throttled, 0u);
 }
 
 TEST(Event, ComesWithTheThrottleThatIsOneTooMany) {
@@ -225,7 +225,7 @@ TEST(Event, ComesWithTheThrottleThatIsOneTooMany) {
   EXPECT_EQ(event.id, group.group().id());
   // Where a slow guest lets it run far over its quota, it pays for several periods at once.
   EXPECT_GE(event.throttled, 2u);
-  EXPECT_GE(programs.read_sight(7).periods_throttled, 1u);
+  EXPECT_GE(programs.read_sample(7).periods_throttled, 1u);
   EXPECT_EQ(event.quota, milliseconds(10));
   EXPECT_EQ(event.period, milliseconds(100));
   EXPECT_EQ(event.burst, milliseconds(0));
@@ -256,7 +256,7 @@ TEST(Event, OneThatIsToleratedIsNotTold) {
   programs.arm(0, true);
   {
     const Load load(group, [] { burn(1); });
-    EXPECT_TRUE(until([&] { return programs.read_sight(0).periods_throttled >= 5; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(0).periods_throttled >= 5; }));
   }
   EXPECT_TRUE(drain(programs).empty());
   EXPECT_EQ(programs.counters().events, 0u);
@@ -269,7 +269,7 @@ TEST(Event, WhatIsNotArmedIsNotTold) {
   value(programs.track(0, 1, group.group().fd().get(), {.window = 20, .periods = 0}));
   {
     const Load load(group, [] { burn(1); });
-    EXPECT_TRUE(until([&] { return programs.read_sight(0).periods_throttled >= 3; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(0).periods_throttled >= 3; }));
   }
   EXPECT_TRUE(drain(programs).empty());
 }
@@ -283,14 +283,14 @@ TEST(Event, OldThrottlesLeaveTheWindow) {
   programs.arm(0, true);
   {
     const Load load(group, [] { burn(1); });
-    EXPECT_TRUE(until([&] { return programs.read_sight(0).periods_throttled >= 6; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(0).periods_throttled >= 6; }));
   }
   write(group, "cpu.max", "10000000 100000");
-  const std::uint64_t seen = programs.read_sight(0).periods;
+  const std::uint64_t seen = programs.read_sample(0).periods;
   {
     // Often enough that periods go by.
     const Load load(group, [] { burn_in_bursts(milliseconds(1), milliseconds(20)); });
-    EXPECT_TRUE(until([&] { return programs.read_sight(0).periods >= seen + 12; }));
+    EXPECT_TRUE(until([&] { return programs.read_sample(0).periods >= seen + 12; }));
   }
   write(group, "cpu.max", "10000 100000");
   programs.set_tolerance(0, {.window = 8, .periods = 0});
@@ -335,13 +335,13 @@ TEST(Answer, ARaiseEndsTheThrottleAtOnce) {
   write(group, "cpu.max", "10000000 100000");
   programs.answer(0);
   const auto [seen, throttled] = [&] {
-    const CpuSight sight = programs.read_sight(0);
-    return std::pair(sight.periods, sight.periods_throttled);
+    const CpuSample sample = programs.read_sample(0);
+    return std::pair(sample.periods, sample.periods_throttled);
   }();
   (void)drain(programs);
-  EXPECT_TRUE(until([&] { return programs.read_sight(0).periods >= seen + 10; }));
+  EXPECT_TRUE(until([&] { return programs.read_sample(0).periods >= seen + 10; }));
   // On a slow guest some periods may have ended before the write.
-  EXPECT_LE(programs.read_sight(0).periods_throttled, throttled);
+  EXPECT_LE(programs.read_sample(0).periods_throttled, throttled);
   EXPECT_TRUE(drain(programs).empty());
 }
 
@@ -367,7 +367,7 @@ TEST(Programs, AnUntrackedCgroupIsNotCounted) {
   programs.untrack(0);
   const Load load(group, [] { burn(1); });
   EXPECT_TRUE(until([&] { return cpu_stat(group)["nr_throttled"] >= 3; }));
-  EXPECT_EQ(programs.read_sight(0).periods, 0u);
+  EXPECT_EQ(programs.read_sample(0).periods, 0u);
   EXPECT_TRUE(drain(programs).empty());
 }
 

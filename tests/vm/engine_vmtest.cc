@@ -40,7 +40,7 @@ namespace {
 using agent::Command;
 using agent::ContainerSpec;
 using agent::Engine;
-using agent::Reaction;
+using agent::MemoryReaction;
 using agent::Record;
 using agent::Report;
 using bpf::EventKind;
@@ -140,7 +140,7 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
       EXPECT_FALSE(load.was_killed()) << "run " << run;
     }
     EXPECT_EQ(group.event("oom_kill"), 0u);
-    const bpf::Sight sight = programs.read_sight(0);
+    const bpf::MemorySample sight = programs.read_sample(0);
     held_runs += sight.held > 0 ? 1 : 0;
     saved += sight.saved;
     programs.untrack(0);
@@ -164,7 +164,7 @@ TEST(Hold, WithoutItTheSameAnswersAreTooLate) {
     const LateAnswers answers(programs, group, kVeryLate, mebibytes(64));
     Load load(group, [] { (void)fill(mebibytes(128)); });
     killed += load.was_killed() ? 1 : 0;
-    EXPECT_EQ(programs.read_sight(0).held, 0u);
+    EXPECT_EQ(programs.read_sample(0).held, 0u);
     programs.untrack(0);
   }
   EXPECT_GE(killed, 4);
@@ -382,7 +382,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   const auto second_file = value(cgroup::LimitFile::open_max(second.group()));
   value(programs.track(0, 1, first.group().fd().get(), {}));
   value(programs.track(1, 2, second.group().fd().get(), {}));
-  auto reaction = value(Reaction::start({}, &programs));
+  auto reaction = value(MemoryReaction::start({}, &programs));
   const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
   // 40 MiB are left: 100, less the 60 that were granted after the slow loop had counted.
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
@@ -424,7 +424,7 @@ TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
   OwnGroup group("vanishes", mebibytes(64));
   const auto id = value(programs.track(3, 9, group.group().fd().get(), {}));
   const auto file = value(cgroup::LimitFile::open_max(group.group()));
-  auto reaction = value(Reaction::start({}, &programs));
+  auto reaction = value(MemoryReaction::start({}, &programs));
   const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(1024)}));
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,

@@ -410,25 +410,28 @@ TEST(Config, KeysThatDoNotFitTogetherAreRefused) {
 }
 
 TEST(Config, WhatIsNotAMapOfSettingsIsRefused) {
-  struct Case {
+  struct Candidate {
     std::string_view text;
     std::string_view error;
   };
-  for (const Case& each : {
-           Case{"just words\n", "plimsoll.yaml:1: \"just words\", where sections"},
-           Case{"- tick: 1s\n", "plimsoll.yaml:1: a list, where sections"},
-           Case{"memory:\n\tstep: 64Mi\n",
-                "plimsoll.yaml:2: not valid YAML: illegal map value (the line is indented with a "
-                "tab; YAML wants spaces)"},
-           Case{"tick: 1s\nmemory: {step: 64Mi\n", "plimsoll.yaml:3: not valid YAML: end of map"},
-           Case{"tick: \"1s\n", "plimsoll.yaml:1: tick: \"1s \" has a unit"},
-           Case{"tick: &a 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
-           Case{"tick: !!str 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed; a value"},
-           Case{"a: &a {b: *a}\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
-           Case{"? {a: 1}\n: 2\n", "plimsoll.yaml:1: a section, where a key is expected"},
-           Case{"tick:\n", "plimsoll.yaml:1: tick: \"\" is not a number"},
-           Case{"tick: {every: 1s}\n", "plimsoll.yaml:1: tick.every: unknown key"},
-           Case{"tick: 1s\n---\ntick: 2s\n", "plimsoll.yaml: more than one YAML document"},
+  for (const Candidate& each : {
+           Candidate{"just words\n", "plimsoll.yaml:1: \"just words\", where sections"},
+           Candidate{"- tick: 1s\n", "plimsoll.yaml:1: a list, where sections"},
+           Candidate{
+               "memory:\n\tstep: 64Mi\n",
+               "plimsoll.yaml:2: not valid YAML: illegal map value (the line is indented with a "
+               "tab; YAML wants spaces)"},
+           Candidate{"tick: 1s\nmemory: {step: 64Mi\n",
+                     "plimsoll.yaml:3: not valid YAML: end of map"},
+           Candidate{"tick: \"1s\n", "plimsoll.yaml:1: tick: \"1s \" has a unit"},
+           Candidate{"tick: &a 1s\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Candidate{"tick: !!str 1s\n",
+                     "plimsoll.yaml:1: anchors and tags are not allowed; a value"},
+           Candidate{"a: &a {b: *a}\n", "plimsoll.yaml:1: anchors and tags are not allowed"},
+           Candidate{"? {a: 1}\n: 2\n", "plimsoll.yaml:1: a section, where a key is expected"},
+           Candidate{"tick:\n", "plimsoll.yaml:1: tick: \"\" is not a number"},
+           Candidate{"tick: {every: 1s}\n", "plimsoll.yaml:1: tick.every: unknown key"},
+           Candidate{"tick: 1s\n---\ntick: 2s\n", "plimsoll.yaml: more than one YAML document"},
        }) {
     EXPECT_THAT(error_of(each.text), StartsWith(std::string(each.error))) << each.text;
   }

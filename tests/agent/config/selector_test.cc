@@ -26,31 +26,31 @@ std::string selector_error(std::string_view text) {
 
 TEST(Selector, EachOperatorHoldsAsInKubernetes) {
   const Labels web{{"app", "web"}, {"env", "dev"}, {"empty", ""}};
-  struct Case {
+  struct Candidate {
     std::string_view selector;
     bool of_web;
     bool of_none;  // an object without labels
   };
-  for (const Case& each : {
-           Case{"", true, true},
-           Case{"app=web", true, false},
-           Case{"app==web", true, false},
-           Case{"app=db", false, false},
-           Case{"app!=web", false, true},
-           Case{"app!=db", true, true},
-           Case{"env in (ci,dev)", true, false},
-           Case{"env in (ci,qa)", false, false},
-           Case{"env notin (ci,dev)", false, true},
-           Case{"env notin (ci)", true, true},
-           Case{"env", true, false},
-           Case{"!env", false, true},
-           Case{"empty", true, false},
-           Case{"empty=", true, false},
-           Case{"app=", false, false},
-           Case{"empty in (,x)", true, false},
-           Case{"app=web,env=dev", true, false},
-           Case{"app=web,env=ci", false, false},
-           Case{"!legacy,app!=db,env in (dev)", true, false},
+  for (const Candidate& each : {
+           Candidate{"", true, true},
+           Candidate{"app=web", true, false},
+           Candidate{"app==web", true, false},
+           Candidate{"app=db", false, false},
+           Candidate{"app!=web", false, true},
+           Candidate{"app!=db", true, true},
+           Candidate{"env in (ci,dev)", true, false},
+           Candidate{"env in (ci,qa)", false, false},
+           Candidate{"env notin (ci,dev)", false, true},
+           Candidate{"env notin (ci)", true, true},
+           Candidate{"env", true, false},
+           Candidate{"!env", false, true},
+           Candidate{"empty", true, false},
+           Candidate{"empty=", true, false},
+           Candidate{"app=", false, false},
+           Candidate{"empty in (,x)", true, false},
+           Candidate{"app=web,env=dev", true, false},
+           Candidate{"app=web,env=ci", false, false},
+           Candidate{"!legacy,app!=db,env in (dev)", true, false},
        }) {
     EXPECT_EQ(selects(each.selector, web), each.of_web) << each.selector;
     EXPECT_EQ(selects(each.selector, {}), each.of_none) << each.selector;

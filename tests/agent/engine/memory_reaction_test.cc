@@ -34,7 +34,7 @@ constexpr MonotonicTime at(int milliseconds) {
 class ReactionTest : public ::testing::Test {
  protected:
   ReactionTest() {
-    auto started = Reaction::start(MemoryPolicy{}, nullptr);
+    auto started = MemoryReaction::start(MemoryPolicy{}, nullptr);
     if (!started) throw std::runtime_error(started.error().message);
     reaction_ = std::move(*started);
   }
@@ -94,7 +94,7 @@ class ReactionTest : public ::testing::Test {
 
   test::CgroupTree tree_;
   std::vector<std::unique_ptr<cgroup::LimitFile>> files_;
-  std::unique_ptr<Reaction> reaction_;
+  std::unique_ptr<MemoryReaction> reaction_;
   std::uint32_t fences_ = 0;
 };
 
@@ -399,7 +399,7 @@ TEST_F(ReactionTest, ARaiseInterruptsTheLoweringOfThatLimitOnly) {
   };
   track(0, "a", mebibytes(64), mebibytes(512));
   track(1, "b", mebibytes(64), mebibytes(512));
-  std::optional<Reaction::Lowering> lowering(std::in_place, *reaction_, 0);
+  std::optional<MemoryReaction::Lowering> lowering(std::in_place, *reaction_, 0);
   raise(1, mebibytes(128));
   settle();
   EXPECT_FALSE(interrupted());

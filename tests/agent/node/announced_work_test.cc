@@ -95,8 +95,8 @@ TEST_F(TierC, WhatCannotBeSeenIsSaidOnce) {
   EXPECT_EQ(notes[0].detail, "tier C uses no BPF");
   EXPECT_EQ(announce->trouble(), "tier C uses no BPF");
   EXPECT_TRUE(follow().empty());
-  EXPECT_EQ(announce->sight().failures, 2u);
-  EXPECT_EQ(announce->sight().containers, 0u);
+  EXPECT_EQ(announce->stats().failures, 2u);
+  EXPECT_EQ(announce->stats().containers, 0u);
 
   add(2, "two", {{"ninja", {}}});
   EXPECT_EQ(follow().size(), 1u);

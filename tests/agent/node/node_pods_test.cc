@@ -510,7 +510,7 @@ TEST_F(NodePodsTest, TheSlotOfAVanishedCgroupIsItsNextOwners) {
 
   const NodePods::Changes changes = present(other);
   ASSERT_EQ(changes.ended.size(), 1U) << "else its timeline would never end";
-  EXPECT_EQ(changes.ended[0], (Subject{"demo", "web", kUid, "app"}));
+  EXPECT_EQ(changes.ended[0], (ContainerRef{"demo", "web", kUid, "app"}));
   EXPECT_EQ(changes.began.size(), 1U);
   NodePod& pod = *pods->find(other.id.uid);
   ASSERT_EQ(pod.containers.size(), 1U);

@@ -106,7 +106,7 @@ TEST_F(NodeStartupTest, AContainerIsBoostedUntilItIsReady) {
   ASSERT_EQ(notes.size(), 1U);
   EXPECT_EQ(notes[0].what, kBoostBegins);
   EXPECT_TRUE(comes_to("web", {1000}));
-  EXPECT_EQ(startup->sight().boosted, 1U);
+  EXPECT_EQ(startup->stats().boosted, 1U);
   EXPECT_TRUE(follow(seconds(1)).empty());
   web.pod.containers[0].status->ready = true;
   notes = follow(milliseconds(100));
@@ -114,8 +114,8 @@ TEST_F(NodeStartupTest, AContainerIsBoostedUntilItIsReady) {
   EXPECT_EQ(notes[0].what, kBoostEnded);
   EXPECT_EQ(notes[0].detail, "ready after 1.1 s");
   EXPECT_TRUE(comes_to("web", {100}));
-  EXPECT_EQ(startup->sight().boosted, 0U);
-  EXPECT_EQ(startup->sight().ended[static_cast<std::size_t>(StartupEnd::kReady)], 1U);
+  EXPECT_EQ(startup->stats().boosted, 0U);
+  EXPECT_EQ(startup->stats().ended[static_cast<std::size_t>(StartupEnd::kReady)], 1U);
   web.pod.containers[0].status->ready = false;
   EXPECT_TRUE(follow(seconds(1)).empty()) << "once for each start";
 }

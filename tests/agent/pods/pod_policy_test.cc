@@ -66,24 +66,26 @@ TEST(PodPolicy, OptingInAndOut) {
   Config all;
   all.node.pods.opt_in = false;
   const std::string key = "plimsoll.dev/enabled";
-  struct Case {
+  struct Candidate {
     Labels annotations;
     Labels labels;
     Managed when_by_choice;
     Managed when_all;
   };
-  for (const Case& each : {
-           Case{{}, {}, Managed::kNotOptedIn, Managed::kYes},
-           Case{{{key, "true"}}, {}, Managed::kYes, Managed::kYes},
-           Case{{}, {{key, "true"}}, Managed::kYes, Managed::kYes},
-           Case{{{key, "false"}}, {}, Managed::kOptedOut, Managed::kOptedOut},
-           Case{{}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
-           Case{{{key, "true"}}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
-           Case{{{key, "false"}}, {{key, "true"}}, Managed::kOptedOut, Managed::kOptedOut},
-           Case{{{key, "yes"}}, {}, Managed::kBadAnnotation, Managed::kBadAnnotation},
-           Case{{{key, "yes"}}, {{key, "true"}}, Managed::kBadAnnotation, Managed::kBadAnnotation},
-           Case{{{key, "true"}}, {{key, ""}}, Managed::kBadAnnotation, Managed::kBadAnnotation},
-           Case{{{key, "True"}}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
+  for (const Candidate& each : {
+           Candidate{{}, {}, Managed::kNotOptedIn, Managed::kYes},
+           Candidate{{{key, "true"}}, {}, Managed::kYes, Managed::kYes},
+           Candidate{{}, {{key, "true"}}, Managed::kYes, Managed::kYes},
+           Candidate{{{key, "false"}}, {}, Managed::kOptedOut, Managed::kOptedOut},
+           Candidate{{}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
+           Candidate{{{key, "true"}}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
+           Candidate{{{key, "false"}}, {{key, "true"}}, Managed::kOptedOut, Managed::kOptedOut},
+           Candidate{{{key, "yes"}}, {}, Managed::kBadAnnotation, Managed::kBadAnnotation},
+           Candidate{
+               {{key, "yes"}}, {{key, "true"}}, Managed::kBadAnnotation, Managed::kBadAnnotation},
+           Candidate{
+               {{key, "true"}}, {{key, ""}}, Managed::kBadAnnotation, Managed::kBadAnnotation},
+           Candidate{{{key, "True"}}, {{key, "false"}}, Managed::kOptedOut, Managed::kOptedOut},
        }) {
     PodFacts pod = pod_with(each.annotations);
     pod.labels = each.labels;

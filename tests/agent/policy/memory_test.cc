@@ -33,7 +33,7 @@ const Armed kArmed{.floor = mib(64), .ceiling = mib(4096)};
 Verdict no(Reason reason) { return {std::nullopt, reason}; }
 Verdict to(std::uint64_t count, Reason reason) { return {mib(count), reason}; }
 
-struct Case {
+struct Candidate {
   const char* name;
   MemoryFacts facts;  // limit, usage, reclaimable, rate per second
   Layer layer;
@@ -43,7 +43,7 @@ struct Case {
 TEST(GrowOnEvent, Table) {
   using enum Layer;
   using enum Reason;
-  const Case cases[] = {
+  const Candidate cases[] = {
       {"idle", {mib(100), mib(10), {}, {}}, kPredicted, no(kEnoughHeadroom)},
       {"slow growth far from the limit",
        {mib(100), mib(50), {}, mib(10)},
@@ -135,7 +135,7 @@ TEST(GrowOnEvent, Table) {
        kPredicted,
        no(kEnoughHeadroom)},
   };
-  for (const Case& each : cases) {
+  for (const Candidate& each : cases) {
     EXPECT_EQ(grow_on_event(kPolicy, kArmed, each.facts, each.layer, kPlenty), each.expected)
         << each.name;
   }

@@ -24,7 +24,7 @@ TEST(Rank, PriorityComesBeforeQos) {
 TEST(KeptForHigher, EqualsKeepNothingForEachOther) {
   const std::vector<Demand> demands{{.rank = kLow, .next = mib(64), .hot = true},
                                     {.rank = kLow, .next = mib(128), .hot = true}};
-  EXPECT_EQ(kept_for_higher(demands), (std::vector<Kept>{{}, {}}));
+  EXPECT_EQ(reserved_for_higher(demands), (std::vector<Reserved>{{}, {}}));
 }
 
 TEST(KeptForHigher, TheLargestNextGrantOrAllThatAreHot) {
@@ -32,9 +32,11 @@ TEST(KeptForHigher, TheLargestNextGrantOrAllThatAreHot) {
                               {.rank = kHigh, .next = mib(64)},
                               {.rank = kHigh, .next = mib(100)},
                               {.rank = kLowGuaranteed, .next = mib(30)}};
-  EXPECT_EQ(kept_for_higher(demands), (std::vector<Kept>{{mib(100), {}}, {}, {}, {mib(100), {}}}));
+  EXPECT_EQ(reserved_for_higher(demands),
+            (std::vector<Reserved>{{mib(100), {}}, {}, {}, {mib(100), {}}}));
   demands[1].hot = demands[2].hot = demands[3].hot = true;
-  EXPECT_EQ(kept_for_higher(demands), (std::vector<Kept>{{mib(194), {}}, {}, {}, {mib(164), {}}}));
+  EXPECT_EQ(reserved_for_higher(demands),
+            (std::vector<Reserved>{{mib(194), {}}, {}, {}, {mib(164), {}}}));
 }
 
 TEST(KeptForHigher, InTheGroupOnlyForTheSameGroup) {
@@ -42,8 +44,8 @@ TEST(KeptForHigher, InTheGroupOnlyForTheSameGroup) {
                                     {.rank = kHigh, .group = 1, .next = mib(64)},
                                     {.rank = kHigh, .group = 2, .next = mib(100)},
                                     {.rank = kLow, .next = mib(1)}};
-  EXPECT_EQ(kept_for_higher(demands),
-            (std::vector<Kept>{{mib(100), mib(64)}, {}, {}, {mib(100), {}}}));
+  EXPECT_EQ(reserved_for_higher(demands),
+            (std::vector<Reserved>{{mib(100), mib(64)}, {}, {}, {mib(100), {}}}));
 }
 
 TEST(TakeBack, FromTheLowestRankAndThereFromTheLargest) {

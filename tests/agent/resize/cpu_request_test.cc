@@ -24,7 +24,7 @@ using resize_test::milliseconds;
 using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 
 constexpr MilliCpu cpus(std::uint64_t thousandths) { return {thousandths}; }
 constexpr MilliCpu kFloor = cpus(500);
@@ -760,7 +760,7 @@ TEST(ResizePlanCpu, WhatTheKubeletSaysIsToldOf) {
   scene.actuate();
   scene.after(milliseconds(300));
   ASSERT_EQ(scene.said(Kind::kApplied).size(), 1u);
-  const ApiAnswer applied = scene.said(Kind::kApplied)[0];
+  const ResizeEvent applied = scene.said(Kind::kApplied)[0];
   EXPECT_EQ(applied.cpu, (CpuAnswer{kFloor, cpus(2000)}));
   EXPECT_TRUE(applied.bridged) << "it had been written before";
   EXPECT_EQ(applied.patch_to_limit, std::nullopt) << "that is measured of memory";

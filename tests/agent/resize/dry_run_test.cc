@@ -20,7 +20,7 @@ using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
 using resize_test::vpa_resizes;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 using Urgency = SendResize::Urgency;
 
 TEST(ResizePlan, NothingIsWrittenBeforeTheFirstAnswerOfTheApi) {

@@ -22,7 +22,7 @@ using resize_test::milliseconds;
 using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 
 // ---- refusals
 

@@ -509,7 +509,7 @@ class World {
   kube::Pod pod;
   std::vector<ContainerPolicy> policies;
   ResizeConfig config;
-  ApiSight api;
+  ApiStatus api;
   PodReading files;
   Bytes quota;
   MilliCpu cpu_quota;

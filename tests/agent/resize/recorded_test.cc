@@ -24,7 +24,7 @@ using resize_test::mib;
 using resize_test::milliseconds;
 using resize_test::Scene;
 using resize_test::seconds;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 
 json recording(const std::string& name) {
   std::ifstream file(source_path("tests/contract/kube/" + name + ".json"));

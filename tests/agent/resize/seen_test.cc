@@ -26,7 +26,7 @@ using resize_test::resizes;
 using resize_test::Scene;
 using resize_test::seconds;
 using resize_test::vpa_resizes;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 
 // ---- others
 

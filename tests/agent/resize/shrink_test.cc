@@ -17,7 +17,7 @@ using resize_test::mib;
 using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
-using Kind = ApiAnswer::Kind;
+using Kind = ResizeEvent::Kind;
 using Urgency = SendResize::Urgency;
 
 // A scene that has grown to 512 MiB through the API.

@@ -173,7 +173,7 @@ TEST(EventPolicy, RatesHoldForEveryHistory) {
   }
 }
 
-const Subject kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .container = "app"};
+const ContainerRef kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .container = "app"};
 
 Record record(Record::Kind kind, Reason reason) {
   return {.kind = kind,
@@ -220,7 +220,7 @@ TEST(EventNotice, WhatIsNoNewsForThePodMakesNoEvent) {
   EXPECT_FALSE(notice_of(kApp, record(Record::Kind::kDenial, Reason::kGone)));
 }
 
-ApiAnswer answer(ApiAnswer::Kind kind) {
+ResizeEvent answer(ResizeEvent::Kind kind) {
   return {.kind = kind,
           .from = mebibytes(256),
           .to = mebibytes(384),
@@ -230,7 +230,7 @@ ApiAnswer answer(ApiAnswer::Kind kind) {
 }
 
 TEST(EventNotice, ARefusalNamesTheQuota) {
-  const auto refused = notice_of(kApp, answer(ApiAnswer::Kind::kRefused));
+  const auto refused = notice_of(kApp, answer(ResizeEvent::Kind::kRefused));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, EventReason::kResizeRefused);
   EXPECT_EQ(refused->note,
@@ -239,29 +239,29 @@ TEST(EventNotice, ARefusalNamesTheQuota) {
 }
 
 TEST(EventNotice, ARaiseIsToldOfOnce) {
-  ApiAnswer applied = answer(ApiAnswer::Kind::kApplied);
+  ResizeEvent applied = answer(ResizeEvent::Kind::kApplied);
   EXPECT_EQ(notice_of(kApp, applied)->reason, EventReason::kMemoryLimitRaised);
   applied.bridged = true;  // the grant of the bridge was told of
   EXPECT_FALSE(notice_of(kApp, applied));
-  applied = answer(ApiAnswer::Kind::kApplied);
+  applied = answer(ResizeEvent::Kind::kApplied);
   std::swap(applied.from, applied.to);
   EXPECT_EQ(notice_of(kApp, applied)->reason, EventReason::kMemoryLimitLowered);
 }
 
 TEST(EventNotice, OfACpuLimit) {
-  ApiAnswer about{.kind = ApiAnswer::Kind::kRefused,
-                  .reason = Reason::kThrottled,
-                  .cause = "quota",
-                  .message = "exceeded quota: team",
-                  .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+  ResizeEvent about{.kind = ResizeEvent::Kind::kRefused,
+                    .reason = Reason::kThrottled,
+                    .cause = "quota",
+                    .message = "exceeded quota: team",
+                    .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
   EXPECT_EQ(notice_of(kApp, about)->note,
             "CPU limit of container app cannot be set from 500m to 2, refused by quota: exceeded "
             "quota: team");
-  about.kind = ApiAnswer::Kind::kWithdrawn;
+  about.kind = ResizeEvent::Kind::kWithdrawn;
   EXPECT_EQ(notice_of(kApp, about)->note,
             "the resize of the CPU limit of container app to 2 was taken back: quota: exceeded "
             "quota: team");
-  about.kind = ApiAnswer::Kind::kApplied;
+  about.kind = ResizeEvent::Kind::kApplied;
   EXPECT_EQ(notice_of(kApp, about)->reason, EventReason::kCpuLimitRaised);
   EXPECT_EQ(notice_of(kApp, about)->note,
             "CPU limit of container app raised from 500m to 2: its quota kept it from the CPUs in "
@@ -273,14 +273,15 @@ TEST(EventNotice, OfACpuLimit) {
 }
 
 TEST(EventNotice, WhatTheKubeletTellsItselfIsNotRepeated) {
-  for (const ApiAnswer::Kind kind :
-       {ApiAnswer::Kind::kSent, ApiAnswer::Kind::kAccepted, ApiAnswer::Kind::kDeferred,
-        ApiAnswer::Kind::kInfeasible, ApiAnswer::Kind::kFailed, ApiAnswer::Kind::kUnavailable}) {
+  for (const ResizeEvent::Kind kind :
+       {ResizeEvent::Kind::kSent, ResizeEvent::Kind::kAccepted, ResizeEvent::Kind::kDeferred,
+        ResizeEvent::Kind::kInfeasible, ResizeEvent::Kind::kFailed,
+        ResizeEvent::Kind::kUnavailable}) {
     EXPECT_FALSE(notice_of(kApp, answer(kind))) << to_string(kind);
   }
-  EXPECT_EQ(notice_of(kApp, answer(ApiAnswer::Kind::kBridgeWithdrawn))->reason,
+  EXPECT_EQ(notice_of(kApp, answer(ResizeEvent::Kind::kBridgeWithdrawn))->reason,
             EventReason::kBridgeWithdrawn);
-  EXPECT_EQ(notice_of(kApp, answer(ApiAnswer::Kind::kFallback))->reason,
+  EXPECT_EQ(notice_of(kApp, answer(ResizeEvent::Kind::kFallback))->reason,
             EventReason::kCgroupFallback);
 }
 

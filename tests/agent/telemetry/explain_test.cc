@@ -41,7 +41,7 @@ constexpr MonotonicTime at(int second) { return MonotonicTime(seconds(second)); 
 // at(1000) is 2026-11-21 21:31:32 UTC.
 constexpr kube::WallTime kWall{microseconds(1'795'296'692'000'000)};
 
-Subject subject(std::string container = "app", std::string uid = "uid-1") {
+ContainerRef subject(std::string container = "app", std::string uid = "uid-1") {
   return {
       .name_space = "demo", .pod = "web", .uid = std::move(uid), .container = std::move(container)};
 }
@@ -59,8 +59,8 @@ Record grant(int second, std::uint64_t from, std::uint64_t to) {
 Record denial(int second, Reason reason = Reason::kCeiling) {
   return {.kind = Record::Kind::kDenial, .at = at(second), .reason = reason};
 }
-ApiAnswer refusal(int second) {
-  return {.kind = ApiAnswer::Kind::kRefused,
+ResizeEvent refusal(int second) {
+  return {.kind = ResizeEvent::Kind::kRefused,
           .at = at(second),
           .from = mebibytes(256),
           .to = mebibytes(384),
@@ -118,7 +118,7 @@ TEST(Timeline, TheSameInARowIsOneEntry) {
 TEST(Timeline, TheGoneAreKeptForAWhileBehindTheLiving) {
   Timelines timelines({.gone = 2});
   for (int i = 0; i < 5; ++i) {
-    const Subject each = subject("app", "uid-" + std::to_string(i));
+    const ContainerRef each = subject("app", "uid-" + std::to_string(i));
     timelines.add(each, denial(i));
     if (i < 4) timelines.ended(each);
   }
@@ -209,11 +209,11 @@ TEST(Explain, WhatIsNowBelongsToTheLivingOne) {
 
 TEST(Explain, OfACpuLimit) {
   Timelines timelines;
-  timelines.add(subject(), ApiAnswer{.kind = ApiAnswer::Kind::kAccepted,
-                                     .at = at(990),
-                                     .reason = Reason::kThrottled,
-                                     .status = 200,
-                                     .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+  timelines.add(subject(), ResizeEvent{.kind = ResizeEvent::Kind::kAccepted,
+                                       .at = at(990),
+                                       .reason = Reason::kThrottled,
+                                       .status = 200,
+                                       .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
   const json entry = explained(timelines).at("containers")[0].at("timeline")[0];
   EXPECT_EQ(entry.at("from_millicpu"), 500);
   EXPECT_EQ(entry.at("to_millicpu"), 2000);
@@ -259,7 +259,7 @@ TEST(Explain, TheTableIsReadable) {
 
 TEST(Explain, AServersWordsAreOnlyTextOnATerminal) {
   Timelines timelines;
-  ApiAnswer hostile = refusal(990);
+  ResizeEvent hostile = refusal(990);
   hostile.message =
       "a\x1b[2Jb\r\nc\x07\xC2\x9B"
       "31md";

@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-const Subject kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .container = "app"};
+const ContainerRef kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .container = "app"};
 constexpr Bytes mebibytes(std::uint64_t count) { return {count * kMiB}; }
 
 Record record(Record::Kind kind, Reason reason = Reason::kReclaimFailing) {
@@ -94,12 +94,12 @@ TEST_F(DecisionLogTest, AChangeIsOneLineWithItsInputs) {
 
 TEST_F(DecisionLogTest, OrOneJsonObject) {
   open({.json = true});
-  ApiAnswer refused{.kind = ApiAnswer::Kind::kRefused,
-                    .from = mebibytes(1),
-                    .to = mebibytes(2),
-                    .status = 403,
-                    .cause = "quota",
-                    .message = "exceeded quota: \"team\"\n"};
+  ResizeEvent refused{.kind = ResizeEvent::Kind::kRefused,
+                      .from = mebibytes(1),
+                      .to = mebibytes(2),
+                      .status = 403,
+                      .cause = "quota",
+                      .message = "exceeded quota: \"team\"\n"};
   log_->answer(kApp, refused);
   const auto all = lines();
   ASSERT_THAT(all, SizeIs(1));
@@ -115,11 +115,11 @@ TEST_F(DecisionLogTest, OrOneJsonObject) {
 
 TEST_F(DecisionLogTest, AnAnswerAboutACpuLimitSaysNothingOfMemory) {
   open();
-  ApiAnswer refused{.kind = ApiAnswer::Kind::kRefused,
-                    .reason = Reason::kThrottled,
-                    .status = 403,
-                    .cause = "quota",
-                    .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+  ResizeEvent refused{.kind = ResizeEvent::Kind::kRefused,
+                      .reason = Reason::kThrottled,
+                      .status = 403,
+                      .cause = "quota",
+                      .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
   log_->answer(kApp, refused);
   const auto all = lines();
   ASSERT_THAT(all, SizeIs(1));
@@ -157,7 +157,7 @@ TEST_F(DecisionLogTest, WhatLastsIsSaidOnceUntilSomethingChanges) {
     log_->record(kApp, record(Record::Kind::kDenial, Reason::kBudget));
     log_->record(kApp, record(Record::Kind::kWish));
   }
-  Subject other = kApp;
+  ContainerRef other = kApp;
   other.uid = "uid-2";
   log_->record(other, record(Record::Kind::kDenial, Reason::kCeiling));
   log_->record(kApp, record(Record::Kind::kGrant));

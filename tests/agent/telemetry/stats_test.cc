@@ -52,8 +52,8 @@ std::map<std::string, double> samples_of(const std::string& text) {
   return samples;
 }
 
-std::map<std::string, double> scraped(const AgentSight& sight, const ProcessSight& process = {}) {
-  return samples_of(metrics_text(sight, process));
+std::map<std::string, double> scraped(const AgentStats& stats, const ProcessStats& process = {}) {
+  return samples_of(metrics_text(stats, process));
 }
 
 TEST(Metrics, DocsArePrintedFromTheTable) {
@@ -115,19 +115,19 @@ TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
 }
 
 TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
-  AgentSight sight;
-  sight.kernel = bpf::Counters{};
-  sight.budget = mebibytes(1);
-  sight.cpu.budget = MilliCpu{500};
-  sight.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
-  sight.api.add({.verb = ApiVerb::kPatch, .status = 200});
-  sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kRefused, .cause = "quota"});
-  const ProcessSight process = read_own_process();
+  AgentStats stats;
+  stats.kernel = bpf::Counters{};
+  stats.budget = mebibytes(1);
+  stats.cpu.budget = MilliCpu{500};
+  stats.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
+  stats.api.add({.verb = ApiVerb::kPatch, .status = 200});
+  stats.activity.add(ResizeEvent{.kind = ResizeEvent::Kind::kRefused, .cause = "quota"});
+  const ProcessStats process = read_own_process();
   for (const Metric& metric : metric_table()) {
     const auto labels = static_cast<std::size_t>(
         std::count_if(metric.labels.begin(), metric.labels.end(),
                       [](std::string_view label) { return !label.empty(); }));
-    const std::vector<Sample> samples = metric.read({sight, process});
+    const std::vector<Sample> samples = metric.read({stats, process});
     EXPECT_FALSE(samples.empty()) << metric.name << " is never exported";
     std::set<std::vector<std::string>> seen;
     for (const Sample& sample : samples) {
@@ -139,18 +139,18 @@ TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
 }
 
 TEST(Metrics, RecordsAreCountedByKind) {
-  AgentSight sight;
-  sight.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
-  sight.activity.add(record(Record::Kind::kGrant, Layer::kAtTheDoor, Reason::kOomDoor));
-  sight.activity.add(record(Record::Kind::kGrant, Layer::kSlowLoop, Reason::kThrashing));
-  sight.activity.add(record(Record::Kind::kShrink, Layer::kSlowLoop, Reason::kLeaseEnded));
-  sight.activity.add(record(Record::Kind::kReclaim));
-  sight.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
-  sight.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
-  sight.activity.add(record(Record::Kind::kFailure));
-  sight.activity.add(record(Record::Kind::kOomKill));
-  sight.activity.add(record(Record::Kind::kWish, Layer::kPredicted, Reason::kTimeToLimit));
-  const auto samples = scraped(sight);
+  AgentStats stats;
+  stats.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
+  stats.activity.add(record(Record::Kind::kGrant, Layer::kAtTheDoor, Reason::kOomDoor));
+  stats.activity.add(record(Record::Kind::kGrant, Layer::kSlowLoop, Reason::kThrashing));
+  stats.activity.add(record(Record::Kind::kShrink, Layer::kSlowLoop, Reason::kLeaseEnded));
+  stats.activity.add(record(Record::Kind::kReclaim));
+  stats.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
+  stats.activity.add(record(Record::Kind::kDenial, Layer::kPredicted, Reason::kCeiling));
+  stats.activity.add(record(Record::Kind::kFailure));
+  stats.activity.add(record(Record::Kind::kOomKill));
+  stats.activity.add(record(Record::Kind::kWish, Layer::kPredicted, Reason::kTimeToLimit));
+  const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"predicted\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"at_the_limit\"}"), 0);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"at_the_door\"}"), 1);
@@ -170,20 +170,20 @@ TEST(Metrics, RecordsAreCountedByKind) {
 
 // A raise is one save, whether it was written, applied by the API, or first one and then the other.
 TEST(Metrics, ABridgedRaiseIsOneSave) {
-  AgentSight sight;
-  ApiAnswer applied{.kind = ApiAnswer::Kind::kApplied,
-                    .from = mebibytes(64),
-                    .to = mebibytes(96),
-                    .layer = Layer::kPredicted,
-                    .patch_to_limit = milliseconds(470)};
-  sight.activity.add(applied);
-  EXPECT_EQ(scraped(sight).at("plimsoll_saves_total{layer=\"predicted\"}"), 1);
+  AgentStats stats;
+  ResizeEvent applied{.kind = ResizeEvent::Kind::kApplied,
+                      .from = mebibytes(64),
+                      .to = mebibytes(96),
+                      .layer = Layer::kPredicted,
+                      .patch_to_limit = milliseconds(470)};
+  stats.activity.add(applied);
+  EXPECT_EQ(scraped(stats).at("plimsoll_saves_total{layer=\"predicted\"}"), 1);
   applied.bridged = true;
-  sight.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
-  sight.activity.add(applied);
-  applied = {.kind = ApiAnswer::Kind::kApplied, .from = mebibytes(96), .to = mebibytes(64)};
-  sight.activity.add(applied);  // lowered: saves nobody
-  const auto samples = scraped(sight);
+  stats.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
+  stats.activity.add(applied);
+  applied = {.kind = ResizeEvent::Kind::kApplied, .from = mebibytes(96), .to = mebibytes(64)};
+  stats.activity.add(applied);  // lowered: saves nobody
+  const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"predicted\"}"), 2);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
   EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 64.0 * kMiB);
@@ -192,25 +192,25 @@ TEST(Metrics, ABridgedRaiseIsOneSave) {
 }
 
 TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
-  AgentSight sight;
-  sight.activity.add(ApiAnswer{.kind = ApiAnswer::Kind::kApplied,
-                               .from = mebibytes(1),
-                               .to = mebibytes(2),
-                               .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
-  const auto samples = scraped(sight);
+  AgentStats stats;
+  stats.activity.add(ResizeEvent{.kind = ResizeEvent::Kind::kApplied,
+                                 .from = mebibytes(1),
+                                 .to = mebibytes(2),
+                                 .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+  const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_resizes_total{step=\"applied\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
   EXPECT_EQ(samples.at("plimsoll_granted_bytes_total"), 0);
 }
 
 TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
-  AgentSight sight;
+  AgentStats stats;
   for (const int micros : {5, 10, 60, 60, 5'000'000}) {
     Record grant = record(Record::Kind::kGrant);
     grant.reaction = microseconds(micros);
-    sight.activity.add(grant);
+    stats.activity.add(grant);
   }
-  const auto samples = scraped(sight);
+  const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"1e-05\"}"), 2) << "a bound is in";
   EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"5e-05\"}"), 2);
   EXPECT_EQ(samples.at("plimsoll_reaction_seconds_bucket{le=\"0.0001\"}"), 4);
@@ -236,9 +236,9 @@ TEST(Metrics, ExchangesAreCountedByWhatTheyMean) {
                                  .sent = true};
   tally.add(exchange_of(ApiVerb::kPatch, tl::unexpected(cut), milliseconds(8)));
   tally.add({.verb = ApiVerb::kList, .status = 9999});
-  AgentSight sight;
-  sight.api = tally.totals();
-  const auto samples = scraped(sight);
+  AgentStats stats;
+  stats.api = tally.totals();
+  const auto samples = scraped(stats);
   const auto requests = [&](const char* verb, const char* status, const char* outcome) {
     return samples.at("plimsoll_api_requests_total{verb=\"" + std::string(verb) + "\",status=\"" +
                       status + "\",outcome=\"" + outcome + "\"}");
@@ -251,13 +251,13 @@ TEST(Metrics, ExchangesAreCountedByWhatTheyMean) {
 }
 
 TEST(Metrics, SeriesStayBoundedWhateverComes) {
-  AgentSight sight;
+  AgentStats stats;
   for (std::uint64_t i = 0; i < 500; ++i) {
-    sight.activity.add(
-        ApiAnswer{.kind = ApiAnswer::Kind::kRefused, .cause = "cause" + std::to_string(i)});
-    sight.namespaces.push_back({"ns" + std::to_string(i), mebibytes(i), mebibytes(1000)});
+    stats.activity.add(
+        ResizeEvent{.kind = ResizeEvent::Kind::kRefused, .cause = "cause" + std::to_string(i)});
+    stats.namespaces.push_back({"ns" + std::to_string(i), mebibytes(i), mebibytes(1000)});
   }
-  const auto samples = scraped(sight);
+  const auto samples = scraped(stats);
   const auto series = [&](const std::string& name) {
     return std::count_if(samples.begin(), samples.end(),
                          [&](const auto& each) { return each.first.starts_with(name + "{"); });
@@ -273,11 +273,11 @@ TEST(Metrics, SeriesStayBoundedWhateverComes) {
 }
 
 TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
-  const auto samples = scraped(AgentSight{});
+  const auto samples = scraped(AgentStats{});
   EXPECT_FALSE(samples.contains("plimsoll_budget_bytes"));
   EXPECT_FALSE(samples.contains("plimsoll_holds_total"));
   EXPECT_FALSE(samples.contains("process_resident_memory_bytes"));
-  AgentSight known;
+  AgentStats known;
   known.budget = Bytes{0};
   known.kernel = bpf::Counters{
       .held = 3, .saved = 2, .expired = 1, .missed = 4, .held_for = milliseconds(1500)};
@@ -292,18 +292,18 @@ TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
 }
 
 TEST(Metrics, StateIsShownAsItIs) {
-  AgentSight sight;
-  sight.tier = bpf::Tier::kB;
-  sight.version = "1.2.3";
-  sight.node = "node-\"a\"\n";
-  sight.config = {.generation = 7,
+  AgentStats stats;
+  stats.tier = bpf::Tier::kB;
+  stats.version = "1.2.3";
+  stats.node = "node-\"a\"\n";
+  stats.config = {.generation = 7,
                   .last_reload_good = false,
                   .last_success_unix_seconds = 1795296692,
                   .failures = 2};
-  sight.leases_active = 3;
-  sight.leases_expired = 4;
-  sight.log_overruns = 5;
-  const auto samples = scraped(sight);
+  stats.leases_active = 3;
+  stats.leases_expired = 4;
+  stats.log_overruns = 5;
+  const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_tier{tier=\"A\"}"), 0);
   EXPECT_EQ(samples.at("plimsoll_tier{tier=\"B\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_build_info{version=\"1.2.3\",node=\"node-\\\"a\\\"\\n\"}"), 1);
@@ -317,7 +317,7 @@ TEST(Metrics, StateIsShownAsItIs) {
 }
 
 TEST(Metrics, EveryFamilySaysItsTypeAndHelp) {
-  const std::string text = metrics_text(AgentSight{}, {});
+  const std::string text = metrics_text(AgentStats{}, {});
   EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_saves_total counter\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_leases_active gauge\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE plimsoll_reaction_seconds histogram\n"));
@@ -325,7 +325,7 @@ TEST(Metrics, EveryFamilySaysItsTypeAndHelp) {
 }
 
 TEST(Metrics, TheProcessKnowsItself) {
-  const ProcessSight before = read_own_process();
+  const ProcessStats before = read_own_process();
   ASSERT_TRUE(before.resident && before.virtual_size && before.cpu_seconds && before.open_fds &&
               before.threads && before.start_unix_seconds);
   EXPECT_GT(before.resident->value, kMiB);

@@ -81,9 +81,9 @@ class StatusServerTest : public testing::Test {
 
 TEST_F(StatusServerTest, ServesTheMetricsThatWerePublishedLast) {
   StatusBoard::Page page;
-  page.sight.leases_active = 3;
+  page.stats.leases_active = 3;
   board_.publish(page);
-  page.sight.leases_active = 4;
+  page.stats.leases_active = 4;
   board_.publish(page);
   const std::string reply = get("/metrics");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
