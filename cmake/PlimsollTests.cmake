@@ -142,7 +142,8 @@ function(plimsoll_vm_tests)
 
   # What guests with systemd run: tests/vm/lib/<guest>.
   add_executable(systemd-tell vm/systemd_tell.cc)
-  target_link_libraries(systemd-tell PRIVATE plimsoll_agent_systemd plimsoll_flags)
+  target_link_libraries(systemd-tell PRIVATE plimsoll_agent_systemd plimsoll_agent_pods
+                                             plimsoll_flags)
   set_target_properties(systemd-tell PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                                                 "${PROJECT_BINARY_DIR}/bin")
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/apiserver/pod_watcher.h"
+#include "base/clock.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,26 +14,24 @@ namespace {
 // Often enough for the pings of an idle connection.
 constexpr Nanoseconds kKeepAlive = std::chrono::seconds(5);
 
-MonotonicTime now() { return std::chrono::steady_clock::now(); }
-
 }  // namespace
 
 Result<std::unique_ptr<PodWatcher>> PodWatcher::start(std::unique_ptr<kube::Client> client,
                                                       std::string node_name, std::uint64_t seed) {
-  Fd change_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!change_event) return errno_error(errno, "eventfd");
+  auto changed = Wakeup::make();
+  if (!changed) return tl::unexpected(changed.error());
   std::unique_ptr<PodWatcher> watcher(
-      new PodWatcher(std::move(client), std::move(node_name), seed, std::move(change_event)));
+      new PodWatcher(std::move(client), std::move(node_name), seed, std::move(*changed)));
   watcher->thread_ = std::thread([raw = watcher.get()] { raw->run(); });
   return watcher;
 }
 
 PodWatcher::PodWatcher(std::unique_ptr<kube::Client> client, std::string node_name,
-                       std::uint64_t seed, Fd change_event)
+                       std::uint64_t seed, Wakeup changed)
     : client_(std::move(client)),
       watch_(std::move(node_name), seed,
              [this](kube::PodChange&& change) { push(std::move(change)); }),
-      change_event_(std::move(change_event)) {}
+      changed_(std::move(changed)) {}
 
 PodWatcher::~PodWatcher() {
   {
@@ -56,9 +53,7 @@ std::vector<kube::PodChange> PodWatcher::take(std::size_t most) {
       taken.push_back(std::move(changes_.front()));
       changes_.pop_front();
     }
-    if (std::uint64_t told = 0; changes_.empty()) {
-      (void)!::read(change_event_.get(), &told, sizeof told);
-    }
+    if (changes_.empty()) changed_.clear();
   }
   woken_.notify_all();
   return taken;
@@ -75,11 +70,11 @@ void PodWatcher::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const MonotonicTime wait = watch_.wait();
-    if (now() >= wait) {
+    if (monotonic_now() >= wait) {
       lock.unlock();
       ask();
       lock.lock();
-    } else if (!woken_.wait_until(lock, std::min(wait, now() + kKeepAlive),
+    } else if (!woken_.wait_until(lock, std::min(wait, monotonic_now() + kKeepAlive),
                                   [this] { return stopping_; })) {
       lock.unlock();
       client_->keep_alive();
@@ -89,17 +84,17 @@ void PodWatcher::run() {
 }
 
 void PodWatcher::ask() {
-  const kube::Request request = watch_.next_request(now());
+  const kube::Request request = watch_.next_request(monotonic_now());
   const auto reply = client_->stream(
       request,
       [this](std::string_view piece) {
-        const bool more = watch_.on_data(piece, now());
-        publish(now());
+        const bool more = watch_.on_data(piece, monotonic_now());
+        publish(monotonic_now());
         return more;
       },
       watch_.idle_deadline());
-  watch_.on_end(reply, now());
-  publish(reply ? std::optional(now()) : std::nullopt);
+  watch_.on_end(reply, monotonic_now());
+  publish(reply ? std::optional(monotonic_now()) : std::nullopt);
 }
 
 // Waits while the queue is full.
@@ -109,8 +104,7 @@ void PodWatcher::push(kube::PodChange&& change) {
   if (stopping_) return;
   update_status();  // is never behind what it tells
   changes_.push_back(std::move(change));
-  const std::uint64_t one = 1;
-  (void)!::write(change_event_.get(), &one, sizeof one);
+  changed_.ring();
 }
 
 void PodWatcher::publish(std::optional<MonotonicTime> contact) {

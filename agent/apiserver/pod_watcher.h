@@ -16,9 +16,9 @@
 #include <thread>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "base/wakeup.h"
 #include "kube/client.h"
 #include "kube/pod_watch.h"
 
@@ -49,7 +49,7 @@ class PodWatcher {
   PodWatcher& operator=(const PodWatcher&) = delete;
 
   // Readable while changes wait.
-  int change_fd() const { return change_event_.get(); }
+  int change_fd() const { return changed_.fd(); }
   // At most `most` changes, in their order; never blocks.
   std::vector<kube::PodChange> take(std::size_t most = kMostWaiting);
 
@@ -57,7 +57,7 @@ class PodWatcher {
 
  private:
   PodWatcher(std::unique_ptr<kube::Client> client, std::string node_name, std::uint64_t seed,
-             Fd change_event);
+             Wakeup changed);
   void run();
   void ask();
   void push(kube::PodChange&& change);
@@ -66,7 +66,7 @@ class PodWatcher {
 
   std::unique_ptr<kube::Client> client_;
   kube::PodWatch watch_;  // the thread's
-  Fd change_event_;
+  Wakeup changed_;
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable woken_;

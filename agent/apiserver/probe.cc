@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/apiserver/probe.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <condition_variable>
@@ -11,17 +9,15 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/wakeup.h"
 #include "kube/access_review.h"
 #include "kube/backoff.h"
 #include "kube/status.h"
 
 namespace plimsoll::agent {
 namespace {
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 // The reply's body, or why there is none.
 Result<std::string> body_of(const SendRequest& send, const kube::Request& request) {
@@ -84,7 +80,7 @@ struct ApiProbe::Impl {
   std::unique_ptr<kube::Client> client;
   std::string node_name;
   std::minstd_rand random;
-  Fd fact_event;
+  Wakeup found_facts;
 
   std::mutex mutex;  // of what follows
   std::condition_variable woken;
@@ -96,14 +92,14 @@ struct ApiProbe::Impl {
 
   void run() {
     kube::Backoff backoff;
-    MonotonicTime not_before = now();
+    MonotonicTime not_before = monotonic_now();
     std::unique_lock lock(mutex);
     while (!stopping) {
       if (!asked) {
         woken.wait(lock);
         continue;
       }
-      if (now() < not_before) {
+      if (monotonic_now() < not_before) {
         woken.wait_until(lock, not_before);
         continue;
       }
@@ -115,12 +111,11 @@ struct ApiProbe::Impl {
       if (found) {
         facts = std::move(*found);
         backoff.reset();
-        const std::uint64_t one = 1;
-        [[maybe_unused]] const auto put = ::write(fact_event.get(), &one, sizeof(one));
+        found_facts.ring();
       } else {
         asked = true;
         const double share = std::uniform_real_distribution<double>(0, 1)(random);
-        not_before = now() + backoff.next(now(), share);
+        not_before = monotonic_now() + backoff.next(monotonic_now(), share);
       }
     }
   }
@@ -134,8 +129,9 @@ Result<std::unique_ptr<ApiProbe>> ApiProbe::start(std::unique_ptr<kube::Client> 
   impl->client = std::move(client);
   impl->node_name = std::move(node_name);
   impl->random.seed(static_cast<std::minstd_rand::result_type>(seed));
-  impl->fact_event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!impl->fact_event) return errno_error(errno, "make the probe's descriptor");
+  auto wakeup = Wakeup::make();
+  if (!wakeup) return tl::unexpected(wakeup.error());
+  impl->found_facts = std::move(*wakeup);
   impl->thread = std::thread([raw = impl.get()] { raw->run(); });
   return std::unique_ptr<ApiProbe>(new ApiProbe(std::move(impl)));
 }
@@ -160,11 +156,10 @@ void ApiProbe::ask_again() {
 
 std::optional<ApiFacts> ApiProbe::take() {
   const std::lock_guard lock(impl_->mutex);
-  std::uint64_t told = 0;
-  [[maybe_unused]] const auto got = ::read(impl_->fact_event.get(), &told, sizeof(told));
+  impl_->found_facts.clear();
   return std::exchange(impl_->facts, std::nullopt);
 }
 
-int ApiProbe::fact_fd() const { return impl_->fact_event.get(); }
+int ApiProbe::fact_fd() const { return impl_->found_facts.fd(); }
 
 }  // namespace plimsoll::agent

@@ -8,7 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -63,7 +63,7 @@ int explain_main(const std::string& name, std::ostream& out, std::ostream& error
   }
   if (found.empty()) {
     const std::string nearest = nearest_key(name);
-    errors << "plimsoll: no key " << quoted(name);
+    errors << "plimsoll: no key " << in_quotes(name);
     if (!nearest.empty()) errors << "; did you mean " << shown(nearest) << '?';
     errors << '\n';
     return 1;

@@ -9,6 +9,7 @@
 
 #include "agent/restore/cgroups.h"
 #include "agent/restore/specs.h"
+#include "base/clock.h"
 #include "kube/client.h"
 
 namespace plimsoll::agent {
@@ -133,7 +134,7 @@ Result<Restored> restore(const RestoreOptions& options) {
   restored.specs = specs_back(options, floors->found().state, *root, &writer, state);
   restored.limits = restore_limits(state, *root, &writer, options.policy);
   tell_systemd(options, *root, restored);
-  const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
+  const auto now = monotonic_now();
   const auto saved = file->flush(restored.limits.left, now);
   if (!saved) restored.complaints.push_back(saved.error().message);
   restored.specs.left.learned = floors->found().state.learned;

@@ -19,6 +19,7 @@
 #include "agent/commands/scope.h"
 #include "agent/engine/announced_commands.h"
 #include "agent/engine/engine.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "cgroup/meminfo.h"
 #include "cgroup/mounts.h"
@@ -29,10 +30,6 @@ namespace plimsoll::agent {
 namespace {
 
 constexpr std::array kForwarded{SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH};
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 // Blocks the signals that are the command's and returns a descriptor that has them.
 Result<Fd> take_signals() {
@@ -229,7 +226,8 @@ void Session::announce() {
 // A command may be at its limit a few milliseconds after its start.
 void Session::wait_until_armed() const {
   constexpr Nanoseconds kLongest = std::chrono::seconds(1);
-  for (const MonotonicTime start = now(); !engine_->settled() && now() - start < kLongest;) {
+  for (const MonotonicTime start = monotonic_now();
+       !engine_->settled() && monotonic_now() - start < kLongest;) {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
 }
@@ -250,12 +248,12 @@ Result<ExitStatus> Session::run() {
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
   if (auto prepared = prepare(); !prepared) return tl::unexpected(prepared.error());
-  report_.started = now();
+  report_.started = monotonic_now();
   auto child = Child::start(options_.command, cgroup_->group(), writer_);
   if (!child) return tl::unexpected(child.error());
   if (auto attended = attend(*child); !attended) return tl::unexpected(attended.error());
   report_.exit = child->wait();
-  report_.ended = now();
+  report_.ended = monotonic_now();
   finish();
   return report_.exit;
 }
@@ -273,7 +271,7 @@ Result<void> Session::attend(const Child& child) {
       return errno_error(errno, "wait for the command");
     }
     if (waits[4].revents != 0) {
-      announcer_.react(*engine_, options_.config.policy.memory, now());
+      announcer_.react(*engine_, options_.config.policy.memory, monotonic_now());
     }
     if (waits[1].revents != 0) forward_signals(signals_, child);
     if (waits[2].revents != 0) {
@@ -287,8 +285,8 @@ Result<void> Session::attend(const Child& child) {
 }
 
 void Session::tick() {
-  take(engine_->tick(now()));
-  announcer_.tick(*engine_, options_.config.policy.memory, now());
+  take(engine_->tick(monotonic_now()));
+  announcer_.tick(*engine_, options_.config.policy.memory, monotonic_now());
 }
 
 void Session::take(const std::vector<Record>& records) {
@@ -312,7 +310,7 @@ void Session::put_parent_back() {
 }
 
 void Session::finish() {
-  announcer_.stop(*engine_, options_.config.policy.memory, now());
+  announcer_.stop(*engine_, options_.config.policy.memory, monotonic_now());
   report_.announced = announcer_.use(slot_);
   take(engine_->collect());
   const cgroup::Group& group = cgroup_->group();

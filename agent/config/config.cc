@@ -10,6 +10,7 @@
 #include "agent/config/yaml.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -37,7 +38,7 @@ class Reader {
         complain(setting,
                  "unknown key" + (nearest.empty() ? "" : "; did you mean " + shown(nearest) + "?"));
       } else if (setting.has_value) {
-        complain(setting, quoted(setting.value) + ", where a section is expected");
+        complain(setting, in_quotes(setting.value) + ", where a section is expected");
       }
       return;
     }

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "agent/config/values.h"
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -128,19 +128,19 @@ Result<void> set_key(const ConfigKey& key, std::string_view name, std::string_vi
       [&](auto member) -> Result<void> {
         const std::string range = key.least.empty() ? "" : "; allowed: " + allowed_text(key);
         if (!prefix_of(key).empty() && !is_dns_label(last_part(name))) {
-          return fail(Code::kMalformed, quoted(last_part(name)) + " is no name of a namespace");
+          return fail(Code::kMalformed, in_quotes(last_part(name)) + " is no name of a namespace");
         }
         Read<decltype(member)> value{};
         const ValueKind kind = kind_of(value);
         if (text.size() > kind.longest || !is_printable(text)) {
           return fail(Code::kMalformed,
-                      quoted(text) + " is not a " + std::string(kind.name) + range);
+                      in_quotes(text) + " is not a " + std::string(kind.name) + range);
         }
         if (const Result<void> read = read_value(text, value); !read) {
           return fail(read.error().code, read.error().message + range);
         }
         if (!within(key, value)) {
-          return fail(Code::kMalformed, quoted(text) + " is out of range" + range);
+          return fail(Code::kMalformed, in_quotes(text) + " is out of range" + range);
         }
         store(value, name, member(config));
         return {};

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -128,7 +128,7 @@ class Selector::Parser {
     if (!is_label_key(requirement.key)) {
       return malformed(requirement.key.empty()
                            ? "needs the name of a label " + where()
-                           : "has " + quoted(requirement.key) + ", which is no name of a label");
+                           : "has " + in_quotes(requirement.key) + ", which is no name of a label");
     }
     if (absent) {
       requirement.op = Operator::kNotExists;
@@ -139,7 +139,7 @@ class Selector::Parser {
     } else if (!at_end() && text_.front() != ',') {
       const std::string_view op = word();
       if (op != "in" && op != "notin") {
-        return malformed("needs one of = == != in notin after " + quoted(requirement.key));
+        return malformed("needs one of = == != in notin after " + in_quotes(requirement.key));
       }
       return with_values(std::move(requirement), op == "in" ? Operator::kIn : Operator::kNotIn);
     }
@@ -168,7 +168,7 @@ class Selector::Parser {
   Result<void> add_value(Requirement& requirement) {
     const std::string_view value = word();
     if (!is_label_value(value)) {
-      return malformed("has " + quoted(value) + ", which no label can have as its value");
+      return malformed("has " + in_quotes(value) + ", which no label can have as its value");
     }
     requirement.values.emplace_back(value);
     return {};
@@ -191,7 +191,7 @@ class Selector::Parser {
   void skip_blanks() {
     text_.remove_prefix(std::min(text_.find_first_not_of(" \t"), text_.size()));
   }
-  std::string rest() const { return quoted(text_); }
+  std::string rest() const { return in_quotes(text_); }
   std::string where() const { return at_end() ? "at its end" : "before " + rest(); }
   static tl::unexpected<Error> malformed(const std::string& why) {
     return fail(Code::kMalformed,
@@ -266,7 +266,7 @@ Result<NamespaceList> NamespaceList::parse(std::string_view text) {
     const bool excluded = name.starts_with('!');
     if (excluded) name = trimmed(name.substr(1));
     if (!is_namespace_glob(name)) {
-      return fail(Code::kMalformed, quoted(name) +
+      return fail(Code::kMalformed, in_quotes(name) +
                                         " is no name of a namespace; expected a list such as "
                                         "\"dev-*,ci,!dev-secret\"");
     }

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -25,7 +25,7 @@ Result<std::size_t> index_of(std::string_view text, std::span<const std::string_
   for (const std::string_view word : words) {
     expected.append(expected.empty() ? "" : ", ").append(word);
   }
-  return fail(Code::kMalformed, quoted(text) + " is none of " + expected);
+  return fail(Code::kMalformed, in_quotes(text) + " is none of " + expected);
 }
 
 template <typename Enum>
@@ -98,7 +98,7 @@ Result<void> read_value(std::string_view text, double& value) {
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, read, std::chars_format::fixed);
   if (error != std::errc{} || end != last || !std::isfinite(read)) {
-    return fail(Code::kMalformed, quoted(text) + " is not a decimal number such as 0.85");
+    return fail(Code::kMalformed, in_quotes(text) + " is not a decimal number such as 0.85");
   }
   value = read;
   return {};
@@ -109,7 +109,7 @@ ValueKind kind_of(const std::uint32_t&) { return {"whole number", 32, {}}; }
 Result<void> read_value(std::string_view text, std::uint32_t& value) {
   std::uint32_t read = 0;
   if (!is_whole(text, read)) {
-    return fail(Code::kMalformed, quoted(text) + " is not a whole number");
+    return fail(Code::kMalformed, in_quotes(text) + " is not a whole number");
   }
   value = read;
   return {};
@@ -170,8 +170,9 @@ Result<void> read_value(std::string_view text, ListenAddress& value) {
     return {};
   }
   const auto malformed = [&] {
-    return fail(Code::kMalformed,
-                quoted(text) + R"( is not an address such as ":9464", "127.0.0.1:9464" or "off")");
+    return fail(
+        Code::kMalformed,
+        in_quotes(text) + R"( is not an address such as ":9464", "127.0.0.1:9464" or "off")");
   };
   const std::size_t colon = text.rfind(':');
   std::uint16_t port = 0;

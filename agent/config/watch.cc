@@ -3,7 +3,6 @@
 
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/file.h"
 
 namespace plimsoll::agent {
@@ -21,22 +21,10 @@ namespace {
 // A file that is written without end is read after so many times `settle` all the same.
 constexpr int kMostSettles = 10;
 
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
-
 std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-// Armed once; 0 stops it.
-void set_timer(const Fd& timer, Nanoseconds after) {
-  const itimerspec spec{.it_interval = {},
-                        .it_value = {.tv_sec = after.count() / 1'000'000'000,
-                                     .tv_nsec = after.count() % 1'000'000'000}};
-  ::timerfd_settime(timer.get(), 0, &spec, nullptr);
 }
 
 }  // namespace
@@ -48,13 +36,14 @@ Result<ConfigWatch> ConfigWatch::open(std::string path, Nanoseconds settle) {
   watch.settle_ = std::max(settle, Nanoseconds{1});
   watch.inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!watch.inotify_) return errno_error(errno, "watch files");
-  watch.timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!watch.timer_) return errno_error(errno, "make a timer");
+  auto timer = Timer::make();
+  if (!timer) return tl::unexpected(timer.error());
+  watch.timer_ = std::move(*timer);
   watch.epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!watch.epoll_) return errno_error(errno, "make an epoll instance");
-  for (const Fd* fd : {&watch.inotify_, &watch.timer_}) {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd->get()}};
-    if (::epoll_ctl(watch.epoll_.get(), EPOLL_CTL_ADD, fd->get(), &event) != 0) {
+  for (const int fd : {watch.inotify_.get(), watch.timer_.fd()}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (::epoll_ctl(watch.epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
       return errno_error(errno, "wait for changes of files");
     }
   }
@@ -100,19 +89,17 @@ bool ConfigWatch::drain_events() {
 }
 
 std::optional<Result<Config>> ConfigWatch::take() {
-  std::uint64_t expirations = 0;
-  const bool settled =
-      ::read(timer_.get(), &expirations, sizeof(expirations)) == ssize_t{sizeof(expirations)};
+  const bool settled = timer_.clear();
   if (drain_events()) {
-    if (!changing_since_) changing_since_ = now();
-    if (now() - *changing_since_ < kMostSettles * settle_) {
-      set_timer(timer_, settle_);
+    if (!changing_since_) changing_since_ = monotonic_now();
+    if (monotonic_now() - *changing_since_ < kMostSettles * settle_) {
+      timer_.set(settle_);
       return std::nullopt;
     }
   } else if (!settled) {
     return std::nullopt;
   }
-  set_timer(timer_, Nanoseconds{});
+  timer_.set({});
   changing_since_.reset();
   return read_again();
 }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "agent/config/config.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -49,7 +50,7 @@ class ConfigWatch {
   std::string path_;
   Nanoseconds settle_{};
   Fd inotify_;
-  Fd timer_;
+  Timer timer_;
   Fd epoll_;
   std::optional<MonotonicTime> changing_since_;  // the timer runs
   bool blind_ = false;                           // there is no directory to watch any more

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/yaml.h"
+#include "base/printable.h"
 
 #include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
@@ -102,7 +103,7 @@ class Flattener : public YAML::EventHandler {
     if (path_.empty()) {
       // An empty file is a configuration: all defaults.
       if (has_value) {
-        complain(mark, quoted(text) + ", where sections and \"key: value\" are expected");
+        complain(mark, in_quotes(text) + ", where sections and \"key: value\" are expected");
       }
       return;
     }
@@ -123,37 +124,6 @@ class Flattener : public YAML::EventHandler {
   std::size_t skipped_ = 0;  // open maps and lists that are being passed over
   std::size_t lists_ = 0;
 };
-
-// The length of the character that `text` (not empty) begins with; 0: none that may be shown, which
-// is a control character or no UTF-8. Overlong and surrogate forms are left to whoever reads it.
-std::size_t character(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto first = byte(0);
-  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
-  const std::size_t size = first < 0xc2   ? 0
-                           : first < 0xe0 ? 2
-                           : first < 0xf0 ? 3
-                           : first < 0xf5 ? 4
-                                          : 0;
-  if (size == 0 || size > text.size()) return 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0U) != 0x80) return 0;
-  }
-  const bool is_c1 = first == 0xc2 && byte(1) < 0xa0;
-  return is_c1 ? 0 : size;
-}
-
-// At most `most` bytes, whole characters; what cannot be shown becomes a question mark.
-std::string printable(std::string_view text, std::size_t most = std::string_view::npos) {
-  std::string result;
-  while (!text.empty()) {
-    const std::size_t size = character(text);
-    if (result.size() + std::max<std::size_t>(size, 1) > most) break;
-    result += size == 0 ? "?" : text.substr(0, size);
-    text.remove_prefix(std::max<std::size_t>(size, 1));
-  }
-  return result;
-}
 
 // Where the syntax is wrong, what was understood before it says little: that error stands alone.
 Settings broken(std::string_view text, const YAML::Mark& mark, std::string message) {
@@ -194,18 +164,6 @@ Settings read_settings(std::string_view text) {
     return broken(text, error.mark, "not valid YAML: " + printable(error.msg));
   }
   return result;
-}
-
-std::string quoted(std::string_view text) {
-  constexpr std::size_t kLongest = 40;
-  return "\"" + printable(text, kLongest) + (text.size() > kLongest ? "...\"" : "\"");
-}
-
-bool is_printable(std::string_view text) { return printable(text) == text; }
-
-std::string shown(std::string_view key) {
-  constexpr std::size_t kLongest = 64;
-  return key.size() <= kLongest && is_printable(key) ? std::string(key) : quoted(key);
 }
 
 }  // namespace plimsoll::agent

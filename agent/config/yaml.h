@@ -38,10 +38,4 @@ inline constexpr std::size_t kDeepestSection = 8;
 // Never throws, and never recurses deeper than its own bounds, whatever `text` is.
 Settings read_settings(std::string_view text);
 
-// A piece of somebody's file as it may stand in a message: short, one line, printable.
-std::string quoted(std::string_view text);
-// The same of a key: as it is, unless it is too long or not printable.
-std::string shown(std::string_view key);
-bool is_printable(std::string_view text);
-
 }  // namespace plimsoll::agent

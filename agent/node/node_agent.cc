@@ -2,24 +2,19 @@
 #include "agent/node/node_agent.h"
 
 #include <poll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "agent/node/resident_memory.h"
+#include "base/clock.h"
 
 namespace plimsoll::agent {
 namespace {
 
 // Commands go to the reaction thread and show in the files a moment later.
 constexpr Nanoseconds kRaiseShows = std::chrono::milliseconds(20);
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 std::uint32_t today() {
   const auto days = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
@@ -28,26 +23,6 @@ std::uint32_t today() {
 
 kube::ApiTime wall_now() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
-Result<Fd> make_timer() {
-  Fd fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!fd) return errno_error(errno, "make a timer");
-  return fd;
-}
-
-void set_timer(const Fd& fd, Nanoseconds first, Nanoseconds period) {
-  const auto spec_of = [](Nanoseconds time) {
-    return timespec{.tv_sec = time.count() / 1'000'000'000,
-                    .tv_nsec = time.count() % 1'000'000'000};
-  };
-  const itimerspec spec{.it_interval = spec_of(period), .it_value = spec_of(first)};
-  ::timerfd_settime(fd.get(), 0, &spec, nullptr);
-}
-
-void clear(const Fd& timer) {
-  std::uint64_t expirations = 0;
-  [[maybe_unused]] const auto got = ::read(timer.get(), &expirations, sizeof(expirations));
 }
 
 }  // namespace
@@ -65,8 +40,9 @@ NodeAgent::~NodeAgent() {
   if (event_client_) event_client_->stop();
   poster_.reset();
   systemd_.reset();
-  if (state_file_ && pods_) (void)state_file_->flush(pods_->state(), now());
-  if (floors_file_ && pods_ && announce_) (void)floors_file_->flush(floors_state(), now());
+  if (state_file_ && pods_) (void)state_file_->flush(pods_->state(), monotonic_now());
+  if (floors_file_ && pods_ && announce_)
+    (void)floors_file_->flush(floors_state(), monotonic_now());
   announce_.reset();
   startup_.reset();
   pods_.reset();
@@ -74,14 +50,14 @@ NodeAgent::~NodeAgent() {
 }
 
 Result<void> NodeAgent::run(int stop_fd) {
-  auto alarm = make_timer();
-  auto ticks = make_timer();
+  auto alarm = Timer::make();
+  auto ticks = Timer::make();
   if (!alarm || !ticks) return tl::unexpected(alarm ? ticks.error() : alarm.error());
   alarm_ = std::move(*alarm);
   ticks_ = std::move(*ticks);
   start_ticks();
-  tick(now());
-  turn(now(), true);
+  tick(monotonic_now());
+  turn(monotonic_now(), true);
 
   enum Source : std::uint8_t {
     kStop,
@@ -101,8 +77,8 @@ Result<void> NodeAgent::run(int stop_fd) {
   std::array<pollfd, kSources> waits{};
   while (true) {
     const std::array<int, kSources> fds{stop_fd,
-                                        ticks_.get(),
-                                        alarm_.get(),
+                                        ticks_.fd(),
+                                        alarm_.fd(),
                                         engine_->report_fd(),
                                         watcher_->change_fd(),
                                         resizer_->outcome_fd(),
@@ -120,10 +96,10 @@ Result<void> NodeAgent::run(int stop_fd) {
     }
     const auto ready = [&](Source source) { return waits[source].revents != 0; };
     if (ready(kStop)) return {};
-    if (ready(kAlarm)) clear(alarm_);
+    if (ready(kAlarm)) alarm_.clear();
     if (ready(kCgroups)) take_cgroups();
     if (ready(kPods)) take_pods();
-    if (ready(kAnnounced)) announce_->react(config_.policy.memory, now());
+    if (ready(kAnnounced)) announce_->react(config_.policy.memory, monotonic_now());
     if (ready(kEngine)) take_records(engine_->collect());
     if (ready(kOutcomes)) take_outcomes();
     if (ready(kFacts)) take_facts();
@@ -131,14 +107,14 @@ Result<void> NodeAgent::run(int stop_fd) {
     if (ready(kSystemd)) take_systemd();
     const bool ticked = ready(kTicks);
     if (ticked) {
-      clear(ticks_);
-      tick(now());
+      ticks_.clear();
+      tick(monotonic_now());
     }
     // The first LIST brings the pods one by one, and a turn costs as much for one as for all: until
     // its end, what is there at each tick has its turn.
-    if (synced_ || ticked) turn(now(), ticked);
-    if (explain_server_ && (ready(kExplain) || ticked)) explain_server_->turn(now());
-    if (ticked) publish(now());
+    if (synced_ || ticked) turn(monotonic_now(), ticked);
+    if (explain_server_ && (ready(kExplain) || ticked)) explain_server_->turn(monotonic_now());
+    if (ticked) publish(monotonic_now());
   }
 }
 
@@ -152,7 +128,7 @@ void NodeAgent::tick(MonotonicTime now) {
   announce_->tick(config_.policy.memory, now, today());
 }
 
-void NodeAgent::start_ticks() { set_timer(ticks_, config_.tick, config_.tick); }
+void NodeAgent::start_ticks() { ticks_.set(config_.tick, config_.tick); }
 
 // ---- one turn --------------------------------------------------------------------------------
 
@@ -164,11 +140,11 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   for (const Planned& each : planned) act(each, now);
   // What the engine tracks from now on, and wider bounds, are armed by its next tick: at once,
   // where a container starts.
-  if (std::exchange(boost_may_rise_, false) || began) take_records(engine_->tick(agent::now()));
-  keep_boosts(agent::now(), ticked);
+  if (std::exchange(boost_may_rise_, false) || began) take_records(engine_->tick(monotonic_now()));
+  keep_boosts(monotonic_now(), ticked);
   if (synced_ && !std::exchange(told_armed_, true)) {
-    tell_armed(agent::now());
-    drop_pages_at_ = agent::now();  // of handshakes and of the programs' loading
+    tell_armed(monotonic_now());
+    drop_pages_at_ = monotonic_now();  // of handshakes and of the programs' loading
   }
   set_alarm(now);
 }
@@ -188,11 +164,11 @@ void NodeAgent::tell_armed(MonotonicTime now) {
 // Whether something is tracked that was not.
 bool NodeAgent::settle(MonotonicTime now) {
   const NodePods::Changes changes = pods_->settle(config_, now);
-  announce_->follow(pods_->pods(), agent::now());
+  announce_->follow(pods_->pods(), monotonic_now());
   take_announced();
   forget(changes.ended);
   for (const ContainerRef& subject : changes.began) {
-    timelines_.note(subject, agent::now(), "watched", "");
+    timelines_.note(subject, monotonic_now(), "watched", "");
   }
   for (const auto& [subject, error] : changes.failed) {
     log_->write(LogLevel::kWarn, "a container cannot be watched",
@@ -202,7 +178,7 @@ bool NodeAgent::settle(MonotonicTime now) {
                  {"error", error.message}});
   }
   for (const auto& [subject, problem] : changes.problems) {
-    timelines_.note(subject, agent::now(), "annotation", problem.text);
+    timelines_.note(subject, monotonic_now(), "annotation", problem.text);
     poster_->post(annotation_notice(subject, problem.text));
   }
   return !changes.began.empty();
@@ -216,7 +192,7 @@ void NodeAgent::note(LogLevel level, std::string_view sentence, ContainerNote no
                {"container", note.subject.container},
                {"detail", note.detail}});
   if (pods_->find(note.subject.uid) == nullptr) return;
-  timelines_.note(note.subject, agent::now(), note.what, std::move(note.detail));
+  timelines_.note(note.subject, monotonic_now(), note.what, std::move(note.detail));
 }
 
 void NodeAgent::take_announced() {
@@ -393,7 +369,7 @@ void NodeAgent::set_alarm(MonotonicTime now) {
   // 0 would disarm it.
   const Nanoseconds wait =
       next ? std::max<Nanoseconds>(*next - now, std::chrono::milliseconds(1)) : Nanoseconds{};
-  set_timer(alarm_, wait, {});
+  alarm_.set(wait);
 }
 
 }  // namespace plimsoll::agent

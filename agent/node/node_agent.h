@@ -36,6 +36,7 @@
 #include "agent/telemetry/stats.h"
 #include "agent/telemetry/status_server.h"
 #include "agent/telemetry/timeline.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "cgroup/root.h"
@@ -132,8 +133,8 @@ class NodeAgent {
   std::unique_ptr<PodWatcher> watcher_;
   std::unique_ptr<ExplainServer> explain_server_;
   std::unique_ptr<StatusServer> status_server_;
-  Fd alarm_;
-  Fd ticks_;
+  Timer alarm_;
+  Timer ticks_;
 };
 
 }  // namespace plimsoll::agent

@@ -5,13 +5,10 @@
 #include <utility>
 
 #include "agent/node/node_agent.h"
+#include "base/clock.h"
 
 namespace plimsoll::agent {
 namespace {
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 // After so long without an answer to a request, what requests use is given back.
 constexpr Nanoseconds kQuiet = std::chrono::seconds(10);
@@ -52,12 +49,12 @@ void NodeAgent::take_pods() {
         log_->write(LogLevel::kWarn, "the API server cannot be watched",
                     {{"error", change.error.message}});
         if (change.error.code == Code::kUnavailable) {
-          note_api(kube::Refusal{.cause = kube::Cause::kTransport}, agent::now());
+          note_api(kube::Refusal{.cause = kube::Cause::kTransport}, monotonic_now());
         }
         break;
       case kube::PodChange::Kind::kResumed:
         log_->write(LogLevel::kInfo, "the API server is watched again", {});
-        note_api(std::nullopt, agent::now());
+        note_api(std::nullopt, monotonic_now());
         probe_->ask_again();
         break;
     }
@@ -161,7 +158,7 @@ void NodeAgent::take_facts() {
   }
   api_facts_ = std::move(facts);
   set_allocatable();
-  note_api(std::nullopt, now());
+  note_api(std::nullopt, monotonic_now());
   all_due();
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/node/node_agent.h"
 #include "agent/telemetry/explain.h"
+#include "base/clock.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -111,7 +112,7 @@ std::string NodeAgent::explain(const ExplainRequest& request) const {
       }
     }
   }
-  const auto now = std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
+  const auto now = monotonic_now();
   const auto wall =
       std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
   return explain_json(timelines_, states, request.name_space, request.pod, request.container, now,

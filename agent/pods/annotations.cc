@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -172,7 +172,7 @@ PodAnnotations sort_annotations(const Labels& annotations,
     } else if (container->empty()) {
       sorted.pod.set(*key, {name, value});
     } else if (of == container_names.end()) {
-      complain(name, "the pod has no container " + quoted(*container) + "; ignored");
+      complain(name, "the pod has no container " + in_quotes(*container) + "; ignored");
     } else {
       sorted.containers[static_cast<std::size_t>(of - container_names.begin())].set(*key,
                                                                                     {name, value});

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "agent/config/values.h"
-#include "agent/config/yaml.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/memory.h"
+#include "base/printable.h"
 #include "kube/quantity.h"
 #include "kube/resize.h"
 
@@ -70,7 +70,7 @@ class Reader {
  private:
   void complain(const FoundAnnotation& found, std::string text) {
     std::vector<PolicyProblem>& problems = annotations_.problems;
-    PolicyProblem problem{found.name, quoted(found.value) + " " + std::move(text)};
+    PolicyProblem problem{found.name, in_quotes(found.value) + " " + std::move(text)};
     // What the pod says for all its containers is wrong with it once.
     if (problems.size() >= kMostProblems ||
         std::find(problems.begin(), problems.end(), problem) != problems.end()) {
@@ -227,9 +227,10 @@ class Reader {
     }
     for (const AnnouncedCommand& command : *commands) {
       if (!command.size || *command.size < ceiling) continue;
-      complain(*found, "asks for " + in_quantity(*command.size) + " for " + quoted(command.name) +
-                           "; allowed for container " + pod_.containers[index].name + ": " +
-                           in_quantity(ceiling) + " in all, which is what it gets");
+      complain(*found, "asks for " + in_quantity(*command.size) + " for " +
+                           in_quotes(command.name) + "; allowed for container " +
+                           pod_.containers[index].name + ": " + in_quantity(ceiling) +
+                           " in all, which is what it gets");
     }
     return std::move(*commands);
   }

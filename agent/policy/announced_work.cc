@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/config/yaml.h"
+#include "base/printable.h"
 #include "bpf/exec_programs.h"
 
 namespace plimsoll::agent {
@@ -28,28 +28,28 @@ Result<AnnouncedCommand> parse_command(std::string_view entry) {
   AnnouncedCommand command{.name = std::string(name), .size = std::nullopt};
   if (name.empty()) {
     return fail(Code::kMalformed,
-                quoted(entry) + " names no command; write for example make=2Gi,ninja");
+                in_quotes(entry) + " names no command; write for example make=2Gi,ninja");
   }
   // Bytes above 127 are letters of other alphabets.
   const bool good = std::all_of(name.begin(), name.end(), [](char letter) {
     return static_cast<signed char>(letter) < 0 || may_be_in_name(letter);
   });
   if (!good) {
-    return fail(Code::kMalformed, quoted(name) +
+    return fail(Code::kMalformed, in_quotes(name) +
                                       " is not the name of a command: it is compared with the "
                                       "last part of a path, without blanks");
   }
   if (name.size() > kLongestName) {
-    return fail(Code::kMalformed, quoted(name) + " is longer than the name of any file");
+    return fail(Code::kMalformed, in_quotes(name) + " is longer than the name of any file");
   }
   if (equals == std::string_view::npos) return command;
   const std::string_view text = trimmed(entry.substr(equals + 1));
   const auto size = parse_bytes(text);
   if (!size) {
-    return fail(Code::kMalformed, "the size of " + quoted(name) + " is " + quoted(text) +
+    return fail(Code::kMalformed, "the size of " + in_quotes(name) + " is " + in_quotes(text) +
                                       "; expected is one such as 512Mi or 4Gi");
   }
-  if (*size == Bytes{}) return fail(Code::kMalformed, "the size of " + quoted(name) + " is 0");
+  if (*size == Bytes{}) return fail(Code::kMalformed, "the size of " + in_quotes(name) + " is 0");
   command.size = *size;
   return command;
 }
@@ -68,7 +68,7 @@ Result<std::vector<AnnouncedCommand>> parse_announced(std::string_view text) {
     };
     for (const AnnouncedCommand& other : commands) {
       if (start(other) != start(*command)) continue;
-      return fail(Code::kMalformed, quoted(command->name) + " and " + quoted(other.name) +
+      return fail(Code::kMalformed, in_quotes(command->name) + " and " + in_quotes(other.name) +
                                         " are the same to the kernel, which keeps " +
                                         std::to_string(bpf::kCommandBytes) + " bytes of a name");
     }

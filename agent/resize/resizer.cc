@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/resizer.h"
 
-#include <sys/eventfd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -12,7 +10,9 @@
 #include <set>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/wakeup.h"
 #include "kube/client.h"
 #include "kube/resize.h"
 #include "kube/token_bucket.h"
@@ -24,8 +24,6 @@ constexpr std::size_t kUrgencies = 3;
 // How long the first worker sleeps between two looks at its connection, and the others anyway.
 constexpr Nanoseconds kKeepAlive = std::chrono::seconds(10);
 constexpr Nanoseconds kSleep = std::chrono::hours(1);
-
-MonotonicTime clock_now() { return std::chrono::steady_clock::now(); }
 
 struct Job {
   SendResize request;
@@ -60,7 +58,7 @@ struct Resizer::Impl {
 
   const ResizerConfig config;
   ApiTally* const tally;
-  Fd outcome_event;
+  Wakeup answered;
 
   std::mutex mutex;  // of all below
   std::condition_variable changed;
@@ -98,9 +96,9 @@ bool Resizer::Impl::may_serve(std::size_t urgency) const {
 // connection. The first worker that is free takes what comes, so that in quiet times one connection
 // is used and the others do not exist.
 std::optional<Job> Resizer::Impl::take(std::size_t number, std::unique_lock<std::mutex>& lock) {
-  const MonotonicTime until = clock_now() + (number == 0 ? kKeepAlive : kSleep);
+  const MonotonicTime until = monotonic_now() + (number == 0 ? kKeepAlive : kSleep);
   while (!stopping) {
-    const MonotonicTime now = clock_now();
+    const MonotonicTime now = monotonic_now();
     MonotonicTime wake = until;
     const bool first_free =
         std::all_of(workers.begin(), workers.begin() + static_cast<std::ptrdiff_t>(number),
@@ -131,7 +129,7 @@ void Resizer::Impl::finish(const Job& job, ResizeOutcome outcome) {
   outcomes.push_back({.uid = job.request.resize.pod.uid,
                       .dry_run = job.request.resize.dry_run,
                       .outcome = std::move(outcome)});
-  ::eventfd_write(outcome_event.get(), 1);
+  answered.ring();
 }
 
 void Resizer::Impl::serve(std::size_t number, const Job& job) {
@@ -142,7 +140,7 @@ void Resizer::Impl::serve(std::size_t number, const Job& job) {
     Result<std::unique_ptr<kube::Client>> made = kube::Client::make(config.client);
     const std::lock_guard guard(mutex);
     if (!made) {
-      const MonotonicTime now = clock_now();
+      const MonotonicTime now = monotonic_now();
       finish(job, {.id = job.request.id,
                    .refusal = transport_refusal(made.error().message),
                    .sent = now,
@@ -152,9 +150,9 @@ void Resizer::Impl::serve(std::size_t number, const Job& job) {
     worker.client = std::move(*made);
     if (stopping) return;  // nobody would stop it
   }
-  const MonotonicTime sent = clock_now();
+  const MonotonicTime sent = monotonic_now();
   const kube::Reply reply = worker.client->send(request);
-  const MonotonicTime answered = clock_now();
+  const MonotonicTime answered = monotonic_now();
   ResizeOutcome outcome = outcome_of(job.request, reply, sent, answered);
   if (tally != nullptr) {
     ApiExchange exchange{.verb = job.request.resize.dry_run ? ApiVerb::kDryRun : ApiVerb::kPatch,
@@ -202,8 +200,9 @@ Resizer::Resizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Result<std::unique_ptr<Resizer>> Resizer::start(const ResizerConfig& config, ApiTally* tally) {
   if (config.workers < 2) return fail(Code::kMalformed, "a resizer needs at least two workers");
   auto impl = std::make_unique<Impl>(config, tally);
-  impl->outcome_event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!impl->outcome_event) return errno_error(errno, "eventfd");
+  auto answered = Wakeup::make();
+  if (!answered) return tl::unexpected(answered.error());
+  impl->answered = std::move(*answered);
   Result<std::unique_ptr<kube::Client>> first = kube::Client::make(config.client);
   if (!first) return tl::unexpected(first.error());
   impl->workers[0].client = std::move(*first);
@@ -244,14 +243,13 @@ bool Resizer::submit(const SendResize& request, kube::ResizePath path) {
 }
 
 std::vector<ResizerOutcome> Resizer::collect() {
-  eventfd_t count = 0;
-  ::eventfd_read(impl_->outcome_event.get(), &count);
+  impl_->answered.clear();
   const std::lock_guard guard(impl_->mutex);
   impl_->outstanding -= impl_->outcomes.size();
   return std::exchange(impl_->outcomes, {});
 }
 
-int Resizer::outcome_fd() const { return impl_->outcome_event.get(); }
+int Resizer::outcome_fd() const { return impl_->answered.fd(); }
 
 std::uint64_t Resizer::dropped_total() const {
   const std::lock_guard guard(impl_->mutex);

@@ -13,6 +13,7 @@
 #include "agent/resize/state.h"
 #include "agent/restore/stored.h"
 #include "agent/state/declared_limits.h"
+#include "base/clock.h"
 #include "cgroup/cpu_max.h"
 #include "kube/pod_watch.h"
 #include "kube/resize.h"
@@ -25,8 +26,6 @@ using Clock = std::chrono::steady_clock;
 using Outcome = RestoreItem::Outcome;
 
 constexpr Nanoseconds kBetweenRounds = std::chrono::seconds(1);
-
-MonotonicTime now() { return std::chrono::time_point_cast<Nanoseconds>(Clock::now()); }
 
 // Worth another look.
 bool is_open(Outcome outcome) {
@@ -190,9 +189,11 @@ class Specs {
       if (ours) pods.insert_or_assign(*uid, std::move(change.pod));
     });
     while (!watch.synced() && !watch.failing()) {
-      const kube::Request request = watch.next_request(now());
-      const auto take = [&](std::string_view piece) { return watch.on_data(piece, now()); };
-      watch.on_end(client_.stream(request, take, watch.idle_deadline()), now());
+      const kube::Request request = watch.next_request(monotonic_now());
+      const auto take = [&](std::string_view piece) {
+        return watch.on_data(piece, monotonic_now());
+      };
+      watch.on_end(client_.stream(request, take, watch.idle_deadline()), monotonic_now());
     }
     if (!watch.synced()) return tl::unexpected(failed);
     pods_ = std::move(pods);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +18,9 @@
 #include <utility>
 
 #include "agent/systemd/bus.h"
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/wakeup.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -27,21 +28,6 @@ namespace {
 constexpr Nanoseconds kLongestBackoff = std::chrono::seconds(30);
 constexpr Nanoseconds kBetweenLooks = std::chrono::milliseconds(100);
 constexpr std::size_t kMostOutcomes = 1024;
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
-
-void signal_event(const Fd& event) {
-  const std::uint64_t one = 1;
-  // Fails only when it is readable already.
-  [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof(one));
-}
-
-void clear_event(const Fd& event) {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t got = ::read(event.get(), &count, sizeof(count));
-}
 
 // Whether a raise that happens while systemd writes an older value has time to be written again.
 enum class Room : std::uint8_t { kEnough, kTooLittle, kGone };
@@ -66,23 +52,24 @@ Room room_of(const cgroup::Root& root, const UnitLimits& limits, Bytes headroom)
 class SystemdUnits::Thread {
  public:
   Thread(const cgroup::Root& root, SystemdUnitsConfig config)
-      : root_(root),
-        config_(std::move(config)),
-        wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        outcome_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      : root_(root), config_(std::move(config)) {}
   ~Thread() {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    signal_event(wake_);
+    wake_.ring();
     if (thread_.joinable()) thread_.join();
   }
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
 
   Result<void> start() {
-    if (!wake_ || !outcome_event_) return errno_error(errno, "eventfd");
+    auto wake = Wakeup::make();
+    auto told = Wakeup::make();
+    if (!wake || !told) return tl::unexpected(wake ? told.error() : wake.error());
+    wake_ = std::move(*wake);
+    told_ = std::move(*told);
     thread_ = std::thread([this] { run(); });
     return {};
   }
@@ -96,9 +83,9 @@ class SystemdUnits::Thread {
         return false;
       }
       if (known != waiting_.end()) ++counters_.superseded;
-      waiting_.insert_or_assign(limits.unit, Waiting{limits, now() + config_.settle});
+      waiting_.insert_or_assign(limits.unit, Waiting{limits, monotonic_now() + config_.settle});
     }
-    signal_event(wake_);
+    wake_.ring();
     return true;
   }
 
@@ -109,14 +96,14 @@ class SystemdUnits::Thread {
 
   std::vector<UnitOutcome> collect() {
     const std::lock_guard lock(mutex_);
-    clear_event(outcome_event_);
+    told_.clear();
     std::vector<UnitOutcome> outcomes(std::make_move_iterator(outcomes_.begin()),
                                       std::make_move_iterator(outcomes_.end()));
     outcomes_.clear();
     return outcomes;
   }
 
-  int outcome_fd() const { return outcome_event_.get(); }
+  int outcome_fd() const { return told_.fd(); }
   SystemdUnitsCounters counters() const {
     const std::lock_guard lock(mutex_);
     return counters_;
@@ -142,8 +129,8 @@ class SystemdUnits::Thread {
 
   const cgroup::Root& root_;
   const SystemdUnitsConfig config_;
-  Fd wake_;
-  Fd outcome_event_;
+  Wakeup wake_;
+  Wakeup told_;
   std::thread thread_;
 
   mutable std::mutex mutex_;  // for what follows
@@ -171,14 +158,14 @@ void SystemdUnits::Thread::run() {
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) break;
-      if (!under_way_) next = take_due(now(), until);
+      if (!under_way_) next = take_due(monotonic_now(), until);
     }
     if (next) {
       send(*next);
       continue;
     }
     wait(until);
-    clear_event(wake_);
+    wake_.clear();
     if (connection_ && !connection_->process()) connection_.reset();
   }
   connection_.reset();
@@ -236,7 +223,7 @@ void SystemdUnits::Thread::finish(const UnitLimits& limits, std::optional<Error>
   ++(error ? counters_.failed : counters_.told);
   if (error && error->code == Code::kUnavailable) {
     // The value still has to be told, unless a newer one waits already.
-    not_before_ = now() + backoff_;
+    not_before_ = monotonic_now() + backoff_;
     backoff_ = std::min(2 * backoff_, kLongestBackoff);
     waiting_.try_emplace(limits.unit, Waiting{limits, not_before_});
   } else {
@@ -252,18 +239,18 @@ void SystemdUnits::Thread::report(const UnitLimits& limits, std::optional<Error>
     ++counters_.outcomes_lost;
   }
   outcomes_.push_back({limits, std::move(error)});
-  signal_event(outcome_event_);
+  told_.ring();
 }
 
 void SystemdUnits::Thread::wait(MonotonicTime until) const {
-  std::array<pollfd, 2> fds{pollfd{wake_.get(), POLLIN, 0}, pollfd{-1, 0, 0}};
+  std::array<pollfd, 2> fds{pollfd{wake_.fd(), POLLIN, 0}, pollfd{-1, 0, 0}};
   if (connection_) {
     fds[1] = {connection_->fd(), connection_->events(), 0};
     if (const auto deadline = connection_->deadline()) until = std::min(until, *deadline);
   }
   int timeout = -1;
   if (until != MonotonicTime::max()) {
-    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - now()).count();
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - monotonic_now()).count();
     constexpr std::int64_t kLongest = 60'000;
     timeout = static_cast<int>(std::clamp<std::int64_t>(rest, 0, kLongest));
   }

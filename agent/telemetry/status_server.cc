@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -13,15 +12,13 @@
 #include <utility>
 
 #include "agent/telemetry/request_server.h"
+#include "base/clock.h"
+#include "base/wakeup.h"
 
 namespace plimsoll::agent {
 namespace {
 
 constexpr int kBacklog = 64;
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 struct Address {
   sockaddr_storage storage{};
@@ -119,8 +116,8 @@ std::string answer_to(std::string_view request, bool whole, const StatusBoard& b
   if (path == "/metrics") {
     return reply("200 OK", kExposition, metrics_text(page->stats, read_own_process()), with_body);
   }
-  if (path == "/healthz") return reply(alive(page->health, bounds, now()), with_body);
-  if (path == "/readyz") return reply(ready(page->health, bounds, now()), with_body);
+  if (path == "/healthz") return reply(alive(page->health, bounds, monotonic_now()), with_body);
+  if (path == "/readyz") return reply(ready(page->health, bounds, monotonic_now()), with_body);
   return reply("404 Not Found", kPlain, "/metrics, /healthz or /readyz\n", with_body);
 }
 
@@ -143,22 +140,22 @@ std::shared_ptr<const StatusBoard::Page> StatusBoard::page() const {
 }
 
 struct StatusServer::Impl {
-  Impl(RequestServer made, Fd stop_event, std::uint16_t listening)
+  Impl(RequestServer made, Wakeup stop_event, std::uint16_t listening)
       : server(std::move(made)), stop(std::move(stop_event)), port(listening) {}
 
   void run() {
     // Often enough for clients whose time is over.
     constexpr int kTurnMs = 1000;
     std::array<pollfd, 2> fds{pollfd{.fd = server.poll_fd(), .events = POLLIN},
-                              pollfd{.fd = stop.get(), .events = POLLIN}};
+                              pollfd{.fd = stop.fd(), .events = POLLIN}};
     while (fds[1].revents == 0) {
       ::poll(fds.data(), fds.size(), kTurnMs);
-      server.turn(now());
+      server.turn(monotonic_now());
     }
   }
 
   RequestServer server;
-  Fd stop;
+  Wakeup stop;
   std::uint16_t port;
   std::thread thread;
 };
@@ -176,9 +173,9 @@ Result<std::unique_ptr<StatusServer>> StatusServer::start(const StatusServerOpti
          return answer_to(request, whole, board, bounds);
        }});
   if (!server) return tl::unexpected(server.error());
-  Fd stop(::eventfd(0, EFD_CLOEXEC));
-  if (!stop) return errno_error(errno, "make an eventfd");
-  auto impl = std::make_unique<Impl>(std::move(*server), std::move(stop), port);
+  auto stop = Wakeup::make();
+  if (!stop) return tl::unexpected(stop.error());
+  auto impl = std::make_unique<Impl>(std::move(*server), std::move(*stop), port);
   impl->thread = std::thread([&running = *impl] { running.run(); });
   return std::unique_ptr<StatusServer>(new StatusServer(std::move(impl)));
 }
@@ -186,7 +183,7 @@ Result<std::unique_ptr<StatusServer>> StatusServer::start(const StatusServerOpti
 StatusServer::StatusServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 StatusServer::~StatusServer() {
-  ::eventfd_write(impl_->stop.get(), 1);
+  impl_->stop.ring();
   impl_->thread.join();
 }
 

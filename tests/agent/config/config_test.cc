@@ -14,6 +14,7 @@
 
 #include "agent/config/keys.h"
 #include "agent/config/yaml.h"
+#include "base/printable.h"
 #include "tests/support/source_path.h"
 
 namespace plimsoll::agent {
@@ -457,15 +458,14 @@ TEST(Config, HostileFilesEndInAnError) {
 }
 
 TEST(Config, MessagesHoldNothingThatATerminalActsOn) {
-  EXPECT_EQ(quoted("a\x1b[31m\n\x7f b"), "\"a?[31m?? b\"");
-  EXPECT_EQ(quoted("\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2"),
+  EXPECT_EQ(in_quotes("a\x1b[31m\n\x7f b"), "\"a?[31m?? b\"");
+  EXPECT_EQ(in_quotes("\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2"),
             "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2\"");
-  EXPECT_EQ(quoted("\xff\xc3x\xe2\x82"), "\"??x??\"");
-  EXPECT_EQ(quoted("\xc2\x9b"), "\"??\"");  // CSI in one character
+  EXPECT_EQ(in_quotes("\xff\xc3x\xe2\x82"), "\"??x??\"");
+  EXPECT_EQ(in_quotes("\xc2\x9b"), "\"??\"");  // CSI in one character
   // Cut between characters, not inside one.
-  EXPECT_EQ(agent::quoted(std::string(39, 'a') + "\xc3\xa9"),
-            "\"" + std::string(39, 'a') + "...\"");
-  EXPECT_EQ(agent::quoted(std::string(40, 'a')), "\"" + std::string(40, 'a') + "\"");
+  EXPECT_EQ(in_quotes(std::string(39, 'a') + "\xc3\xa9"), "\"" + std::string(39, 'a') + "...\"");
+  EXPECT_EQ(in_quotes(std::string(40, 'a')), "\"" + std::string(40, 'a') + "\"");
   EXPECT_EQ(shown("tick"), "tick");
   EXPECT_EQ(shown("a\nb"), "\"a?b\"");
   EXPECT_THAT(error_of("\"a\\e\": [1]\n"), HasSubstr("\"a?\": a list"));
