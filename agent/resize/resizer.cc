@@ -58,7 +58,7 @@ struct Resizer::Impl {
 
   const ResizerConfig config;
   ApiTally* const tally;
-  Wakeup answered;
+  Wakeup outcome_came;
 
   std::mutex mutex;  // of all below
   std::condition_variable changed;
@@ -129,7 +129,7 @@ void Resizer::Impl::finish(const Job& job, ResizeOutcome outcome) {
   outcomes.push_back({.uid = job.request.resize.pod.uid,
                       .dry_run = job.request.resize.dry_run,
                       .outcome = std::move(outcome)});
-  answered.ring();
+  outcome_came.ring();
 }
 
 void Resizer::Impl::serve(std::size_t number, const Job& job) {
@@ -200,9 +200,9 @@ Resizer::Resizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Result<std::unique_ptr<Resizer>> Resizer::start(const ResizerConfig& config, ApiTally* tally) {
   if (config.workers < 2) return fail(Code::kMalformed, "a resizer needs at least two workers");
   auto impl = std::make_unique<Impl>(config, tally);
-  auto answered = Wakeup::make();
-  if (!answered) return tl::unexpected(answered.error());
-  impl->answered = std::move(*answered);
+  auto wakeup = Wakeup::make();
+  if (!wakeup) return tl::unexpected(wakeup.error());
+  impl->outcome_came = std::move(*wakeup);
   Result<std::unique_ptr<kube::Client>> first = kube::Client::make(config.client);
   if (!first) return tl::unexpected(first.error());
   impl->workers[0].client = std::move(*first);
@@ -243,13 +243,13 @@ bool Resizer::submit(const SendResize& request, kube::ResizePath path) {
 }
 
 std::vector<ResizerOutcome> Resizer::collect() {
-  impl_->answered.clear();
+  impl_->outcome_came.clear();
   const std::lock_guard guard(impl_->mutex);
   impl_->outstanding -= impl_->outcomes.size();
   return std::exchange(impl_->outcomes, {});
 }
 
-int Resizer::outcome_fd() const { return impl_->answered.fd(); }
+int Resizer::outcome_fd() const { return impl_->outcome_came.fd(); }
 
 std::uint64_t Resizer::dropped_total() const {
   const std::lock_guard guard(impl_->mutex);
