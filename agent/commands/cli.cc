@@ -149,6 +149,27 @@ CLI::App* add_agent(CLI::App& app, AgentOptions& options) {
   return agent;
 }
 
+CLI::App* add_doctor(CLI::App& app, DoctorOptions& options) {
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "Say what can be done here, what is missing, and the cure");
+  doctor
+      ->add_option_function<std::string>(
+          "--for",
+          [&options](const std::string& role) {
+            options.role = role == "agent" ? Role::kAgent : Role::kRun;
+          },
+          "Only what plimsoll agent, or plimsoll run, needs (default: both, and one is enough)")
+      ->type_name("agent|run")
+      ->check(CLI::IsMember({"agent", "run"}));
+  doctor
+      ->add_option("--cgroup-root", options.cgroup_root,
+                   "Where the agent would look for the host's cgroup v2")
+      ->type_name("DIR");
+  doctor->add_flag("--json", options.json, "As one JSON object");
+  doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
+  return doctor;
+}
+
 CLI::App* add_restore(CLI::App& app, RestoreOptions& options) {
   CLI::App* restore =
       app.add_subcommand("restore", "Put back every limit that an agent has left raised");
@@ -210,10 +231,7 @@ CommandLine parse_command_line(int count, char** words) {
   CLI::App* run = app.add_subcommand("run", "Run one command with an elastic memory limit");
   add_run(run, run_options, run_words);
   DoctorOptions doctor_options;
-  CLI::App* doctor =
-      app.add_subcommand("doctor", "Say what this machine can do and what is missing");
-  doctor->add_flag("--json", doctor_options.json, "As one JSON object");
-  doctor->footer("Exits with 0 for tier A, 1 for a lower tier, 2 when nothing can work.");
+  const CLI::App* doctor = add_doctor(app, doctor_options);
   ConfigOptions config_options;
   const CLI::App* config = add_config(app, config_options);
   AgentOptions agent_options;

@@ -38,6 +38,8 @@ std::string_view colour_of(Status status) {
       return "\033[33m";
     case Status::kMissing:
       return "\033[31m";
+    case Status::kNotHere:
+      return "\033[2m";
   }
   return "";
 }
@@ -46,8 +48,10 @@ std::string padded(std::string_view text, std::size_t width) {
   return std::string(text) + std::string(width - std::min(text.size(), width), ' ');
 }
 
-std::string tier_name(const DoctorReport& report) {
-  return report.tier ? "tier " + std::string(bpf::to_string(*report.tier)) : "nothing works";
+std::string result_of(const RoleResult& result) {
+  return "result for plimsoll " + std::string(to_string(result.role)) + ": " +
+         (result.tier ? "tier " + std::string(bpf::to_string(*result.tier))
+                      : "does not work here: " + result.why);
 }
 
 }  // namespace
@@ -74,7 +78,9 @@ std::string to_text(const DoctorReport& report, bool colour) {
       text += std::string(indent, ' ') + wrap("cure: " + cure, indent) + "\n";
     }
   }
-  text += "\nresult: " + tier_name(report) + "\n  " + wrap(report.guarantee, 2) + "\n";
+  text += "\n";
+  for (const RoleResult& result : report.roles) text += wrap(result_of(result), 2) + "\n";
+  text += "  " + wrap(report.guarantee, 2) + "\n";
   return text;
 }
 
@@ -82,6 +88,15 @@ std::string to_json(const DoctorReport& report, const DoctorFacts& facts) {
   nlohmann::ordered_json json;
   json["tier"] = nullptr;
   if (report.tier) json["tier"] = bpf::to_string(*report.tier);
+  json["roles"] = nlohmann::ordered_json::object();
+  for (const RoleResult& result : report.roles) {
+    nlohmann::ordered_json entry;
+    entry["tier"] = nullptr;
+    if (result.tier) entry["tier"] = bpf::to_string(*result.tier);
+    entry["why"] = nullptr;
+    if (!result.why.empty()) entry["why"] = result.why;
+    json["roles"][std::string(to_string(result.role))] = std::move(entry);
+  }
   json["exit_status"] = report.exit_status;
   json["guarantee"] = report.guarantee;
   json["release"] = facts.features.release;
@@ -102,12 +117,12 @@ std::string to_json(const DoctorReport& report, const DoctorFacts& facts) {
 }
 
 int doctor_main(const DoctorOptions& options, std::ostream& out) {
-  const auto facts = read_doctor_facts();
+  const auto facts = read_doctor_facts(options.cgroup_root);
   if (!facts) {
     out << "plimsoll: " << facts.error().message << '\n';
     return 2;
   }
-  const DoctorReport report = make_report(*facts);
+  const DoctorReport report = make_report(*facts, options.role);
   out << (options.json ? to_json(report, *facts) + "\n" : to_text(report, options.colour));
   return report.exit_status;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `plimsoll doctor`: what this machine can do, what is missing, and the cure. Facts first, then a
-// pure report; the exit status is for scripts.
+// `plimsoll doctor`: what this process could do here as the node's agent and as `plimsoll run`,
+// what is missing, and the cure. Facts first, then a pure report; the exit status is for scripts.
 #pragma once
 
+#include <cstddef>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -19,6 +20,11 @@
 
 namespace plimsoll::agent {
 
+// What one may want of this place. Each needs cgroups that it can write: the agent those of pods,
+// at the root that it is given, `run` one that it can make a new one in.
+enum class Role { kAgent, kRun };
+std::string_view to_string(Role role);  // "agent", "run"
+
 enum class Psi { kOn, kOff, kNotBuiltIn };
 
 // The programs themselves, loaded and attached for a moment with nothing to watch.
@@ -29,6 +35,19 @@ struct TrialLoad {
   bool operator==(const TrialLoad&) const = default;
 };
 
+// The pods' cgroups as the agent would find them.
+struct AgentPlace {
+  std::optional<std::string> root;  // the directory; absent: none was named and no v2 is mounted
+  std::string root_refused;         // why it cannot be opened; empty: it can
+  bool memory_controller = false;   // of its top
+  bool kubelet = false;             // a kubepods cgroup is there
+  std::size_t pods = 0;
+  // Why a limit below kubepods cannot be opened for writing; empty: it can, or there is none.
+  std::string limits_refused;
+
+  bool operator==(const AgentPlace&) const = default;
+};
+
 struct DoctorFacts {
   bpf::Features features;
   std::vector<TrialLoad>
@@ -36,6 +55,7 @@ struct DoctorFacts {
   bpf::Answer exec_programs;  // those of announced commands, tried in the same way
   Privileges privileges;
   ScopeFacts scope;
+  AgentPlace agent;
   // Of the top of the v2 tree; absent without one.
   bool memory_controller = false;
   bool top_writable = false;
@@ -43,7 +63,6 @@ struct DoctorFacts {
   std::optional<bool> has_reclaim;
   std::optional<bool> has_peak;
   std::optional<bool> has_kill;
-  bool kubelet = false;  // a kubepods cgroup is there
   Psi psi = Psi::kNotBuiltIn;
   std::optional<Bytes> swap;
   std::string preemption;  // "voluntary", "full"…; empty: not readable
@@ -52,7 +71,12 @@ struct DoctorFacts {
   bool operator==(const DoctorFacts&) const = default;
 };
 
-enum class Status { kOk, kDegraded, kMissing };
+enum class Status {
+  kOk,
+  kDegraded,
+  kMissing,
+  kNotHere,  // only the role that this place is not for would need it
+};
 std::string_view to_string(Status status);
 
 struct Finding {
@@ -66,9 +90,18 @@ struct Finding {
   bool operator==(const Finding&) const = default;
 };
 
+struct RoleResult {
+  Role role = Role::kAgent;
+  std::optional<bpf::Tier> tier;  // absent: it does not work here
+  std::string why;                // then
+
+  bool operator==(const RoleResult&) const = default;
+};
+
 struct DoctorReport {
-  std::optional<bpf::Tier> tier;  // absent: nothing works
-  int exit_status = 2;            // 0 tier A, 1 a lower one, 2 nothing works
+  std::vector<RoleResult> roles;  // those that were asked for, the agent first
+  std::optional<bpf::Tier> tier;  // the best of theirs; absent: none of them works
+  int exit_status = 2;            // 0 tier A, 1 a lower one, 2 none works
   std::string guarantee;
   std::vector<Finding> findings;
 
@@ -76,12 +109,15 @@ struct DoctorReport {
 };
 
 struct DoctorOptions {
+  std::optional<Role> role;  // absent: both are looked at, and one that works is enough
+  std::string cgroup_root;   // the agent's; empty: where cgroup v2 is mounted
   bool json = false;
   bool colour = false;  // for text
 };
 
-Result<DoctorFacts> read_doctor_facts();
-DoctorReport make_report(const DoctorFacts& facts);
+// `cgroup_root` as in the options.
+Result<DoctorFacts> read_doctor_facts(const std::string& cgroup_root = {});
+DoctorReport make_report(const DoctorFacts& facts, std::optional<Role> role = std::nullopt);
 std::string to_text(const DoctorReport& report, bool colour);
 std::string to_json(const DoctorReport& report, const DoctorFacts& facts);  // one line
 

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "agent/commands/doctor.h"
+#include "agent/pods/pod_cgroups.h"
 #include "base/file.h"
 #include "bpf/exec_programs.h"
 #include "bpf/load_plan.h"
@@ -85,7 +86,6 @@ void read_tree(DoctorFacts& facts) {
   const auto walk = cgroup::list_descendants(root->top(), kWalk);
   if (!walk) return;
   for (const cgroup::Found& found : walk->groups) {
-    if (found.path.find("kubepods") != std::string::npos) facts.kubelet = true;
     const auto group = root->open_group(found.path);
     if (!group) continue;
     const auto has = [&](const char* file) { return group->open_file(file, O_PATH).has_value(); };
@@ -96,9 +96,48 @@ void read_tree(DoctorFacts& facts) {
   }
 }
 
+// Opens the limit for writing, as the agent does, and writes nothing.
+std::string try_limit(const cgroup::Root& root, const std::string& path) {
+  const auto opened = root.open_group(path).and_then(
+      [](const cgroup::Group& group) { return group.open_file("memory.max", O_WRONLY); });
+  return opened || opened.error().code == Code::kGone ? "" : opened.error().message;
+}
+
+AgentPlace read_agent_place(const std::optional<std::string>& path) {
+  AgentPlace place{.root = path};
+  if (!path) return place;
+  const auto root = cgroup::Root::open(*path);
+  if (!root) {
+    place.root_refused = root.error().message;
+    return place;
+  }
+  if (const auto set = root->top().read_controllers()) {
+    place.memory_controller = set->contains("memory");
+  }
+  std::string limited;
+  if (const auto pods = PodCgroups::open(*root)) {
+    for (const auto& [pod_path, pod] : pods->all()) {
+      if (pod.name.kind != CgroupKind::kPod) continue;
+      ++place.pods;
+      limited = pod_path;
+    }
+  }
+  // Without a pod there is the cgroup of all of them, which always has a limit.
+  if (const auto walk = cgroup::list_descendants(root->top(), kWalk); walk && limited.empty()) {
+    for (const cgroup::Found& found : walk->groups) {
+      if (parse_cgroup_name(found.path).kind == CgroupKind::kOther) continue;
+      limited = found.path;
+      break;
+    }
+  }
+  place.kubelet = !limited.empty();
+  if (place.kubelet) place.limits_refused = try_limit(*root, limited);
+  return place;
+}
+
 }  // namespace
 
-Result<DoctorFacts> read_doctor_facts() {
+Result<DoctorFacts> read_doctor_facts(const std::string& cgroup_root) {
   DoctorFacts facts;
   facts.features = bpf::probe_features();
   facts.trials = try_loads(facts.features);
@@ -112,6 +151,7 @@ Result<DoctorFacts> read_doctor_facts() {
   if (!scope) return tl::unexpected(scope.error());
   facts.scope = std::move(*scope);
   read_tree(facts);
+  facts.agent = read_agent_place(cgroup_root.empty() ? facts.scope.v2 : cgroup_root);
   facts.psi = read_psi();
   facts.swap = read_swap();
   facts.preemption = read_preemption();

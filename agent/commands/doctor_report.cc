@@ -11,6 +11,10 @@ namespace {
 
 using Findings = std::vector<Finding>;
 
+constexpr const char* kMemoryCure =
+    "boot without `cgroup_disable=memory` (on some ARM boards: with `cgroup_enable=memory`), on a "
+    "kernel with CONFIG_MEMCG=y";
+
 struct Place {
   std::string id;
   std::string section;
@@ -22,6 +26,56 @@ Finding ok(const Place& place, std::string text) {
 }
 Finding worse(const Place& place, Status status, std::string text, std::string cure) {
   return {place.id, place.section, status, place.what, std::move(text), std::move(cure)};
+}
+
+// What to type is what follows the first "; ".
+std::pair<std::string, std::string> why_and_cure(const Error& error) {
+  const std::size_t cut = error.message.find("; ");
+  if (cut == std::string::npos) return {error.message, {}};
+  return {error.message.substr(0, cut), error.message.substr(cut + 2)};
+}
+
+// Where the role would work; the message of an error ends with what to type.
+Result<std::string> agent_place(const AgentPlace& place) {
+  constexpr const char* kHostTree =
+      "run it on a Kubernetes node, in a container with the host's /sys/fs/cgroup mounted "
+      "(hostPath), and say with --cgroup-root where that is";
+  if (!place.root) {
+    return fail(Code::kUnsupported, std::string("no cgroup v2 is mounted; ") + kUnifiedCure);
+  }
+  if (!place.root_refused.empty()) {
+    return fail(Code::kUnsupported, place.root_refused + "; " + kHostTree);
+  }
+  if (!place.kubelet) {
+    return fail(Code::kUnsupported,
+                "no cgroup of a kubelet (kubepods) below " + *place.root + "; " + kHostTree);
+  }
+  if (!place.memory_controller) {
+    return fail(Code::kUnsupported, "the memory controller is not on the cgroup v2 of " +
+                                        *place.root + "; " + kUnifiedCure);
+  }
+  if (!place.limits_refused.empty()) {
+    return fail(Code::kDenied,
+                "limits of pods cannot be written: " + place.limits_refused +
+                    "; run as root (files of cgroups are root's) and mount the cgroup file system "
+                    "writable");
+  }
+  return "limits below " + *place.root +
+         " can be written; pods there: " + std::to_string(place.pods);
+}
+
+Result<std::string> run_place(const DoctorFacts& facts) {
+  const auto decision = decide_scope(facts.scope, {"plimsoll", "run"});
+  if (!decision) return tl::unexpected(decision.error());
+  if (!facts.memory_controller) {
+    return fail(Code::kUnsupported, std::string("no memory controller; ") + kMemoryCure);
+  }
+  if (!decision->through.empty()) return "a scope made by systemd";
+  return "below /" + decision->parent + (decision->step_aside ? ", from a child of it" : "");
+}
+
+Result<std::string> place_of(Role role, const DoctorFacts& facts) {
+  return role == Role::kAgent ? agent_place(facts.agent) : run_place(facts);
 }
 
 std::string tiers_of(const bpf::Reason& reason) {
@@ -87,6 +141,21 @@ void add_file(const std::string& name, const char* since, const char* without,
   }
 }
 
+// A place that is missing is no fault where the other role has one, and this one was not asked for.
+void add_places(const DoctorFacts& facts, const DoctorReport& report, Findings& findings) {
+  for (const RoleResult& result : report.roles) {
+    const std::string role(to_string(result.role));
+    const Place place{role + "_place", "cgroups", "place for plimsoll " + role};
+    if (const auto found = place_of(result.role, facts)) {
+      findings.push_back(ok(place, *found));
+    } else {
+      auto [why, cure] = why_and_cure(found.error());
+      findings.push_back(worse(place, report.tier ? Status::kNotHere : Status::kMissing,
+                               std::move(why), std::move(cure)));
+    }
+  }
+}
+
 void add_cgroups(const DoctorFacts& facts, Findings& findings) {
   const ScopeFacts& scope = facts.scope;
   const Place version{"cgroup_v2", "cgroups", "cgroup v2"};
@@ -99,22 +168,7 @@ void add_cgroups(const DoctorFacts& facts, Findings& findings) {
     findings.push_back(
         worse(memory, Status::kMissing, "on cgroup v1, whose limits cannot be used", kUnifiedCure));
   } else {
-    findings.push_back(worse(memory, Status::kMissing, "not there",
-                             "boot without `cgroup_disable=memory` (on some ARM boards: with "
-                             "`cgroup_enable=memory`), on a kernel with CONFIG_MEMCG=y"));
-  }
-  const Place place{"run_place", "cgroups", "place for plimsoll run"};
-  const auto decision = decide_scope(scope, {"plimsoll", "run"});
-  if (!decision) {
-    const std::string& message = decision.error().message;
-    const std::size_t cut = message.find("; ");
-    findings.push_back(worse(place, Status::kMissing, message.substr(0, cut),
-                             cut == std::string::npos ? "" : message.substr(cut + 2)));
-  } else if (!decision->through.empty()) {
-    findings.push_back(ok(place, "a scope made by systemd"));
-  } else {
-    findings.push_back(ok(place, "below /" + decision->parent +
-                                     (decision->step_aside ? ", from a child of it" : "")));
+    findings.push_back(worse(memory, Status::kMissing, "not there", kMemoryCure));
   }
   if (scope.v2) {
     add_file("memory.reclaim", "5.19", "a limit is lowered without probing first",
@@ -152,8 +206,11 @@ void add_privileges(const DoctorFacts& facts, Findings& findings) {
   add_capabilities("capabilities_bpf", "capabilities for BPF",
                    {Capability::kBpf, Capability::kPerfmon}, Status::kMissing, "no BPF",
                    "run as root, or grant CAP_BPF and CAP_PERFMON");
+  const Place writes{"capabilities_cgroups", "privileges", "writes to cgroups"};
   if (facts.top_writable) {
-    findings.push_back(ok({"capabilities_cgroups", "privileges", "writes to cgroups"}, "allowed"));
+    findings.push_back(ok(writes, "allowed"));
+  } else if (agent_place(facts.agent)) {
+    findings.push_back(ok(writes, "allowed to those of pods"));
   } else {
     add_capabilities("capabilities_cgroups", "writes to cgroups", {Capability::kDacOverride},
                      Status::kDegraded, "only cgroups that were handed to us can be changed",
@@ -202,17 +259,21 @@ void add_node(const DoctorFacts& facts, Findings& findings) {
   }
   findings.push_back(ok({"systemd", "node", "systemd"},
                         facts.scope.systemd ? "runs this machine" : "does not run this machine"));
-  findings.push_back(ok({"kubelet", "node", "kubelet's cgroups"},
-                        facts.kubelet ? "seen" : "none seen: no Kubernetes node, or not its view"));
 }
 
-std::optional<bpf::Tier> resulting_tier(const DoctorFacts& facts, const bpf::LoadPlan& plan) {
-  const bool place = decide_scope(facts.scope, {"plimsoll", "run"}).has_value();
-  if (!facts.memory_controller || !(place || facts.top_writable)) return std::nullopt;
+// Whatever the role; the place is another question.
+bpf::Tier resulting_tier(const DoctorFacts& facts, const bpf::LoadPlan& plan) {
   for (const TrialLoad& trial : facts.trials) {
     if (trial.loaded.yes) return std::max(trial.tier, plan.possible);
   }
   return bpf::Tier::kC;
+}
+
+RoleResult result_of(Role role, const DoctorFacts& facts, bpf::Tier tier) {
+  if (const auto place = place_of(role, facts); !place) {
+    return {.role = role, .tier = {}, .why = why_and_cure(place.error()).first};
+  }
+  return {.role = role, .tier = tier, .why = {}};
 }
 
 }  // namespace
@@ -225,16 +286,25 @@ std::string_view to_string(Status status) {
       return "degraded";
     case Status::kMissing:
       return "missing";
+    case Status::kNotHere:
+      return "not here";
   }
   return "unknown";
 }
 
-DoctorReport make_report(const DoctorFacts& facts) {
+std::string_view to_string(Role role) { return role == Role::kAgent ? "agent" : "run"; }
+
+DoctorReport make_report(const DoctorFacts& facts, std::optional<Role> role) {
   const bpf::LoadPlan plan = bpf::plan_load(facts.features, std::nullopt);
   DoctorReport report;
-  report.tier = resulting_tier(facts, plan);
+  for (const Role one : {Role::kAgent, Role::kRun}) {
+    if (role.value_or(one) != one) continue;
+    report.roles.push_back(result_of(one, facts, resulting_tier(facts, plan)));
+    if (report.roles.back().tier) report.tier = report.roles.back().tier;
+  }
   add_features(facts, plan, report.findings);
   add_cgroups(facts, report.findings);
+  add_places(facts, report, report.findings);
   add_privileges(facts, report.findings);
   add_node(facts, report.findings);
   std::ranges::stable_sort(report.findings, {}, [](const Finding& finding) {

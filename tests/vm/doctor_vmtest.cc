@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "agent/commands/doctor.h"
 #include "base/fd.h"
@@ -77,7 +79,7 @@ struct Outcome {
   }
 };
 
-Outcome doctor_in(const std::function<void()>& make_world) {
+Outcome doctor_in(const std::function<void()>& make_world, DoctorOptions options = {}) {
   std::array<int, 2> ends{};
   EXPECT_EQ(::pipe(ends.data()), 0);
   const pid_t child = ::fork();
@@ -85,7 +87,8 @@ Outcome doctor_in(const std::function<void()>& make_world) {
     ::close(ends[0]);
     make_world();
     std::ostringstream out;
-    const int status = doctor_main({.json = true}, out);
+    options.json = true;
+    const int status = doctor_main(options, out);
     const std::string text = out.str();
     must(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()), "write");
     ::_exit(status);
@@ -107,6 +110,33 @@ Outcome doctor_in(const std::function<void()>& make_world) {
   return outcome;
 }
 
+// The cgroups that a kubelet makes for one pod.
+class Kubepods {
+ public:
+  Kubepods() {
+    for (const std::string& group : kGroups) {
+      must(::mkdir(group.c_str(), 0755) == 0, group.c_str());
+      if (group != kGroups.back())
+        write_file((group + "/cgroup.subtree_control").c_str(), "+memory");
+    }
+  }
+  ~Kubepods() {
+    for (auto group = kGroups.rbegin(); group != kGroups.rend(); ++group) ::rmdir(group->c_str());
+  }
+  Kubepods(const Kubepods&) = delete;
+  Kubepods& operator=(const Kubepods&) = delete;
+
+ private:
+  const std::vector<std::string> kGroups = {
+      "/sys/fs/cgroup/kubepods", "/sys/fs/cgroup/kubepods/burstable",
+      "/sys/fs/cgroup/kubepods/burstable/pod0c2b5d5c-6b7e-4d1c-9f9a-1f4f6a1f7d11"};
+};
+
+// What deploy/daemonset.yaml gives the agent.
+void become_the_agent() {
+  keep_capabilities({CAP_BPF, CAP_PERFMON, CAP_SYS_NICE, CAP_IPC_LOCK, CAP_SYS_RESOURCE});
+}
+
 // Anything but the finding in question may be imperfect in a world; here nothing may.
 TEST(DoctorVm, RootIsTierAWithNothingMissing) {
   must(std::system("mkdir -p /sys/fs/cgroup/looked-at") == 0, "mkdir");
@@ -114,9 +144,58 @@ TEST(DoctorVm, RootIsTierAWithNothingMissing) {
   EXPECT_EQ(outcome.status, 0);
   EXPECT_EQ(outcome.json["tier"], "A");
   for (const auto& finding : outcome.json["findings"]) {
-    EXPECT_EQ(finding["status"], "ok") << finding.dump();
+    EXPECT_EQ(finding["status"], finding["id"] == "agent_place" ? "not here" : "ok")
+        << finding.dump();
   }
   EXPECT_EQ(outcome.finding("memory.peak")["text"], "there");
+  const Kubepods node;
+  EXPECT_EQ(doctor_in([] {}).finding("agent_place")["status"], "ok");
+}
+
+// Root's files can be written there without CAP_DAC_OVERRIDE, and no cgroup be made.
+TEST(DoctorVm, TheAgentsContainerIsTierAForTheAgent) {
+  const Kubepods node;
+  const Outcome outcome = doctor_in(become_the_agent);
+  EXPECT_EQ(outcome.status, 0) << outcome.json.dump();
+  EXPECT_EQ(outcome.json["tier"], "A");
+  EXPECT_EQ(outcome.json["roles"]["agent"]["tier"], "A");
+  EXPECT_TRUE(outcome.json["roles"]["run"]["tier"].is_null());
+  for (const auto& finding : outcome.json["findings"]) {
+    EXPECT_EQ(finding["status"], finding["id"] == "run_place" ? "not here" : "ok")
+        << finding.dump();
+  }
+  EXPECT_EQ(doctor_in(become_the_agent, {.role = Role::kAgent}).status, 0);
+  const Outcome run = doctor_in(become_the_agent, {.role = Role::kRun});
+  EXPECT_EQ(run.status, 2);
+  EXPECT_EQ(run.finding("run_place")["status"], "missing");
+}
+
+TEST(DoctorVm, APodsLimitThatCannotBeWrittenIsNoPlaceForTheAgent) {
+  const Kubepods node;
+  const Outcome outcome = doctor_in([] {
+    own_mounts();
+    must(::mount("none", "/sys/fs/cgroup", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0,
+         "remount read-only");
+    become_the_agent();
+  });
+  EXPECT_EQ(outcome.status, 2) << outcome.json.dump();
+  EXPECT_NE(outcome.cure("agent_place").find("writable"), std::string::npos);
+}
+
+TEST(DoctorVm, TheAgentsCgroupRootMayBeElsewhere) {
+  const Kubepods node;
+  const auto world = [] {
+    own_mounts();
+    must(::mkdir("/tmp/host-cgroups", 0755) == 0, "mkdir");
+    must(::mount("/sys/fs/cgroup", "/tmp/host-cgroups", nullptr, MS_BIND, nullptr) == 0, "bind");
+    must(::umount2("/sys/fs/cgroup", MNT_DETACH) == 0, "umount /sys/fs/cgroup");
+  };
+  const Outcome outcome = doctor_in(world, {.cgroup_root = "/tmp/host-cgroups"});
+  EXPECT_EQ(outcome.json["roles"]["agent"]["tier"], "A") << outcome.json.dump();
+  ::rmdir("/tmp/host-cgroups");
+  const Outcome wrong = doctor_in([] {}, {.role = Role::kAgent, .cgroup_root = "/tmp"});
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_NE(wrong.cure("agent_place").find("--cgroup-root"), std::string::npos);
 }
 
 TEST(DoctorVm, ThreeCapabilitiesAreEnoughForTierA) {

@@ -65,6 +65,16 @@ TEST(Cli, RunTakesAnnouncedCommands) {
   EXPECT_THAT(bad.err, HasSubstr("the last part of a path"));
 }
 
+TEST(Cli, DoctorIsAskedForOneRoleOrBoth) {
+  EXPECT_EQ(std::get<DoctorOptions>(parse({"doctor"}).line).role, std::nullopt);
+  EXPECT_EQ(std::get<DoctorOptions>(parse({"doctor", "--for", "run"}).line).role, Role::kRun);
+  const auto agent =
+      std::get<DoctorOptions>(parse({"doctor", "--for=agent", "--cgroup-root", "/host"}).line);
+  EXPECT_EQ(agent.role, Role::kAgent);
+  EXPECT_EQ(agent.cgroup_root, "/host");
+  EXPECT_EQ(parse({"doctor", "--for", "cat"}).status(), kRunFailed);
+}
+
 TEST(Cli, RunHasDefaults) {
   const Parsed parsed = parse({"run", "--", "true"});
   const RunOptions& run = parsed.run();

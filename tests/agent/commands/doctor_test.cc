@@ -25,6 +25,12 @@ DoctorFacts healthy() {
   facts.scope.v2 = "/sys/fs/cgroup";
   facts.scope.levels = {
       {.path = "", .writable = true, .has_memory = true, .allows_processes = true}};
+  facts.agent = {.root = "/sys/fs/cgroup",
+                 .root_refused = {},
+                 .memory_controller = true,
+                 .kubelet = true,
+                 .pods = 12,
+                 .limits_refused = {}};
   facts.memory_controller = true;
   facts.top_writable = true;
   facts.has_reclaim = true;
@@ -35,6 +41,30 @@ DoctorFacts healthy() {
   facts.preemption = "full";
   facts.lockdown = "none";
   return facts;
+}
+
+// As in the agent's container: the host's cgroups, whose top root may not write without
+// CAP_DAC_OVERRIDE, and a systemd that cannot be asked.
+DoctorFacts in_the_daemonset() {
+  DoctorFacts facts = healthy();
+  facts.top_writable = facts.scope.levels.front().writable = false;
+  facts.scope.systemd = true;
+  facts.privileges.capabilities &= ~(1ULL << 1);
+  return facts;
+}
+
+// As on a machine of one's own: no kubelet.
+DoctorFacts on_a_laptop() {
+  DoctorFacts facts = healthy();
+  facts.agent.kubelet = false;
+  facts.agent.pods = 0;
+  return facts;
+}
+
+std::optional<bpf::Tier> tier_of(const DoctorReport& report, Role role) {
+  const auto found = std::ranges::find(report.roles, role, &RoleResult::role);
+  EXPECT_NE(found, report.roles.end()) << to_string(role);
+  return found == report.roles.end() ? std::nullopt : found->tier;
 }
 
 void refuse(DoctorFacts& facts, bpf::Answer bpf::Features::*answer, bpf::Tier left) {
@@ -103,21 +133,40 @@ TEST(Doctor, WhatIsMissingAndWhatItCosts) {
       {"no cgroup v2",
        [](DoctorFacts& f) {
          f.scope.v2.reset();
+         f.agent = {};
          f.memory_controller = f.top_writable = false;
        },
        2, "cgroup_v2", Status::kMissing, "systemd.unified_cgroup_hierarchy=1"},
       {"memory on v1",
        [](DoctorFacts& f) {
          f.scope.memory_on_v1 = true;
-         f.memory_controller = false;
+         f.memory_controller = f.agent.memory_controller = false;
        },
        2, "memory_controller", Status::kMissing, "cgroup_no_v1=all"},
-      {"memory disabled", [](DoctorFacts& f) { f.memory_controller = false; }, 2,
+      {"memory disabled",
+       [](DoctorFacts& f) { f.memory_controller = f.agent.memory_controller = false; }, 2,
        "memory_controller", Status::kMissing, "cgroup_disable=memory"},
+      {"no kubelet", [](DoctorFacts& f) { f = on_a_laptop(); }, 0, "agent_place", Status::kNotHere,
+       "Kubernetes node"},
+      {"the agent's container", [](DoctorFacts& f) { f = in_the_daemonset(); }, 0, "run_place",
+       Status::kNotHere, "systemd"},
+      {"limits of pods are read-only",
+       [](DoctorFacts& f) {
+         f = in_the_daemonset();
+         f.agent.limits_refused = "open memory.max of kubepods: Read-only file system";
+       },
+       2, "agent_place", Status::kMissing, "writable"},
+      {"no such cgroup root",
+       [](DoctorFacts& f) {
+         f = in_the_daemonset();
+         f.agent.root_refused = "open /host: No such file or directory";
+       },
+       2, "agent_place", Status::kMissing, "--cgroup-root"},
       {"no permission to write",
        [](DoctorFacts& f) {
          f.scope.uid = 1000;
          f.scope.levels.front().writable = f.top_writable = false;
+         f.agent.limits_refused = "open memory.max of kubepods: Permission denied";
          f.privileges.capabilities = 0;
        },
        2, "run_place", Status::kMissing, "sudo plimsoll run"},
@@ -159,9 +208,41 @@ TEST(Doctor, TheExitStatusFollowsTheTier) {
   refuse(facts, &bpf::Features::loop, bpf::Tier::kC);
   EXPECT_EQ(make_report(facts).tier, bpf::Tier::kC);
   EXPECT_EQ(make_report(facts).exit_status, 1);
-  facts.memory_controller = false;
+  facts.memory_controller = facts.agent.memory_controller = false;
   EXPECT_EQ(make_report(facts).tier, std::nullopt);
   EXPECT_EQ(make_report(facts).exit_status, 2);
+}
+
+TEST(Doctor, EachRoleIsJudgedByThePlaceThatItNeeds) {
+  const DoctorReport agent = make_report(in_the_daemonset());
+  EXPECT_EQ(tier_of(agent, Role::kAgent), bpf::Tier::kA);
+  EXPECT_EQ(tier_of(agent, Role::kRun), std::nullopt);
+  EXPECT_EQ(agent.exit_status, 0);
+  EXPECT_NE(to_text(agent, false)
+                .find("result for plimsoll agent: tier A\n"
+                      "result for plimsoll run: does not work here: systemd owns"),
+            std::string::npos)
+      << to_text(agent, false);
+  for (const Finding& finding : agent.findings) {
+    EXPECT_TRUE(finding.status == Status::kOk || finding.id == "run_place") << finding.id;
+  }
+  const DoctorReport laptop = make_report(on_a_laptop());
+  EXPECT_EQ(tier_of(laptop, Role::kAgent), std::nullopt);
+  EXPECT_EQ(tier_of(laptop, Role::kRun), bpf::Tier::kA);
+  EXPECT_EQ(laptop.exit_status, 0);
+}
+
+TEST(Doctor, ARoleThatWasAskedForIsJudgedAlone) {
+  const DoctorReport run = make_report(in_the_daemonset(), Role::kRun);
+  EXPECT_EQ(run.exit_status, 2);
+  EXPECT_EQ(run.roles.size(), 1U);
+  EXPECT_EQ(finding_of(run, "run_place").status, Status::kMissing);
+  EXPECT_EQ(make_report(in_the_daemonset(), Role::kAgent).exit_status, 0);
+  EXPECT_EQ(make_report(on_a_laptop(), Role::kAgent).exit_status, 2);
+  EXPECT_EQ(make_report(on_a_laptop(), Role::kRun).exit_status, 0);
+  DoctorFacts lower = in_the_daemonset();
+  refuse(lower, &bpf::Features::btf, bpf::Tier::kC);
+  EXPECT_EQ(make_report(lower, Role::kAgent).exit_status, 1);
 }
 
 TEST(Doctor, EveryThingThatIsNotOkHasACure) {
@@ -185,7 +266,7 @@ TEST(Doctor, TextIsNarrowAndColourIsAChoice) {
   const std::string text = to_text(report, false);
   EXPECT_EQ(text.find('\033'), std::string::npos);
   EXPECT_NE(to_text(report, true).find('\033'), std::string::npos);
-  EXPECT_NE(text.find("result: tier B"), std::string::npos);
+  EXPECT_NE(text.find("result for plimsoll run: tier B"), std::string::npos);
   EXPECT_NE(text.find("cure: set `sysctl kernel.ftrace_enabled=1`"), std::string::npos);
   std::size_t start = 0;
   while (start < text.size()) {
@@ -211,8 +292,14 @@ TEST(Doctor, JsonIsOneObjectWithStableKeys) {
       EXPECT_TRUE(finding.contains(key)) << key;
     }
   }
-  facts.memory_controller = false;
-  EXPECT_TRUE(nlohmann::json::parse(to_json(make_report(facts), facts))["tier"].is_null());
+  EXPECT_EQ(json["roles"]["agent"]["tier"], "A");
+  EXPECT_TRUE(json["roles"]["run"]["why"].is_null());
+  const DoctorReport asked = make_report(on_a_laptop(), Role::kAgent);
+  const auto nothing = nlohmann::json::parse(to_json(asked, facts));
+  EXPECT_TRUE(nothing["tier"].is_null());
+  EXPECT_FALSE(nothing["roles"].contains("run"));
+  EXPECT_NE(nothing["roles"]["agent"]["why"].get<std::string>().find("kubepods"),
+            std::string::npos);
 }
 
 TEST(Doctor, ThisMachineHasAReport) {
@@ -221,7 +308,8 @@ TEST(Doctor, ThisMachineHasAReport) {
   const DoctorReport report = make_report(*facts);
   EXPECT_EQ(finding_of(report, "release").text, facts->features.release);
   // No tier without the controller, whatever BPF says.
-  EXPECT_EQ(report.exit_status == 2 || facts->memory_controller, true);
+  EXPECT_TRUE(report.exit_status == 2 || facts->memory_controller ||
+              facts->agent.memory_controller);
 }
 
 }  // namespace
