@@ -159,11 +159,6 @@ bool Engine::write_lower(Slot slot, Bytes from, Bytes to, Record& record) {
     record.error = change.error().message;
     return true;
   }
-  reaction_->send({.kind = Command::Kind::kObserve,
-                   .slot = slot,
-                   .epoch = tracked.epoch,
-                   .limit = {change->after.bytes},
-                   .at = record.at});
   if (tracked.signals) tracked.signals->limit_changed({change->after.bytes});
   return true;
 }
@@ -247,19 +242,6 @@ Result<void> Engine::raise(Slot slot, Bytes to, Reason reason) {
     return fail(Code::kDenied, to_string(to) + " is above the direct ceiling of " +
                                    tracked->group.name_of("memory.max"));
   }
-  // Somebody else may have written it or the parents since the reaction thread did.
-  std::optional<Slot> level = slot;
-  for (const Tracked* each = tracked; each != nullptr; each = level ? find(*level) : nullptr) {
-    const MonotonicTime at = clock_now();
-    const std::optional<Limit> limit = each->limit_file.read();
-    if (!limit) break;
-    reaction_->send({.kind = Command::Kind::kObserve,
-                     .slot = *level,
-                     .epoch = each->epoch,
-                     .limit = {limit->bytes},
-                     .at = at});
-    level = each->spec.parent;
-  }
   const bool sent = reaction_->send({.kind = Command::Kind::kRaise,
                                      .slot = slot,
                                      .epoch = tracked->epoch,
@@ -305,7 +287,6 @@ void Engine::take_report(const Report& report, Tracked& tracked, std::vector<Rec
   switch (report.kind) {
     case Report::Kind::kGrant:
       ++tracked.grants;
-      tracked.observed.reset();  // what the file says from now on is news, also what it said before
       break;
     case Report::Kind::kWish:
       record.kind = Record::Kind::kWish;

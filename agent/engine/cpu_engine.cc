@@ -136,12 +136,10 @@ Result<void> CpuEngine::raise(Slot slot, MilliCpu to, Reason reason) {
   if (to > std::min(spec.ceiling, spec.direct_ceiling.value_or(spec.ceiling))) {
     return fail(Code::kDenied, to_string(to) + " CPUs are above the direct ceiling");
   }
-  const bool sent =
-      reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked}) &&
-      reaction_->send({.kind = CpuCommand::Kind::kRaise,
-                       .tracked = &entry->tracked,
-                       .limit = to,
-                       .reason = reason});
+  const bool sent = reaction_->send({.kind = CpuCommand::Kind::kRaise,
+                                     .tracked = &entry->tracked,
+                                     .limit = to,
+                                     .reason = reason});
   if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
   return {};
 }
@@ -313,7 +311,6 @@ void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record
   for (const std::unique_ptr<Entry>& entry : entries_) {
     if (entry == nullptr || entry->leaving || !entry->seen) continue;
     if (entry->kept <= cgroup::cpus_of(*entry->seen).value_or(entry->kept)) continue;
-    reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked});
     reaction_->send({.kind = CpuCommand::Kind::kKeep,
                      .tracked = &entry->tracked,
                      .limit = entry->kept,

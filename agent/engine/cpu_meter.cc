@@ -54,6 +54,7 @@ void CpuReaction::look(CpuTracked& tracked, MonotonicTime time) noexcept {
   const std::optional<MilliCpu> use =
       programs_ != nullptr ? measure(tracked, time) : measure_by_file(tracked, time);
   if (!use) return;
+  tracked.read_limit();
   const MilliCpu floor = std::max(floor_of(tracked), tracked.kept);
   if (const auto to = give_back_cpu(policy_, floor, tracked.limit(), *use, time, tracked.hold)) {
     lower(tracked, *to, Reason::kLeaseEnded, time);
@@ -98,6 +99,7 @@ std::optional<MilliCpu> CpuReaction::measure_by_file(CpuTracked& tracked,
     return wanted;
   }
   tracked.calm = 0;
+  tracked.read_limit();
   const std::uint64_t mask = ~std::uint64_t{0} >> (64 - policy_.window);
   const CpuFacts facts{
       .limit = tracked.limit(),

@@ -152,12 +152,12 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       if (tracked.parent != nullptr) ++tracked.parent->children;
       return;
     case CpuCommand::Kind::kObserve:
-      tracked.max = tracked.files.read_max().value_or(tracked.max);
-      tracked.burst = tracked.files.read_burst().value_or(tracked.burst);
+      tracked.read_limit();
       if (tracked.limit() > tracked.armed.floor) watch(tracked, time);
       arm(tracked);
       return;
     case CpuCommand::Kind::kRaise: {
+      tracked.read_limit();
       const MilliCpu from = tracked.limit();
       if (!tracked.has_limit() || command.limit <= from) return;
       const int error = raise(tracked, command.limit, time);
@@ -173,18 +173,21 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       return;
     }
     case CpuCommand::Kind::kLower:
+      tracked.read_limit();
       if (tracked.has_limit() && command.limit < tracked.limit()) {
         lower(tracked, std::max(command.limit, floor_of(tracked)), command.reason, time);
       }
       return;
     case CpuCommand::Kind::kAhead:
       if (!tracked.armed.denial) {
+        tracked.read_limit();
         const MilliCpu room = available_to(tracked, time) - tracked.armed.kept;
         raise_ahead(tracked, std::min(command.limit, tracked.limit() + room), command.reason, time);
       }
       return;
     case CpuCommand::Kind::kKeep:
       tracked.kept = command.limit;
+      tracked.read_limit();
       if (command.limit > MilliCpu{}) {
         // Denied, it is tried again at ticks. On busy CPUs it shares with the others, by weight.
         const Reason denial = tracked.armed.denial.value_or(Reason::kNodeBusy);
@@ -243,6 +246,7 @@ void CpuReaction::on_throttle(CpuTracked& tracked, CpuFacts facts, MonotonicTime
   }
   CpuTracked* child = busiest_child(tracked);
   if (child != nullptr) {
+    child->read_limit();
     facts.limit = child->limit();
     facts.burst = child->burst;
     facts.remembered = remembered_of(policy_, child->hold, time);
@@ -267,6 +271,7 @@ CpuTracked* CpuReaction::busiest_child(const CpuTracked& tracked) const noexcept
 // Its pod's as well, which binds otherwise.
 int CpuReaction::give_burst(CpuTracked& tracked, microseconds burst) noexcept {
   CpuTracked* parent = tracked.parent;
+  if (parent != nullptr) parent->read_limit();
   if (parent != nullptr && parent->has_limit() && parent->burst < burst &&
       parent->files.write_burst(burst) == 0) {
     parent->burst = burst;
@@ -386,6 +391,7 @@ void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, Mi
                                 MonotonicTime time) noexcept {
   if (tracked.parent == nullptr) return;
   CpuTracked& parent = *tracked.parent;
+  parent.read_limit();
   if (!parent.has_limit()) return raise_parents(parent, increase, to, time);
   const MilliCpu limit = parent.limit();
   const MilliCpu most = std::max(limit, direct_ceiling(parent.armed));
@@ -412,6 +418,7 @@ MilliCpu CpuReaction::floor_of(const CpuTracked& tracked) const noexcept {
 // What we wrote and may not write any more: somebody has refused it, or resizes the pod himself.
 void CpuReaction::withdraw(CpuTracked& tracked, MonotonicTime time) noexcept {
   const CpuArmed& armed = tracked.armed;
+  tracked.read_limit();
   if (!armed.direct_ceiling || !tracked.has_limit() || tracked.limit() != tracked.written) return;
   lower(tracked, std::max(*armed.direct_ceiling, floor_of(tracked)), Reason::kWithdrawn, time);
 }
@@ -435,6 +442,7 @@ void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
   arm(tracked);
   CpuTracked* parent = tracked.parent;
   if (error == 0 && parent != nullptr && parent->armed.follows && parent->has_limit()) {
+    parent->read_limit();
     lower(*parent, floor_of(*parent), reason, time);
   }
 }

@@ -54,6 +54,12 @@ struct CpuTracked {
   std::uint32_t calm = 0;
 
   bool has_limit() const { return max.quota.has_value(); }
+  // Before every decision about it and every write: somebody else may have written it meanwhile,
+  // and a raise must not lower that. An event brings what it saw.
+  void read_limit() {
+    max = files.read_max().value_or(max);
+    burst = files.read_burst().value_or(burst);
+  }
   MilliCpu limit() const { return cgroup::cpus_of(max).value_or(MilliCpu{}); }
   // The budget has paid for a limit up to this.
   MilliCpu promised(MonotonicTime time) const {

@@ -109,8 +109,7 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
        .limit_file = &tracked->limit_file,
        .signals = tracked->signals ? &*tracked->signals : nullptr,
        .parent = spec.parent,
-       .armed = {.floor = spec.floor, .ceiling = spec.ceiling, .denial = Reason::kNotArmed},
-       .limit = {limit->bytes}});
+       .armed = {.floor = spec.floor, .ceiling = spec.ceiling, .denial = Reason::kNotArmed}});
   if (!sent) {
     if (programs_) programs_->untrack(slot);
     return fail(Code::kUnavailable, "the reaction thread's queue is full");
@@ -265,16 +264,6 @@ std::vector<Record> Engine::tick(MonotonicTime now) {
         {.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked_[slot]->epoch});
   }
   snapshot_ = observe(now);
-  for (const ContainerSnapshot& seen : snapshot_.containers) {
-    Tracked& tracked = *tracked_[seen.slot];
-    if (tracked.observed == seen.facts.limit) continue;
-    const bool sent = reaction_->send({.kind = Command::Kind::kObserve,
-                                       .slot = seen.slot,
-                                       .epoch = tracked.epoch,
-                                       .limit = seen.facts.limit,
-                                       .at = now});
-    if (sent) tracked.observed = seen.facts.limit;
-  }
   Decision decision = decide(snapshot_, config_.policy, std::move(history_));
   history_ = std::move(decision.history);
   plan_ = std::move(decision.plan);

@@ -111,11 +111,17 @@ struct MemoryReaction::Entry {
   std::optional<Slot> parent;
   std::uint32_t parent_epoch = 0;
   Armed armed;
-  Bytes limit;              // as last written or observed; UINT64_MAX: none
-  MonotonicTime limit_at;   // when that was
+  Bytes limit;              // as last read or written; UINT64_MAX: none
+  Bytes written;            // the last raise; 0: none
   Bytes wished;             // a limit that somebody else is to write ...
   MonotonicTime wished_at;  // ... and when that was said last
 
+  // Before every decision about it and every write: somebody else may have written it meanwhile,
+  // and a raise must not lower that.
+  Bytes read_limit() {
+    if (const std::optional<Limit> is = limit_file->read()) limit = {is->bytes};
+    return limit;
+  }
   // The budget has paid for a limit up to this.
   Bytes promised(MonotonicTime time) const {
     return time - wished_at < kWishLife ? std::max(limit, wished) : limit;
@@ -295,9 +301,8 @@ void MemoryReaction::obey(const Command& command) noexcept {
              .signals = command.signals,
              .epoch = command.epoch,
              .parent = command.parent,
-             .armed = command.armed,
-             .limit = command.limit,
-             .limit_at = command.at};
+             .armed = command.armed};
+    entry.read_limit();
     if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
     if (entry.signals != nullptr) {
       for (const auto& [fd, events] : entry.signals->descriptors()) {
@@ -328,14 +333,6 @@ void MemoryReaction::obey(const Command& command) noexcept {
       entry.armed = command.armed;
       arm(command.slot);
       return;
-    case Command::Kind::kObserve:
-      // Older than our own last write: the slow loop had not seen it.
-      if (command.at > entry.limit_at) {
-        entry.limit = command.limit;
-        entry.limit_at = command.at;
-        arm(command.slot);
-      }
-      return;
     case Command::Kind::kParent:
       entry.parent = command.parent;
       if (entry.parent) entry.parent_epoch = entries_[*entry.parent % entries_.size()].epoch;
@@ -345,7 +342,7 @@ void MemoryReaction::obey(const Command& command) noexcept {
       entry.wished_at = command.at;
       return;
     case Command::Kind::kRaise: {
-      const MemoryFacts facts{.limit = entry.limit};
+      const MemoryFacts facts{.limit = entry.read_limit()};
       if (command.limit <= entry.limit) {
         raise_parents(entry, {}, entry.limit);
         return;
@@ -370,7 +367,7 @@ void MemoryReaction::obey(const Command& command) noexcept {
       announce(command);
       return;
     case Command::Kind::kRewrite:
-      (void)entry.limit_file->write(entry.limit.value);
+      if (entry.read_limit() < entry.written) (void)entry.limit_file->write(entry.written.value);
       return;
     case Command::Kind::kTrack:
     case Command::Kind::kBudget:
@@ -384,15 +381,10 @@ void MemoryReaction::on_event(const bpf::MemoryEvent& event) noexcept {
   Entry& entry = entries_[event.slot % entries_.size()];
   // An event of a cgroup that was here before.
   if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
-  MemoryFacts facts{.limit = event.limit,
-                    .usage = event.usage,
-                    .reclaimable = event.reclaimable,
-                    .rate_per_second = event.rate_per_second};
-  if (event.time < entry.limit_at) {
-    facts.limit = entry.limit;
-  } else {
-    entry.limit = facts.limit;  // somebody else may have written it
-  }
+  const MemoryFacts facts{.limit = entry.read_limit(),
+                          .usage = event.usage,
+                          .reclaimable = event.reclaimable,
+                          .rate_per_second = event.rate_per_second};
   react(event.slot, facts, layer_of(event.kind), event.time);
 }
 
@@ -400,21 +392,22 @@ void MemoryReaction::on_sign(Slot slot) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
   if (entry.limit_file == nullptr || entry.signals == nullptr) return;
   const MonotonicTime seen = now();
-  const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.limit);
+  const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.read_limit());
   if (sign) react(slot, sign->facts, sign->layer, seen);
 }
 
 // A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.
 void MemoryReaction::announce(const Command& command) noexcept {
   Entry& entry = entries_[command.slot];
-  const Verdict verdict = grant_up_to(policy_, entry.armed, {.limit = entry.limit}, command.limit,
+  const MemoryFacts facts{.limit = entry.read_limit()};
+  const Verdict verdict = grant_up_to(policy_, entry.armed, facts, command.limit,
                                       budgets_of(entry, command.at), Reason::kAnnounced);
   Report answer{.slot = command.slot,
                 .epoch = entry.epoch,
                 .layer = Layer::kPredicted,
                 .reason = verdict.reason,
-                .facts = {.limit = entry.limit},
-                .from = entry.limit,
+                .facts = facts,
+                .from = facts.limit,
                 .event_time = command.at};
   if (verdict.limit) {
     answer.error = raise(entry, *verdict.limit, entry.promised(command.at));
@@ -531,7 +524,7 @@ void MemoryReaction::raise_parents(const Entry& entry, Bytes increase, Bytes to)
   Entry& parent = entries_[*entry.parent % entries_.size()];
   // Its slot may be somebody else's by now.
   if (parent.limit_file == nullptr || parent.epoch != entry.parent_epoch) return;
-  if (Limit{parent.limit.value}.is_max()) {
+  if (Limit{parent.read_limit().value}.is_max()) {
     raise_parents(parent, increase, to);
     return;
   }
@@ -548,8 +541,7 @@ int MemoryReaction::write_limit(Entry& entry, Bytes to) noexcept {
   const auto slot = static_cast<Slot>(&entry - entries_.data());
   raises_[slot].fetch_add(1);
   if (lowered_.load() == slot) ::tgkill(::getpid(), lowering_thread_.load(), kInterrupt);
-  entry.limit = to;
-  entry.limit_at = now();
+  entry.limit = entry.written = to;
   if (entry.signals != nullptr) entry.signals->limit_changed(to);
   return 0;
 }

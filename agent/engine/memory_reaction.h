@@ -40,10 +40,9 @@ struct Command {
     kTrack,     // from now on `limit_file` is the way to the limit of `slot`
     kUntrack,   // forget it; answered by Report::kUntracked, after which the file may be closed
     kArm,       // how far events may go
-    kObserve,   // `limit` is what the kernel's file says at `at`
     kRaise,     // write `limit` now, a decision of the slow loop
     kAnnounce,  // `limit` is needed for announced work: as far as ceiling and budgets go
-    kRewrite,   // write the last raise again: a lowering of the slow loop ran over it
+    kRewrite,   // put the last raise back: a lowering of the slow loop ran over it
     kBudget,    // `budget` is what may be given away, all grants up to `granted_before` counted in
     kGroupBudget,  // the same for `armed.group`
     kParent,       // `parent` is the parent from now on

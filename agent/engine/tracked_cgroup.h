@@ -24,10 +24,9 @@ struct Engine::Tracked {
   std::optional<FallbackSignals> signals;  // tiers B and C
   cgroup::UsageFile usage_file;
 
-  std::optional<Armed> armed;     // as last sent; absent: to be sent again
-  std::optional<Bytes> observed;  // the limit as last sent
-  std::optional<Reason> told;     // the denial that a record has told of
-  Bytes wished;                   // of somebody else, and not seen in the limit yet
+  std::optional<Armed> armed;  // as last sent; absent: to be sent again
+  std::optional<Reason> told;  // the denial that a record has told of
+  Bytes wished;                // of somebody else, and not seen in the limit yet
   MonotonicTime wished_at;
   std::optional<Bytes> announced;  // the limit for the work that runs
   Bytes starved;                   // by a budget, since the last tick

@@ -169,6 +169,24 @@ TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
   EXPECT_FALSE(engine_->cpu()->raise(77, {1}, Reason::kReasserted));
 }
 
+TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
+  const Slot pod = track("pod", "10000 100000", {.floor = {100}, .ceiling = {100'000}});
+  const Slot container =
+      track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {100'000}}, pod);
+  tick();
+  ASSERT_TRUE(engine_->cpu()->raise(container, {200}, Reason::kReasserted));
+  until(Record::Kind::kGrant);
+  tree_.set("pod", "cpu.max", "400000 100000\n");
+  ASSERT_TRUE(engine_->cpu()->raise(container, {300}, Reason::kReasserted));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("pod"), MilliCpu{4100});
+  tree_.set("pod/a", "cpu.max", "400000 100000\n");
+  ASSERT_TRUE(engine_->cpu()->keep(container, {900}, Reason::kStarting));
+  ASSERT_TRUE(engine_->cpu()->raise_ahead(container, {950}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->cpu()->raise(container, {4500}, Reason::kReasserted));
+  EXPECT_EQ(until(Record::Kind::kGrant).back().cpu->from, MilliCpu{4000});
+}
+
 // What else runs in it counts, too, so that the container itself may never be throttled.
 TEST_F(CpuEngineTest, APodThatRunsOutFirstHasItsContainerRaised) {
   const Slot pod =

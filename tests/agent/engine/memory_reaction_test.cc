@@ -51,10 +51,13 @@ class ReactionTest : public ::testing::Test {
                                  .epoch = epoch,
                                  .limit_file = files_.back().get(),
                                  .parent = parent,
-                                 .armed = {.floor = limit, .ceiling = ceiling},
-                                 .limit = limit}));
+                                 .armed = {.floor = limit, .ceiling = ceiling}}));
   }
 
+  // Somebody else does.
+  void write(const std::string& path, Bytes limit) {
+    tree_.set(path, "memory.max", std::to_string(limit.value) + "\n");
+  }
   void raise(Slot slot, Bytes to, std::uint32_t epoch = 1) {
     ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
                                  .slot = slot,
@@ -177,12 +180,7 @@ TEST_F(ReactionTest, ParentThatWasLeftBehindIsRaisedToItsChild) {
   raise(1, mebibytes(1100));
   settle();
   EXPECT_EQ(limit_of_file("pod"), mebibytes(1100));
-  tree_.set("pod", "memory.max", std::to_string(mebibytes(100).value) + "\n");
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kObserve,
-                               .slot = 0,
-                               .epoch = 1,
-                               .limit = mebibytes(100),
-                               .at = MonotonicTime::max()}));
+  write("pod", mebibytes(100));
   raise(1, mebibytes(1100));
   EXPECT_TRUE(settle().empty()) << "the container has it already";
   EXPECT_EQ(limit_of_file("pod"), mebibytes(1100));
@@ -322,11 +320,6 @@ TEST_F(ReactionTest, CommandsOfAFormerTenantAreIgnored) {
   raise(0, mebibytes(128), 1);
   ASSERT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = 0, .epoch = 1}));
   ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kObserve,
-                               .slot = 0,
-                               .epoch = 1,
-                               .limit = mebibytes(300),
-                               .at = MonotonicTime::max()}));
   for (const Report& report : settle()) EXPECT_EQ(report.kind, Report::Kind::kUntracked);
   EXPECT_EQ(limit_of_file("a"), mebibytes(64));
   raise(0, mebibytes(200), 2);
@@ -353,11 +346,11 @@ TEST_F(ReactionTest, NeverTrackedSlotIsIgnored) {
   EXPECT_TRUE(settle().empty());
 }
 
-// The slow loop lowered the limit and read it back; the next raise starts from there.
-TEST_F(ReactionTest, ObservedLimitIsWhereTheNextRaiseStarts) {
+// Somebody else has lowered it.
+TEST_F(ReactionTest, TheLimitThatStandsIsWhereTheNextRaiseStarts) {
   track(0, "a", mebibytes(256), mebibytes(512));
-  ASSERT_TRUE(reaction_->send(
-      {.kind = Kind::kObserve, .slot = 0, .epoch = 1, .limit = mebibytes(64), .at = at(1)}));
+  settle();
+  write("a", mebibytes(64));
   raise(0, mebibytes(128));
   const auto reports = settle();
   ASSERT_EQ(reports.size(), 1u);
@@ -365,16 +358,39 @@ TEST_F(ReactionTest, ObservedLimitIsWhereTheNextRaiseStarts) {
   EXPECT_EQ(reaction_->granted(), mebibytes(64));
 }
 
-// It was read before the raise was written: the raise is what counts.
-TEST_F(ReactionTest, ObservationOlderThanTheLastRaiseIsIgnored) {
+TEST_F(ReactionTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
   track(0, "a", mebibytes(64), mebibytes(512));
   raise(0, mebibytes(128));
   ASSERT_TRUE(next());
-  ASSERT_TRUE(reaction_->send(
-      {.kind = Kind::kObserve, .slot = 0, .epoch = 1, .limit = mebibytes(64), .at = at(1)}));
-  raise(0, mebibytes(96));
+  write("a", mebibytes(300));
+  raise(0, mebibytes(200));
   EXPECT_TRUE(settle().empty());
-  EXPECT_EQ(limit_of_file("a"), mebibytes(128));
+  EXPECT_EQ(limit_of_file("a"), mebibytes(300));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
+  settle();
+  EXPECT_EQ(limit_of_file("a"), mebibytes(300));
+}
+
+TEST_F(ReactionTest, ARaiseDoesNotLowerAParentThatSomebodyElseHasRaised) {
+  track(0, "pod", mebibytes(1024), mebibytes(8192));
+  track(1, "pod/container", mebibytes(1024), mebibytes(4096), Slot{0});
+  settle();
+  write("pod", mebibytes(3072));
+  raise(1, mebibytes(1088));
+  settle();
+  EXPECT_EQ(limit_of_file("pod"), mebibytes(3072 + 64));
+  EXPECT_EQ(limit_of_file("pod/container"), mebibytes(1088));
+}
+
+TEST_F(ReactionTest, AnnouncedWorkDoesNotLowerWhatSomebodyElseHasRaised) {
+  track(0, "a", mebibytes(100), mebibytes(4096));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kBudget, .budget = mebibytes(8192)}));
+  settle();
+  write("a", mebibytes(3072));
+  ASSERT_TRUE(reaction_->send(
+      {.kind = Kind::kAnnounce, .slot = 0, .epoch = 1, .limit = mebibytes(1024), .at = at(1)}));
+  EXPECT_TRUE(settle().empty());
+  EXPECT_EQ(limit_of_file("a"), mebibytes(3072));
 }
 
 // A lowering of the slow loop ran over a raise: the raise is put back.
