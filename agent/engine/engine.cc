@@ -93,14 +93,14 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
   if (const auto events = tracked->group.read_memory_events()) {
     tracked->oom_kills = events->oom_kill;
   }
-  if (programs_) {
-    const auto id = programs_->track(slot, tracked->epoch, tracked->group.fd().get(), thresholds());
-    if (!id) return tl::unexpected(id.error());
-  }
   if (tier_ != bpf::Tier::kA) {
     auto signals = FallbackSignals::open(tracked->group, *limit);
     if (!signals) return tl::unexpected(signals.error());
     tracked->signals.emplace(std::move(*signals));
+  }
+  if (programs_) {
+    const auto id = programs_->track(slot, tracked->epoch, tracked->group.fd().get(), thresholds());
+    if (!id) return tl::unexpected(id.error());
   }
   const bool sent = reaction_->send(
       {.kind = Command::Kind::kTrack,
