@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/engine/tracked_cgroup.h"
+#include "base/clock.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -15,10 +16,6 @@ namespace {
 // charging between the reading and the write.
 constexpr Bytes kLeastRoom{4 * kMiB};
 constexpr double kRoomShare = 1.0 / 64;
-
-MonotonicTime clock_now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 bool is_budget(Reason reason) {
   return reason == Reason::kBudget || reason == Reason::kGroupBudget || reason == Reason::kPriority;
@@ -222,7 +219,7 @@ Result<Bytes> Engine::lower_one(Slot slot, Bytes to, Reason reason) {
   Record record{.kind = Record::Kind::kShrink,
                 .slot = slot,
                 .id = tracked->id,
-                .at = clock_now(),
+                .at = monotonic_now(),
                 .reason = reason,
                 .from = from,
                 .to = target};
@@ -246,7 +243,7 @@ Result<void> Engine::raise(Slot slot, Bytes to, Reason reason) {
                                      .slot = slot,
                                      .epoch = tracked->epoch,
                                      .limit = to,
-                                     .at = clock_now(),
+                                     .at = monotonic_now(),
                                      .reason = reason});
   if (!sent) return fail(Code::kUnavailable, "the reaction thread's queue is full");
   return {};
@@ -262,7 +259,7 @@ Result<void> Engine::announce(Slot slot, std::optional<Bytes> to) {
                    .slot = slot,
                    .epoch = tracked->epoch,
                    .limit = *to,
-                   .at = clock_now()});
+                   .at = monotonic_now()});
   return {};
 }
 

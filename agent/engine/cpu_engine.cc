@@ -44,7 +44,7 @@ CpuEngine::~CpuEngine() {
 bool CpuEngine::is_free(Slot slot) const { return entries_[slot] == nullptr; }
 
 Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, bool use_programs,
-                                                    int report_fd) {
+                                                    const Wakeup& reports) {
   std::unique_ptr<CpuEngine> engine(new CpuEngine());
   if (use_programs) {
     auto programs = bpf::CpuPrograms::load();
@@ -54,7 +54,7 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, boo
       engine->refusal_ = programs.error().message;
     }
   }
-  auto reaction = CpuReaction::start(policy, engine->programs_.get(), report_fd);
+  auto reaction = CpuReaction::start(policy, engine->programs_.get(), reports);
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
   return engine;

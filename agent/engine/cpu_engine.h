@@ -47,9 +47,9 @@ struct Record;
 
 class CpuEngine {
  public:
-  // `use_programs` false: cpu.stat only (tier C). A report makes `report_fd` readable.
+  // `use_programs` false: cpu.stat only (tier C). A report rings `reports`.
   static Result<std::unique_ptr<CpuEngine>> start(const CpuPolicy& policy, bool use_programs,
-                                                  int report_fd);
+                                                  const Wakeup& reports);
   ~CpuEngine();
   CpuEngine(const CpuEngine&) = delete;
   CpuEngine& operator=(const CpuEngine&) = delete;

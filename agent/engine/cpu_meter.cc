@@ -2,8 +2,6 @@
 //
 // The CPU thread's look at what was raised, about once per CFS period: what is given back, and,
 // without BPF, what is throttled.
-#include <sys/timerfd.h>
-
 #include <bit>
 #include <utility>
 
@@ -16,10 +14,6 @@ namespace {
 constexpr Nanoseconds kLook = std::chrono::milliseconds(100);
 // Without BPF: a cgroup that was not throttled for so many looks is left to the slow loop.
 constexpr std::uint32_t kCalmLooks = 64;
-
-MonotonicTime now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 
 }  // namespace
 
@@ -35,19 +29,15 @@ void CpuReaction::watch(CpuTracked& tracked, MonotonicTime time) noexcept {
     tracked.history = 0;
   }
   if (watched_++ > 0) return;
-  const timespec each{.tv_sec = 0, .tv_nsec = kLook.count()};
-  const itimerspec spec{.it_interval = each, .it_value = each};
-  ::timerfd_settime(timer_.get(), 0, &spec, nullptr);
+  timer_.set(kLook, kLook);
 }
 
 void CpuReaction::look_at_all() noexcept {
-  const MonotonicTime time = now();
+  const MonotonicTime time = monotonic_now();
   for (CpuTracked* tracked : by_slot_) {
     if (tracked != nullptr && tracked->is_watched) look(*tracked, time);
   }
-  if (watched_ > 0) return;
-  const itimerspec never{};
-  ::timerfd_settime(timer_.get(), 0, &never, nullptr);
+  if (watched_ == 0) timer_.set({});
 }
 
 void CpuReaction::look(CpuTracked& tracked, MonotonicTime time) noexcept {

@@ -2,29 +2,18 @@
 #include "agent/engine/cpu_reaction.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
 
+#include "agent/engine/realtime.h"
+#include "base/clock.h"
 #include "bpf/memory_programs.h"
 
 namespace plimsoll::agent {
 namespace {
-
-// Below the reaction thread, which has 10: memory comes first.
-constexpr int kPriority = 9;
-
-MonotonicTime now() {
-  timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return MonotonicTime(std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec));
-}
 
 Result<void> add_to(const Fd& epoll, int fd) {
   epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
@@ -34,53 +23,41 @@ Result<void> add_to(const Fd& epoll, int fd) {
   return {};
 }
 
-void clear(const Fd& fd) {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto got = ::read(fd.get(), &count, sizeof(count));
-}
-
-void ring(int fd) {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto put = ::write(fd, &one, sizeof(one));
-}
-
 }  // namespace
 
-CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, int report_fd)
-    : policy_(policy), programs_(programs), report_fd_(report_fd), by_slot_(bpf::kMaxSlots) {}
+CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, Wakeup commands,
+                         const Wakeup& reports, Timer timer)
+    : policy_(policy),
+      programs_(programs),
+      mailbox_(std::move(commands), reports),
+      timer_(std::move(timer)),
+      by_slot_(bpf::kMaxSlots) {}
 
 Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
-                                                        bpf::CpuPrograms* programs, int report_fd) {
-  std::unique_ptr<CpuReaction> reaction(new CpuReaction(policy, programs, report_fd));
+                                                        bpf::CpuPrograms* programs,
+                                                        const Wakeup& reports) {
+  auto commands = Wakeup::make();
+  if (!commands) return tl::unexpected(commands.error());
+  auto timer = Timer::make();
+  if (!timer) return tl::unexpected(timer.error());
+  std::unique_ptr<CpuReaction> reaction(
+      new CpuReaction(policy, programs, std::move(*commands), reports, std::move(*timer)));
   reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  reaction->timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!reaction->epoll_ || !reaction->command_event_ || !reaction->timer_) {
-    return errno_error(errno, "make the CPU thread's descriptors");
-  }
-  auto added = add_to(reaction->epoll_, reaction->command_event_.get());
-  if (added) added = add_to(reaction->epoll_, reaction->timer_.get());
+  if (!reaction->epoll_) return errno_error(errno, "make the CPU thread's epoll");
+  auto added = add_to(reaction->epoll_, reaction->mailbox_.fd());
+  if (added) added = add_to(reaction->epoll_, reaction->timer_.fd());
   if (added && programs != nullptr) added = add_to(reaction->epoll_, programs->event_fd());
   if (!added) return tl::unexpected(added.error());
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
   // Where that is not allowed, the reaction thread's warning says so.
-  const sched_param parameters{.sched_priority = kPriority};
-  (void)::pthread_setschedparam(reaction->thread_.native_handle(), SCHED_FIFO, &parameters);
+  (void)make_predictable(reaction->thread_, kCpuPriority);
   return reaction;
 }
 
 CpuReaction::~CpuReaction() {
   stopping_.store(true);
-  if (!thread_.joinable()) return;
-  ring(command_event_.get());
-  thread_.join();
-}
-
-bool CpuReaction::send(const CpuCommand& command) {
-  const bool sent = commands_.push(command);
-  if (sent) ++sent_;
-  ring(command_event_.get());
-  return sent;
+  mailbox_.wake();
+  if (thread_.joinable()) thread_.join();
 }
 
 void CpuReaction::run() {
@@ -88,11 +65,8 @@ void CpuReaction::run() {
   std::array<epoll_event, 4> ready{};
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), -1);
-    // Before the commands are looked at: one that is sent from now on wakes again.
-    clear(command_event_);
-    while (const std::optional<CpuCommand> command = commands_.pop()) {
-      obey(*command);
-      obeyed_.fetch_add(1, std::memory_order_release);
+    mailbox_.clear();
+    while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) {
     }
     if (programs_ != nullptr) {
       programs_->drain(
@@ -102,8 +76,8 @@ void CpuReaction::run() {
           this);
     }
     for (int i = 0; i < count; ++i) {
-      if (ready[static_cast<std::size_t>(i)].data.fd != timer_.get()) continue;
-      clear(timer_);
+      if (ready[static_cast<std::size_t>(i)].data.fd != timer_.fd()) continue;
+      timer_.clear();
       look_at_all();
     }
   }
@@ -123,7 +97,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
     return;
   }
   CpuTracked& tracked = *command.tracked;
-  const MonotonicTime time = now();
+  const MonotonicTime time = monotonic_now();
   switch (command.kind) {
     case CpuCommand::Kind::kTrack:
       by_slot_[tracked.slot % by_slot_.size()] = &tracked;
@@ -275,12 +249,12 @@ int CpuReaction::give_burst(CpuTracked& tracked, microseconds burst) noexcept {
   if (parent != nullptr && parent->has_limit() && parent->burst < burst &&
       parent->files.write_burst(burst) == 0) {
     parent->burst = burst;
-    parent->written_at = now();
+    parent->written_at = monotonic_now();
   }
   const int error = tracked.files.write_burst(burst);
   if (error != 0) return error;
   tracked.burst = burst;
-  tracked.written_at = now();
+  tracked.written_at = monotonic_now();
   tracked.hold.burst_at = tracked.written_at;
   return 0;
 }
@@ -458,7 +432,7 @@ int CpuReaction::write(CpuTracked& tracked, MilliCpu to) noexcept {
   if (error != 0) return error;
   tracked.max = max;
   tracked.written = tracked.limit();
-  tracked.written_at = now();
+  tracked.written_at = monotonic_now();
   return 0;
 }
 
@@ -474,7 +448,7 @@ void CpuReaction::arm(CpuTracked& tracked) noexcept {
   if (programs_ == nullptr) return;
   const MilliCpu limit = tracked.limit();
   const bool burst = is_burst_next(tracked.armed, limit, tracked.burst);
-  const bool at_once = answers_at_once(tracked, now());
+  const bool at_once = answers_at_once(tracked, monotonic_now());
   programs_->set_tolerance(
       tracked.slot, {.window = policy_.window, .periods = tolerated_periods(policy_, at_once)});
   programs_->arm(tracked.slot, tracked.has_limit() && !tracked.armed.denial &&
@@ -493,9 +467,8 @@ void CpuReaction::refresh() noexcept {
 }
 
 void CpuReaction::report(CpuReport report) noexcept {
-  report.written_time = now();
-  if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
-  ring(report_fd_);
+  report.written_time = monotonic_now();
+  mailbox_.report(report);
 }
 
 }  // namespace plimsoll::agent

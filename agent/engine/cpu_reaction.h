@@ -16,12 +16,14 @@
 #include <thread>
 #include <vector>
 
-#include "agent/engine/spsc_queue.h"
+#include "agent/engine/mailbox.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/snapshot.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "base/wakeup.h"
 #include "bpf/cpu_programs.h"
 #include "cgroup/cpu_files.h"
 
@@ -113,25 +115,27 @@ struct CpuReport {
 
 class CpuReaction {
  public:
-  // `programs` may be null and must outlive this. A report also makes `report_fd`, an eventfd,
-  // readable. Starts the thread.
+  // `programs` may be null; it and `reports`, which a report rings, must outlive this. Starts the
+  // thread.
   static Result<std::unique_ptr<CpuReaction>> start(const CpuPolicy& policy,
-                                                    bpf::CpuPrograms* programs, int report_fd);
+                                                    bpf::CpuPrograms* programs,
+                                                    const Wakeup& reports);
   // Stops and joins the thread.
   ~CpuReaction();
   CpuReaction(const CpuReaction&) = delete;
   CpuReaction& operator=(const CpuReaction&) = delete;
 
-  // The slow loop's side. False: the queue is full, send it again at the next tick.
-  bool send(const CpuCommand& command);
-  std::optional<CpuReport> receive() { return reports_.pop(); }
+  // The slow loop's side: see Mailbox.
+  bool send(const CpuCommand& command) { return mailbox_.send(command); }
+  std::optional<CpuReport> receive() { return mailbox_.receive(); }
+  bool idle() const { return mailbox_.idle(); }
+  std::uint64_t reports_lost() const { return mailbox_.reports_lost(); }
   // Raises less lowerings so far, in thousandths of a CPU, for CpuCommand::granted_before.
   std::int64_t granted() const { return granted_.load(std::memory_order_acquire); }
-  bool idle() const { return obeyed_.load(std::memory_order_acquire) == sent_; }
-  std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
 
  private:
-  CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, int report_fd);
+  CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, Wakeup commands,
+              const Wakeup& reports, Timer timer);
   void run();
   void obey(const CpuCommand& command) noexcept;
   void on_event(const bpf::CpuEvent& event) noexcept;
@@ -163,20 +167,14 @@ class CpuReaction {
 
   CpuPolicy policy_;
   bpf::CpuPrograms* programs_;
-  int report_fd_;
+  Mailbox<CpuCommand, CpuReport, 1024, 512> mailbox_;
   Fd epoll_;
-  Fd command_event_;
-  Fd timer_;
+  Timer timer_;
   std::uint32_t watched_ = 0;  // the timer runs while there are some
   std::vector<CpuTracked*> by_slot_;
   std::int64_t budget_ = 0;  // thousandths; below 0: overdrawn by what is kept
   std::atomic<std::int64_t> granted_{0};
-  std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
-  SpscQueue<CpuCommand, 1024> commands_;
-  SpscQueue<CpuReport, 512> reports_;
-  std::uint64_t sent_ = 0;  // the slow loop's
-  std::atomic<std::uint64_t> obeyed_{0};
   std::thread thread_;
 };
 

@@ -128,7 +128,8 @@ bool Engine::is_free(Slot slot) const {
 
 Result<void> Engine::start_cpu() {
   if (cpu_) return {};
-  auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_fd());
+  auto cpu =
+      CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_wakeup());
   if (!cpu) return tl::unexpected(cpu.error());
   cpu_ = std::move(*cpu);
   cpu_->set_allocatable(allocatable_cpu_);

@@ -139,7 +139,7 @@ class Engine {
   // Only what the reaction thread has done since the last call.
   std::vector<Record> collect();
   // Readable when collect() has something.
-  int report_fd() const { return reaction_->report_fd(); }
+  int report_fd() const { return reaction_->report_wakeup().fd(); }
 
   bpf::Tier tier() const { return tier_; }
   // What kept it from a better tier, one line each; empty in tier A or when the tier was

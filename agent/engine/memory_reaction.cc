@@ -2,28 +2,22 @@
 #include "agent/engine/memory_reaction.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <system_error>
 #include <utility>
+
+#include "base/clock.h"
 
 namespace plimsoll::agent {
 namespace {
 
 // A quarter of the age at which the kernel's programs stop to hold: two beats may be late.
 constexpr int kBeatMs = 250;
-constexpr std::size_t kStackBytes = 256 * kKiB;
-// Above every normal task and below the kernel's own threads (watchdog, migration at 99).
-constexpr int kPriority = 10;
 // A tick of a thousand containers must not make an event wait.
 constexpr int kCommandsInARow = 32;
 
@@ -33,12 +27,6 @@ constexpr int kInterrupt = SIGURG;
 // epoll's user data: a slot, or one of these.
 constexpr std::uint64_t kUrgent = UINT64_MAX;
 constexpr std::uint64_t kCommand = UINT64_MAX - 1;
-
-MonotonicTime now() {
-  timespec time{};
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return MonotonicTime(std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec));
-}
 
 Layer layer_of(bpf::EventKind kind) {
   switch (kind) {
@@ -57,49 +45,6 @@ Result<void> add_to(const Fd& epoll, int fd, std::uint32_t events, std::uint64_t
     return errno_error(errno, "add to the reaction thread's epoll");
   }
   return {};
-}
-
-// Locks what is in memory and what comes to be, page by page as it is used: the process stays as
-// small as it is.
-ReactionQuality make_predictable(pthread_t thread) {
-  ReactionQuality quality;
-  const sched_param parameters{.sched_priority = kPriority};
-  const int error = ::pthread_setschedparam(thread, SCHED_FIFO, &parameters);
-  quality.realtime = error == 0;
-  quality.memory_locked = ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
-  if (!quality.realtime) {
-    quality.warning =
-        "the reaction thread is not real-time (needs CAP_SYS_NICE): on a busy node it may be "
-        "milliseconds late";
-  }
-  if (!quality.memory_locked) {
-    quality.warning += std::string(quality.warning.empty() ? "" : "; ") +
-                       "memory is not locked (needs CAP_IPC_LOCK): a page fault may delay a grant";
-  }
-  return quality;
-}
-
-// One half of the CPUs that this process may use for each thread, so that no CPU is both threads'
-// own. With a single CPU there is nothing to divide.
-void keep_apart(pthread_t thread, pthread_t deputy) {
-  cpu_set_t all{}, first{}, second{};
-  if (::sched_getaffinity(0, sizeof(all), &all) != 0) return;
-  const int count = CPU_COUNT(&all);
-  if (count < 2) return;
-  int seen = 0;
-  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &all)) continue;
-    CPU_SET(cpu, seen < (count + 1) / 2 ? &first : &second);
-    ++seen;
-  }
-  ::pthread_setaffinity_np(thread, sizeof(first), &first);
-  ::pthread_setaffinity_np(deputy, sizeof(second), &second);
-}
-
-// So that no page of the stack is missing later.
-void touch_stack() {
-  std::array<volatile char, kStackBytes / 2> room;
-  for (std::size_t i = 0; i < room.size(); i += 4096) room[i] = 0;
 }
 
 }  // namespace
@@ -128,15 +73,23 @@ struct MemoryReaction::Entry {
   }
 };
 
-MemoryReaction::MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs)
+MemoryReaction::MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs,
+                               Wakeup commands, Wakeup reports)
     : policy_(policy),
       programs_(programs),
+      report_wakeup_(std::move(reports)),
+      mailbox_(std::move(commands), report_wakeup_),
       entries_(bpf::kMaxSlots),
       raises_(std::make_unique<std::atomic<std::uint64_t>[]>(bpf::kMaxSlots)) {}
 
 Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy& policy,
                                                               bpf::MemoryPrograms* programs) {
-  std::unique_ptr<MemoryReaction> reaction(new MemoryReaction(policy, programs));
+  auto commands = Wakeup::make();
+  if (!commands) return tl::unexpected(commands.error());
+  auto reports = Wakeup::make();
+  if (!reports) return tl::unexpected(reports.error());
+  std::unique_ptr<MemoryReaction> reaction(
+      new MemoryReaction(policy, programs, std::move(*commands), std::move(*reports)));
   struct sigaction interrupt {};
   interrupt.sa_handler = [](int) {};
   interrupt.sa_flags = SA_RESTART;
@@ -144,13 +97,8 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
     return errno_error(errno, "take a signal for lowering");
   }
   reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  reaction->command_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  reaction->report_event_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!reaction->epoll_ || !reaction->command_event_ || !reaction->report_event_) {
-    return errno_error(errno, "make the reaction thread's descriptors");
-  }
-  if (auto added = add_to(reaction->epoll_, reaction->command_event_.get(), EPOLLIN, kCommand);
-      !added) {
+  if (!reaction->epoll_) return errno_error(errno, "make the reaction thread's epoll");
+  if (auto added = add_to(reaction->epoll_, reaction->mailbox_.fd(), EPOLLIN, kCommand); !added) {
     return tl::unexpected(added.error());
   }
   if (programs != nullptr) {
@@ -158,55 +106,35 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
       return tl::unexpected(added.error());
     }
     reaction->deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-    reaction->deputy_stop_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!reaction->deputy_epoll_ || !reaction->deputy_stop_) {
-      return errno_error(errno, "make the deputy's descriptors");
-    }
+    if (!reaction->deputy_epoll_) return errno_error(errno, "make the deputy's epoll");
+    auto stop = Wakeup::make();
+    if (!stop) return tl::unexpected(stop.error());
+    reaction->deputy_stop_ = std::move(*stop);
     // Edges: woken once per event, also while the other thread is at it.
     auto added = add_to(reaction->deputy_epoll_, programs->urgent_fd(), EPOLLIN | EPOLLET, kUrgent);
     if (added) {
-      added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.get(), EPOLLIN, kCommand);
+      added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.fd(), EPOLLIN, kCommand);
     }
     if (!added) return tl::unexpected(added.error());
-    programs->beat(now());
+    programs->beat(monotonic_now());
   }
   // std::thread takes no stack size; the default of 8 MiB would be locked as it is touched only,
   // so it costs address space and nothing else.
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
-  reaction->quality_ = make_predictable(reaction->thread_.native_handle());
+  reaction->quality_ = make_predictable(reaction->thread_, kMemoryPriority);
   if (programs == nullptr) return reaction;
   reaction->deputy_ = std::thread([self = reaction.get()] { self->run_deputy(); });
-  (void)make_predictable(reaction->deputy_.native_handle());
-  keep_apart(reaction->thread_.native_handle(), reaction->deputy_.native_handle());
+  (void)make_predictable(reaction->deputy_, kMemoryPriority);
+  keep_apart(reaction->thread_, reaction->deputy_);
   return reaction;
 }
 
 MemoryReaction::~MemoryReaction() {
   stopping_.store(true);
-  if (thread_.joinable()) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
-    thread_.join();
-  }
-  if (deputy_.joinable()) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto put = ::write(deputy_stop_.get(), &one, sizeof(one));
-    deputy_.join();
-  }
-}
-
-bool MemoryReaction::send(const Command& command) {
-  const bool sent = commands_.push(command);
-  if (sent) ++sent_;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto put = ::write(command_event_.get(), &one, sizeof(one));
-  return sent;
-}
-
-std::optional<Report> MemoryReaction::receive() {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto got = ::read(report_event_.get(), &count, sizeof(count));
-  return reports_.pop();
+  mailbox_.wake();
+  if (thread_.joinable()) thread_.join();
+  deputy_stop_.ring();
+  if (deputy_.joinable()) deputy_.join();
 }
 
 std::uint64_t MemoryReaction::raises(Slot slot) const { return raises_[slot].load(); }
@@ -228,14 +156,12 @@ void MemoryReaction::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int count =
         ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), kBeatMs);
-    const MonotonicTime time = now();
+    const MonotonicTime time = monotonic_now();
     if (programs_ != nullptr) programs_->beat(time);
     beat_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
     // What is readable stays so until the deputy has let go.
     if (turn_.test_and_set(std::memory_order_acquire)) continue;
-    // Before the commands are looked at: one that is sent from now on wakes again.
-    std::uint64_t sum = 0;
-    [[maybe_unused]] const auto got = ::read(command_event_.get(), &sum, sizeof(sum));
+    mailbox_.clear();
     take_turn();
     for (int i = 0; i < count; ++i) {
       const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
@@ -259,10 +185,8 @@ void MemoryReaction::run_deputy() {
 }
 
 void MemoryReaction::take_turn() noexcept {
-  for (int obeyed = 1; const std::optional<Command> command = commands_.pop(); ++obeyed) {
-    obey(*command);
-    obeyed_.fetch_add(1, std::memory_order_release);
-    if (obeyed % kCommandsInARow == 0) drain();
+  for (int taken = 1; mailbox_.take([this](const Command& each) { obey(each); }); ++taken) {
+    if (taken % kCommandsInARow == 0) drain();
   }
   drain();
 }
@@ -293,7 +217,7 @@ void MemoryReaction::obey(const Command& command) noexcept {
   if (command.kind == Command::Kind::kConfigure) {
     policy_ = *command.policy;
     arm_all();
-    report({.kind = Report::Kind::kConfigured});
+    mailbox_.report({.kind = Report::Kind::kConfigured});
     return;
   }
   if (command.kind == Command::Kind::kTrack) {
@@ -314,7 +238,8 @@ void MemoryReaction::obey(const Command& command) noexcept {
   if (entry.epoch != command.epoch || entry.limit_file == nullptr) {
     // Asked again, because the answer was lost.
     if (command.kind == Command::Kind::kUntrack) {
-      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+      mailbox_.report(
+          {.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
     }
     return;
   }
@@ -327,7 +252,8 @@ void MemoryReaction::obey(const Command& command) noexcept {
       }
       disarm(command.slot);
       entry = {};
-      report({.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
+      mailbox_.report(
+          {.kind = Report::Kind::kUntracked, .slot = command.slot, .epoch = command.epoch});
       return;
     case Command::Kind::kArm:
       entry.armed = command.armed;
@@ -350,17 +276,17 @@ void MemoryReaction::obey(const Command& command) noexcept {
       const int error = raise(entry, command.limit,
                               command.promised ? command.limit : entry.promised(command.at));
       if (error == 0) rearm(command.slot);
-      report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
-              .slot = command.slot,
-              .epoch = entry.epoch,
-              .layer = Layer::kSlowLoop,
-              .reason = command.reason,
-              .facts = facts,
-              .from = facts.limit,
-              .to = command.limit,
-              .error = error,
-              .event_time = command.at,
-              .written_time = now()});
+      mailbox_.report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
+                       .slot = command.slot,
+                       .epoch = entry.epoch,
+                       .layer = Layer::kSlowLoop,
+                       .reason = command.reason,
+                       .facts = facts,
+                       .from = facts.limit,
+                       .to = command.limit,
+                       .error = error,
+                       .event_time = command.at,
+                       .written_time = monotonic_now()});
       return;
     }
     case Command::Kind::kAnnounce:
@@ -391,7 +317,7 @@ void MemoryReaction::on_event(const bpf::MemoryEvent& event) noexcept {
 void MemoryReaction::on_sign(Slot slot) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
   if (entry.limit_file == nullptr || entry.signals == nullptr) return;
-  const MonotonicTime seen = now();
+  const MonotonicTime seen = monotonic_now();
   const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.read_limit());
   if (sign) react(slot, sign->facts, sign->layer, seen);
 }
@@ -416,8 +342,8 @@ void MemoryReaction::announce(const Command& command) noexcept {
   } else if (is_denial(verdict.reason)) {
     answer.kind = Report::Kind::kDenial;
   }
-  answer.written_time = now();
-  if (verdict.limit || is_denial(verdict.reason)) report(answer);
+  answer.written_time = monotonic_now();
+  if (verdict.limit || is_denial(verdict.reason)) mailbox_.report(answer);
   if (verdict.wish) {
     answer.from = entry.limit;
     answer.to = *verdict.wish;
@@ -448,14 +374,14 @@ void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
       // Not held any more, from this line on; at the ceiling the kernel sees to that itself.
       if (facts.limit < entry.armed.ceiling) disarm(slot);
       answer.kind = Report::Kind::kDenial;
-      answer.written_time = now();
-      report(answer);
+      answer.written_time = monotonic_now();
+      mailbox_.report(answer);
     }
     if (programs_ != nullptr) programs_->answer(slot, false);
     return;
   }
   answer.error = raise(entry, *verdict.limit, entry.promised(event_time));
-  answer.written_time = now();
+  answer.written_time = monotonic_now();
   const bool written = answer.error == 0;
   if (written) {
     rearm(slot);
@@ -465,7 +391,7 @@ void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
   if (programs_ != nullptr) programs_->answer(slot, written);
   answer.kind = written ? Report::Kind::kGrant : Report::Kind::kFailure;
   answer.to = *verdict.limit;
-  report(answer);
+  mailbox_.report(answer);
   if (verdict.wish) {
     answer.from = entry.limit;
     answer.to = *verdict.wish;
@@ -481,8 +407,8 @@ bool MemoryReaction::wish(Slot slot, const Report& wished) noexcept {
   Report told = wished;
   told.kind = Report::Kind::kWish;
   told.error = 0;
-  told.written_time = now();
-  report(told);
+  told.written_time = monotonic_now();
+  mailbox_.report(told);
   entry.wished = std::max(wished.to, promised);
   entry.wished_at = wished.event_time;
   charge(entry, wished.to - promised);
@@ -592,11 +518,4 @@ void MemoryReaction::rearm(Slot slot) noexcept {
 void MemoryReaction::disarm(Slot slot) noexcept {
   if (programs_ != nullptr) programs_->arm(slot, {});
 }
-
-void MemoryReaction::report(const Report& report) noexcept {
-  if (!reports_.push(report)) reports_lost_.fetch_add(1, std::memory_order_relaxed);
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto put = ::write(report_event_.get(), &one, sizeof(one));
-}
-
 }  // namespace plimsoll::agent

@@ -18,17 +18,18 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "agent/engine/fallback_signals.h"
-#include "agent/engine/spsc_queue.h"
+#include "agent/engine/mailbox.h"
+#include "agent/engine/realtime.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/snapshot.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "base/wakeup.h"
 #include "bpf/memory_programs.h"
 #include "cgroup/limit_file.h"
 
@@ -81,14 +82,6 @@ struct Report {
   MonotonicTime written_time;  // when the write had returned
 };
 
-// Whether the thread got what makes its time predictable; `warning` says what is missing and how to
-// get it.
-struct ReactionQuality {
-  bool realtime = false;
-  bool memory_locked = false;
-  std::string warning;
-};
-
 class MemoryReaction {
  public:
   // `programs` may be null (tier C) and must outlive this. Starts the thread.
@@ -101,11 +94,16 @@ class MemoryReaction {
 
   const ReactionQuality& quality() const { return quality_; }
 
-  // The slow loop's side. False: the queue is full, send it again at the next tick.
-  bool send(const Command& command);
-  std::optional<Report> receive();
-  // Readable when a report waits; reading it clears it.
-  int report_fd() const { return report_event_.get(); }
+  // The slow loop's side: see Mailbox.
+  bool send(const Command& command) { return mailbox_.send(command); }
+  std::optional<Report> receive() {
+    report_wakeup_.clear();
+    return mailbox_.receive();
+  }
+  bool idle() const { return mailbox_.idle(); }
+  std::uint64_t reports_lost() const { return mailbox_.reports_lost(); }
+  // Readable when a report waits, until receive(); the CPU thread rings it, too.
+  const Wakeup& report_wakeup() const { return report_wakeup_; }
 
   // Sum of all raises so far (new limit minus old), for Command::granted_before.
   // Wishes count as raises do. Read it before the reports are fetched: then the wishes that it
@@ -114,14 +112,10 @@ class MemoryReaction {
   Bytes granted(BudgetGroup group) const {
     return {granted_in_group_[group % kMaxGroups].load(std::memory_order_acquire)};
   }
-  // Whether every command that was sent has been obeyed.
-  bool idle() const { return obeyed_.load(std::memory_order_acquire) == sent_; }
   // The thread's last sign of life; it gives one at least four times a second.
   MonotonicTime beat() const {
     return MonotonicTime(Nanoseconds(beat_.load(std::memory_order_relaxed)));
   }
-  // Reports that were lost because the slow loop did not fetch them.
-  std::uint64_t reports_lost() const { return reports_lost_.load(std::memory_order_relaxed); }
   // Raises of `slot` so far.
   std::uint64_t raises(Slot slot) const;
 
@@ -146,7 +140,8 @@ class MemoryReaction {
  private:
   struct Entry;
 
-  MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs);
+  MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs, Wakeup commands,
+                 Wakeup reports);
   void run();
   void run_deputy();
   void take_turn() noexcept;
@@ -166,14 +161,13 @@ class MemoryReaction {
   void arm(Slot slot) noexcept;
   void arm_all() noexcept;
   void disarm(Slot slot) noexcept;
-  void report(const Report& report) noexcept;
 
   MemoryPolicy policy_;
   bpf::MemoryPrograms* programs_;
   ReactionQuality quality_;
+  Wakeup report_wakeup_;
+  Mailbox<Command, Report, 2048, 1024> mailbox_;
   Fd epoll_;
-  Fd command_event_;
-  Fd report_event_;
   std::vector<Entry> entries_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> raises_;
   std::atomic<Slot> lowered_{bpf::kMaxSlots};
@@ -188,17 +182,12 @@ class MemoryReaction {
   bool somebody_waits_ = false;
   std::atomic<std::uint64_t> granted_{0};
   std::array<std::atomic<std::uint64_t>, kMaxGroups> granted_in_group_{};
-  std::atomic<std::uint64_t> reports_lost_{0};
   std::atomic<bool> stopping_{false};
-  SpscQueue<Command, 2048> commands_;
-  SpscQueue<Report, 1024> reports_;
-  std::uint64_t sent_ = 0;  // the slow loop's
-  std::atomic<std::uint64_t> obeyed_{0};
   std::atomic<std::int64_t> beat_{0};
   // Whose turn it is: who finds it set lets the other one work and never waits.
   std::atomic_flag turn_ = ATOMIC_FLAG_INIT;
   Fd deputy_epoll_;
-  Fd deputy_stop_;
+  Wakeup deputy_stop_;
   std::thread thread_;
   std::thread deputy_;
 };

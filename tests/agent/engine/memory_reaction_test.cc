@@ -71,7 +71,7 @@ class ReactionTest : public ::testing::Test {
   std::optional<Report> next() {
     for (int i = 0; i < 500; ++i) {
       if (auto report = reaction_->receive()) return report;
-      pollfd wait{.fd = reaction_->report_fd(), .events = POLLIN, .revents = 0};
+      pollfd wait{.fd = reaction_->report_wakeup().fd(), .events = POLLIN, .revents = 0};
       ::poll(&wait, 1, 20);
     }
     return std::nullopt;
