@@ -237,16 +237,16 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     pod.resize = std::move(step.state);
     pod.wake = step.wake;
     for (const ResizeAction& action : step.actions) {
-      if (const auto* bounds = std::get_if<SetBounds>(&action)) {
-        if (NodeContainer* container = pod.find(bounds->container)) {
-          container->bounds = bounds->bounds;
-        }
-      } else if (const auto* cpu = std::get_if<SetCpuBounds>(&action)) {
-        if (NodeContainer* container = pod.find(cpu->container)) {
-          const bool wider = cpu->bounds.direct_ceiling > container->cpu_bounds.direct_ceiling;
-          boost_may_rise_ |= wider && startup_->goes_on(container->slot);
-          container->set_cpu_bounds(cpu->bounds);
-        }
+      const auto* set = std::get_if<SetBounds>(&action);
+      NodeContainer* container = set == nullptr ? nullptr : pod.find(set->container);
+      if (container == nullptr) continue;
+      if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) {
+        container->bounds = *memory;
+      } else {
+        const auto& cpu = std::get<CpuBounds>(set->bounds);
+        const bool wider = cpu.direct_ceiling > container->cpu_bounds.direct_ceiling;
+        boost_may_rise_ |= wider && startup_->goes_on(container->slot);
+        container->set_cpu_bounds(cpu);
       }
     }
     for (const ResizeAnswer& answer : step.answers) {
@@ -334,10 +334,10 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
       pod.due = true;
     } else if (const auto* forget = std::get_if<ForgetWish>(&action)) {
       const NodeContainer* container = pod.find(forget->container);
-      if (container != nullptr) engine_->forget_wish(container->slot);
-    } else if (const auto* cpu = std::get_if<ForgetCpuWish>(&action)) {
-      const NodeContainer* container = pod.find(cpu->container);
-      if (container != nullptr && engine_->cpu() != nullptr) {
+      if (container == nullptr) continue;
+      if (forget->resource == Resource::kMemory) {
+        engine_->forget_wish(container->slot);
+      } else if (engine_->cpu() != nullptr) {
         engine_->cpu()->forget_wish(container->slot);
       }
     }

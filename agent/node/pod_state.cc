@@ -97,7 +97,7 @@ std::optional<HiddenCpu> hidden_cpu(const NodePod& pod, const kube::Container& c
     }
   };
   // Stored, and perhaps not told by the watch yet.
-  if (pod.resize.unverified) add(pod.resize.unverified->changes);
+  if (pod.resize.cpu_unverified) add(pod.resize.cpu_unverified->changes);
   add(changes_under_way(pod.resize));
   return hidden_limit(declared, std::move(specs));
 }

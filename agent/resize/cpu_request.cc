@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// CPU limits: what the CPU thread of the engine has written is followed slowly, what it wishes for
-// is asked at once, and memory always goes first.
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/cpu_request.h"
+
+#include "agent/resize/bounds.h"
+#include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -29,42 +29,38 @@ void set_level(CpuResize& cpu, MilliCpu level, bool starting, MonotonicTime at) 
   cpu.starting = starting;
 }
 
-void absorb_word(const Stepping& step, CpuResize& cpu, const CpuWord& word) {
+void absorb_word(const Step& step, CpuResize& cpu, const CpuWord& word) {
   cpu.reason = word.reason;
   if (word.kind != EngineWord::Kind::kShrink && word.to > *cpu.spec) cpu.needed_at = step.now;
   switch (word.kind) {
     case EngineWord::Kind::kGrant:
       set_level(cpu, word.to, word.reason == Reason::kStarting, word.at);
-      if (cpu.wish && *cpu.wish <= std::max(word.to, *cpu.spec)) cpu.wish.reset();
+      if (cpu.want && *cpu.want <= std::max(word.to, *cpu.spec)) cpu.want.reset();
       return;
     case EngineWord::Kind::kShrink:
       set_level(cpu, word.to, cpu.starting && word.reason != Reason::kStarted, word.at);
-      cpu.wish.reset();
+      cpu.want.reset();
       return;
     case EngineWord::Kind::kWish:
       if (word.to == *cpu.spec) {
-        cpu.wish.reset();
-      } else if (cpu.wish != word.to) {
-        if (!cpu.wish) cpu.wished_at = word.at;
-        cpu.wish = word.to;
+        cpu.want.reset();
+      } else if (cpu.want != word.to) {
+        if (!cpu.want) cpu.wished_at = word.at;
+        cpu.want = word.to;
       }
       return;
   }
 }
 
 // What is allowed of a raise to `wanted`; what comes back is not above it, and not below the spec.
-MilliCpu allowed_raise(const Stepping& step, const CpuResize& cpu, MilliCpu wanted) {
+MilliCpu allowed_raise(const Step& step, const CpuResize& cpu, MilliCpu wanted) {
   MilliCpu to = wanted;
   if (cpu.refused && step.now < cpu.refused->retry_at) {
     // What the kubelet has not carried out for another reason may stand, but is not asked for.
     const bool has_room = cpu.refused->allowed < cpu.refused->value;
     to = has_room ? std::min(to, cpu.refused->allowed) : *cpu.spec;
   }
-  const PreflightFor<MilliCpu>& known = cpu.preflight;
-  if (known.refused && known.room_known && step.now < known.at + known.backoff) {
-    to = std::min(to, known.allowed);
-  }
-  return std::max(to, *cpu.spec);
+  return std::max(within_room(step, cpu.preflight, to), *cpu.spec);
 }
 
 // What the API is to be asked for, and from when on.
@@ -73,9 +69,9 @@ struct Aim {
   MonotonicTime at;
 };
 
-std::optional<Aim> aim_of(const Stepping& step, const ContainerResize& container) {
-  const std::optional<CpuRange> range = cpu_range(step, container);
-  if (!range || !cpu_through_api(step, container) || step.yielding()) return std::nullopt;
+std::optional<Aim> aim_of(const Step& step, const ContainerResize& container) {
+  const std::optional<Range<MilliCpu>> range = range_of<MilliCpu>(step, container);
+  if (!range || !through_api<MilliCpu>(step, container) || step.yielding()) return std::nullopt;
   const CpuResize& cpu = container.cpu;
   const MilliCpu spec = *cpu.spec;
   const auto within = [&](MilliCpu limit) {
@@ -85,10 +81,10 @@ std::optional<Aim> aim_of(const Stepping& step, const ContainerResize& container
   const bool has_started = cpu.reason == Reason::kStarted;
   const std::optional<MilliCpu> level = cpu.starting ? std::nullopt : cpu.level;
   Aim aim;
-  if (cpu.wish && *cpu.wish > spec) {
-    aim = {within(std::max(*cpu.wish, level.value_or(spec))), step.now};
-  } else if (cpu.wish) {
-    aim = {within(*cpu.wish), has_started ? step.now : cpu.wished_at + step.config.cpu_ask_after};
+  if (cpu.want && *cpu.want > spec) {
+    aim = {within(std::max(*cpu.want, level.value_or(spec))), step.now};
+  } else if (cpu.want) {
+    aim = {within(*cpu.want), has_started ? step.now : cpu.wished_at + step.config.cpu_ask_after};
   } else if (level) {
     aim.to = within(*level);
     const bool partway = aim.to < spec && aim.to > range->floor;
@@ -102,7 +98,7 @@ std::optional<Aim> aim_of(const Stepping& step, const ContainerResize& container
   return aim;
 }
 
-bool pod_needs_memory(const Stepping& step) {
+bool pod_needs_memory(const Step& step) {
   return step.state.unverified ||
          std::any_of(step.state.containers.begin(), step.state.containers.end(),
                      [&](const ContainerResize& each) {
@@ -114,21 +110,21 @@ bool pod_needs_memory(const Stepping& step) {
 }
 
 // It might need memory while the kubelet is at it. A usage that is not known counts as near.
-bool is_near_limit(const Stepping& step, const ContainerResize& container) {
+bool is_near_limit(const Step& step, const ContainerResize& container) {
   if (!container.spec) return false;  // without a limit
   const ContainerReading* seen = step.reading(container);
   return seen == nullptr || seen->memory.usage >= scaled(*container.spec, step.config.active_share);
 }
 
 // The changes that are due: raises before lowerings, so that a refusal says what was too much.
-std::vector<kube::ResizeChange> due_changes(Stepping& step, const kube::Pod& known) {
+std::vector<kube::ResizeChange> due_changes(Step& step, const kube::Pod& known) {
   std::vector<kube::ResizeChange> raises;
   std::vector<kube::ResizeChange> lowerings;
   for (const ContainerResize& container : step.state.containers) {
     const CpuResize& cpu = container.cpu;
     const std::optional<Aim> aim = aim_of(step, container);
     if (!aim) {
-      const bool differs = cpu.wish || side_of(cpu) != 0;
+      const bool differs = cpu.want || side_of(cpu) != 0;
       if (differs && cpu.refused && step.now < cpu.refused->retry_at) {
         step.wake_at(cpu.refused->retry_at);
       }
@@ -144,12 +140,11 @@ std::vector<kube::ResizeChange> due_changes(Stepping& step, const kube::Pod& kno
   return raises.empty() ? lowerings : raises;
 }
 
-void keep_possible(Stepping& step, const kube::Pod& known,
-                   std::vector<kube::ResizeChange>& changes) {
+void keep_possible(Step& step, const kube::Pod& known, std::vector<kube::ResizeChange>& changes) {
   std::erase_if(changes, [&](const kube::ResizeChange& change) {
     const std::vector one{change};
     const kube::Resizability why = kube::can_apply(known, one, step.facts.api.ability);
-    if (why != kube::Resizability::kYes) refuse_cpu_here(step, change, why);
+    if (why != kube::Resizability::kYes) refuse_here<MilliCpu>(step, change, why);
     return why != kube::Resizability::kYes;
   });
   if (changes.empty()) return;
@@ -160,102 +155,67 @@ void keep_possible(Stepping& step, const kube::Pod& known,
 
 }  // namespace
 
-bool is_cpu(const kube::Resize& resize) {
-  return !resize.changes.empty() && resize.changes.front().limits.cpu.has_value();
-}
-
-ResizeEvent cpu_answer(ResizeEvent::Kind kind, const ContainerResize& container, MilliCpu from,
-                       MilliCpu to) {
-  const CpuResize& cpu = container.cpu;
-  ResizeEvent answer;
-  answer.kind = kind;
-  answer.reason = cpu.reason;
-  answer.bridged = cpu.asked && cpu.asked->to == to && cpu.asked->written;
-  answer.cpu = CpuAnswer{.from = from, .to = to};
-  return answer;
-}
-
-bool memory_is_quiet(Stepping& step, const std::string& container) {
+bool memory_is_quiet(Step& step, const std::string& container) {
   if (!pod_needs_memory(step) && !is_near_limit(step, *step.find(container))) return true;
   step.wake_at(step.now + (step.facts.reading ? kLookAgain : kReadSoon));
   return false;
 }
 
-void absorb_cpu_spec(Stepping& step, ContainerResize& container, MilliCpu limit) {
-  CpuResize& cpu = container.cpu;
-  if (cpu.spec == limit) return;
-  const std::optional<MilliCpu> before = cpu.spec;
-  cpu.spec = limit;
-  cpu.since = step.now;
-  if (cpu.wish == limit) cpu.wish.reset();
-  if (!before) return;
-  const kube::SetBy by = limit_set_by(step, container.name, &kube::ResizedBy::cpu_limits);
-  const bool asked = by != kube::SetBy::kAnother && cpu.asked && cpu.asked->to == limit;
-  const bool ours = asked || by == kube::SetBy::kUs;
-  // A request that was stored before does not hold any more.
-  if (step.state.cpu_stored) {
-    std::erase_if(step.state.cpu_stored->changes, [&](const kube::ResizeChange& each) {
-      return each.container == container.name && each.limits.cpu != limit;
-    });
-    if (step.state.cpu_stored->changes.empty()) step.state.cpu_stored.reset();
-  }
-  if (asked && !step.state.in_flight) {  // it had no answer
-    const kube::Container* seen = step.in_pod(container);
-    kube::ResizeChange change{
-        .container = container.name, .kind = seen->kind, .requests = {}, .limits = {}};
-    change.limits.cpu = limit;
-    note_cpu_stored(step, change, false);
-  }
-  const ContainerPolicy* policy = step.policy(container);
-  if (ours || policy == nullptr || !policy->cpu) return;
-  say_stepped_back(step, container, &kube::ResizedBy::cpu_limits,
-                   cpu_answer(ResizeEvent::Kind::kSteppedBack, container, *before, limit));
-  cpu.asked.reset();
-  cpu.preflight = {};
-  cpu.refused.reset();
-  cpu.floor = limit;  // theirs is the declaration now
-  cpu.level.reset();  // the kubelet writes theirs
-  cpu.starting = false;
-  if (step.config.coexist == Coexist::kYield) {
-    give_way(step);
-  } else if (cpu.wish && *cpu.wish <= limit) {
-    cpu.wish.reset();
-  }
-}
-
 void restart_cpu(CpuResize& cpu) {
   cpu.level.reset();
-  cpu.wish.reset();
+  cpu.want.reset();
   cpu.starting = false;
 }
 
-void absorb_cpu_words(Stepping& step) {
+void absorb_cpu_words(Step& step) {
   for (const CpuWord& word : step.facts.cpu_words) {
     ContainerResize* container = step.find(word.container);
     if (container == nullptr || !container->cpu.spec) continue;
     if (word.kind == EngineWord::Kind::kWish && cpu_write_is_coming(step, *container, word.to)) {
       // It needs no request. What is not written all the same is wished for again.
-      step.act(ForgetCpuWish{container->name});
+      forget_wish<MilliCpu>(step, *container);
       continue;
     }
     absorb_word(step, container->cpu, word);
   }
 }
 
-void forget_cpu_wishes(Stepping& step) {
-  for (ContainerResize& container : step.state.containers) {
-    if (!container.cpu.wish || aim_of(step, container)) continue;
-    container.cpu.wish.reset();
-    step.act(ForgetCpuWish{container.name});
+// What the files show of a CPU limit says nothing: they have it from us.
+void verify_cpu(Step& step) {
+  const std::optional<ResizeUnverified>& open = step.state.cpu_unverified;
+  if (!open) return;
+  const bool done = std::all_of(
+      open->changes.begin(), open->changes.end(), [&](const kube::ResizeChange& change) {
+        const ContainerResize* container = step.find(change.container);
+        const bool reported =
+            container == nullptr || in_force<MilliCpu>(step, *container) == change.limits.cpu;
+        return kubelet_says_done(step, open->generation, reported);
+      });
+  if (!done) return;
+  const ResizeUnverified request = *std::exchange(step.state.cpu_unverified, std::nullopt);
+  if (request.withdraws) return;  // said, and in force it is what was before
+  for (const kube::ResizeChange& change : request.changes) {
+    const ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !change.limits.cpu) continue;
+    const auto& asked = container->cpu.asked;
+    const MilliCpu to = *change.limits.cpu;
+    step.say(ResizeEvent::Kind::kApplied, *container, asked ? asked->before : to, to);
   }
 }
 
-bool ask_cpu(Stepping& step, const kube::Pod& known) {
-  if (withdraw_cpu(step, known)) return true;
+void forget_cpu_wishes(Step& step) {
+  for (ContainerResize& container : step.state.containers) {
+    if (!container.cpu.want || aim_of(step, container)) continue;
+    forget_wish<MilliCpu>(step, container);
+  }
+}
+
+bool ask_cpu(Step& step, const kube::Pod& known) {
+  if (withdraw<MilliCpu>(step, known)) return true;
   std::vector<kube::ResizeChange> changes = due_changes(step, known);
   if (changes.empty()) return false;
-  if (step.now < step.state.cpu_retry_at) {
-    step.wake_at(step.state.cpu_retry_at);
+  if (step.now < step.state.cpu_attempts.retry_at) {
+    step.wake_at(step.state.cpu_attempts.retry_at);
     return false;
   }
   if (refused_by_node(step.state.phase)) {
@@ -266,7 +226,7 @@ bool ask_cpu(Stepping& step, const kube::Pod& known) {
                 [&](const auto& change) { return !memory_is_quiet(step, change.container); });
   keep_possible(step, known, changes);
   if (changes.empty()) return false;
-  send_cpu(step, std::move(changes), false);
+  send<MilliCpu>(step, std::move(changes), SendResize::Urgency::kNormal, false);
   return true;
 }
 

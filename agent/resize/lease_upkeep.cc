@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/lease_upkeep.h"
+
+#include "agent/resize/bounds.h"
+#include "agent/resize/known.h"
+#include "agent/resize/outcome.h"
 #include "cgroup/value.h"
 
 namespace plimsoll::agent {
@@ -10,7 +14,7 @@ constexpr Nanoseconds kLowerAgain = std::chrono::seconds(1);
 // How often the files are read while something is expected to change them.
 constexpr Nanoseconds kReadOften = std::chrono::milliseconds(50);
 
-bool may_write(const Stepping& step, const ContainerResize& container) {
+bool may_write(const Step& step, const ContainerResize& container) {
   return direct_ceiling(step, container).value > 0;
 }
 
@@ -19,59 +23,46 @@ bool is_visible(const ResizeUnverified& request, const std::string& container) {
          request.visible.end();
 }
 
-// Where the file had the limit before, only the kubelet's word can tell.
-bool kubelet_says_done(const Stepping& step, const ContainerResize& container, Bytes limit) {
-  const kube::Pod& pod = *step.facts.pod;
-  const std::optional<std::int64_t>& wanted = step.state.unverified->generation;
-  if (wanted && pod.generation && *pod.generation < *wanted) return false;
-  const kube::Container* seen = step.in_pod(container);
-  const bool reported = seen != nullptr && seen->status && seen->status->resources &&
-                        seen->status->resources->limits.memory == limit;
-  const bool observed = wanted && pod.observed_generation && *pod.observed_generation >= *wanted;
-  return (reported || observed) && kube::resize_phase(pod) == kube::ResizePhase::kNone;
-}
-
-bool in_force(const Stepping& step, const kube::ResizeChange& change) {
+bool is_in_force(const Step& step, const kube::ResizeChange& change) {
   const ContainerResize* container = step.find(change.container);
   if (container == nullptr || !change.limits.memory) return true;
-  if (is_visible(*step.state.unverified, change.container)) {
-    const ContainerReading* seen = step.reading(*container);
-    // A limit that was raised meanwhile has been in force, or never will be: the next PATCH tells.
-    return (seen != nullptr && cgroup::reads_as(seen->memory.limit, *change.limits.memory)) ||
-           kubelet_says_done(step, *container, *change.limits.memory);
-  }
-  return kubelet_says_done(step, *container, *change.limits.memory);
+  const ResizeUnverified& request = *step.state.unverified;
+  const ContainerReading* seen = step.reading(*container);
+  // A limit that was raised meanwhile has been in force, or never will be: the next PATCH tells.
+  const bool shows = is_visible(request, change.container) && seen != nullptr &&
+                     cgroup::reads_as(seen->memory.limit, *change.limits.memory);
+  // Where the file had the limit before, only the kubelet's word can tell.
+  return shows || kubelet_says_done(step, request.generation,
+                                    in_force<Bytes>(step, *container) == change.limits.memory);
 }
 
 // The slice has room for the limits that are to be in force; more of it hurts nobody.
-bool slice_in_force(const Stepping& step) {
+bool slice_in_force(const Step& step) {
   if (!step.facts.reading || !step.facts.reading->slice) return true;
   const std::optional<Bytes> needed = kube::pod_memory_limit(known_pod(step));
   const Limit limit = step.facts.reading->slice->limit;
   return !needed || limit.bytes >= needed->value || cgroup::reads_as(limit, *needed);
 }
 
-void end_lease(Stepping& step, ContainerResize& container, Bytes to, std::string cause) {
-  ResizeEvent answer =
-      step.answer(ResizeEvent::Kind::kLeaseEnded, container, container.lease->limit, to);
-  answer.cause = std::move(cause);
+void end_lease(Step& step, ContainerResize& container, Bytes to, std::string_view cause) {
+  step.say(ResizeEvent::Kind::kLeaseEnded, container, container.lease->limit, to, cause);
   container.lease.reset();
-  step.say(container.name, std::move(answer));
 }
 
-void finish(Stepping& step) {
+void finish(Step& step) {
   const ResizeUnverified request = *std::move(step.state.unverified);
   step.state.unverified.reset();
   for (const kube::ResizeChange& change : request.changes) {
     ContainerResize* container = step.find(change.container);
     if (container == nullptr || !change.limits.memory) continue;
     if (!request.withdraws) {  // that was said, and in force is what was before
-      ResizeEvent answer = step.answer(ResizeEvent::Kind::kApplied, *container,
-                                       container->asked_from, *change.limits.memory);
+      const Bytes to = *change.limits.memory;
+      const Bytes from = container->asked ? container->asked->before : to;
+      ResizeEvent applied = step.event(ResizeEvent::Kind::kApplied, *container, from, to);
       const bool measured =
           is_visible(request, change.container) && !request.overdue && step.facts.reading;
-      if (measured) answer.patch_to_limit = step.facts.reading->at - request.sent;
-      step.say(container->name, std::move(answer));
+      if (measured) applied.patch_to_limit = step.facts.reading->at - request.sent;
+      step.say(container->name, std::move(applied));
     }
     if (container->lease && container->lease->limit <= *change.limits.memory) {
       container->lease.reset();  // the API stands behind it now
@@ -80,7 +71,7 @@ void finish(Stepping& step) {
 }
 
 // The kubelet neither acts nor says why: what the API has stored is written here.
-void write_overdue(Stepping& step) {
+void write_overdue(Step& step) {
   ResizeUnverified& request = *step.state.unverified;
   request.overdue = true;
   for (const kube::ResizeChange& change : request.changes) {
@@ -102,36 +93,32 @@ void write_overdue(Stepping& step) {
                         .limit = to,
                         .slice = slice_limit(step, true),
                         .reason = container->reason});
-    ResizeEvent answer =
-        step.answer(ResizeEvent::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to);
-    answer.cause = to_string(LeaseWhy::kNodeSilent);
-    step.say(container->name, std::move(answer));
+    step.say(ResizeEvent::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to,
+             to_string(LeaseWhy::kNodeSilent));
   }
 }
 
-void reassert(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+void reassert(Step& step, ContainerResize& container, const ContainerReading& seen) {
   Lease& lease = *container.lease;
+  const Bytes found{seen.memory.limit.bytes};
   // What is allowed may be less than when the lease began; more than is there now is not taken.
-  lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)),
-                         Bytes{seen.memory.limit.bytes});
-  if (lease.limit.value == seen.memory.limit.bytes) return;
+  lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)), found);
+  if (lease.limit == found) return;
   lease.written_at = step.now;
   step.act(RaiseLimit{.container = container.name,
                       .limit = lease.limit,
                       .slice = slice_limit(step, true),
                       .reason = Reason::kReasserted});
-  ResizeEvent answer = step.answer(ResizeEvent::Kind::kReasserted, container,
-                                   Bytes{seen.memory.limit.bytes}, lease.limit);
+  std::string message = "memory.max was lowered while a lease held it";
   const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
-  answer.cause = "limit_overwritten";
-  answer.message = "memory.max was lowered while a lease held it";
   if (who != nullptr && step.now < step.state.watchful_until) {
-    answer.message += "; last resized by " + who->manager;
+    message += "; last resized by " + who->manager;
   }
-  step.say(container.name, std::move(answer));
+  step.say(ResizeEvent::Kind::kReasserted, container, found, lease.limit, "limit_overwritten",
+           message);
 }
 
-void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+void withdraw_lease(Step& step, ContainerResize& container, const ContainerReading& seen) {
   Lease& lease = *container.lease;
   const Bytes bottom = std::max(ground(step, container), confirmed(step, container));
   // What the refusal left room for is kept while it is being asked for.
@@ -163,20 +150,14 @@ void withdraw_lease(Stepping& step, ContainerResize& container, const ContainerR
                       .slice = slice_limit(step, false),
                       .reason = Reason::kWithdrawn});
   if (again) return;  // said before
-  const bool taken_back = container.refused || step.yielding();
-  ResizeEvent answer =
-      step.answer(taken_back ? ResizeEvent::Kind::kBridgeWithdrawn : ResizeEvent::Kind::kLeaseEnded,
-                  container, from, to);
-  if (container.refused) {
-    answer.cause = kube::to_string(container.refused->cause);
-    answer.message = container.refused->message;
-  } else {
-    answer.cause = to_string(lease.why);
-  }
-  step.say(container.name, std::move(answer));
+  const auto& refused = container.refused;
+  const bool taken_back = refused || step.yielding();
+  step.say(taken_back ? ResizeEvent::Kind::kBridgeWithdrawn : ResizeEvent::Kind::kLeaseEnded,
+           container, from, to, refused ? kube::to_string(refused->cause) : to_string(lease.why),
+           refused ? std::string_view(refused->message) : "");
 }
 
-void renew_or_end(Stepping& step, ContainerResize& container, const ContainerReading& seen) {
+void renew_or_end(Step& step, ContainerResize& container, const ContainerReading& seen) {
   Lease& lease = *container.lease;
   const Bytes bottom = ground(step, container);
   const LeaseNeed need{
@@ -190,11 +171,10 @@ void renew_or_end(Stepping& step, ContainerResize& container, const ContainerRea
     return;
   }
   lease.withdrawing = true;
-  container.want.reset();
-  step.act(ForgetWish{container.name});
+  forget_wish<Bytes>(step, container);
 }
 
-void keep_lease(Stepping& step, ContainerResize& container) {
+void keep_lease(Step& step, ContainerResize& container) {
   const ContainerReading* seen = step.reading(container);
   if (!container.lease->withdrawing && container.lease->limit <= ground(step, container)) {
     // The API has stored that much, and the kubelet does not refuse it.
@@ -220,7 +200,7 @@ void keep_lease(Stepping& step, ContainerResize& container) {
 
 // What is found above the spec when a container is seen for the first time was written by the agent
 // before this one, or by a person: from now on it is a lease like any other.
-void adopt_level(Stepping& step, ContainerResize& container) {
+void adopt_level(Step& step, ContainerResize& container) {
   const ContainerReading* seen = step.reading(container);
   if (seen == nullptr || container.level_known || !container.spec) return;
   container.level_known = true;
@@ -240,13 +220,13 @@ void adopt_level(Stepping& step, ContainerResize& container) {
 
 }  // namespace
 
-void verify(Stepping& step) {
+void verify(Step& step) {
   if (step.now < step.state.watchful_until) step.wake_at(step.now + kReadOften);
   if (!step.state.unverified) return;
   ResizeUnverified& request = *step.state.unverified;
   const bool done = slice_in_force(step) &&
                     std::all_of(request.changes.begin(), request.changes.end(),
-                                [&](const auto& change) { return in_force(step, change); });
+                                [&](const auto& change) { return is_in_force(step, change); });
   if (done) {
     finish(step);
     return;
@@ -263,14 +243,14 @@ void verify(Stepping& step) {
   }
 }
 
-void keep_leases(Stepping& step) {
+void keep_leases(Step& step) {
   for (ContainerResize& container : step.state.containers) {
     adopt_level(step, container);
     if (container.lease) keep_lease(step, container);
   }
 }
 
-void repair_slice(Stepping& step) {
+void repair_slice(Step& step) {
   const bool read = step.facts.reading && step.facts.reading->slice;
   const bool allowed = std::any_of(step.state.containers.begin(), step.state.containers.end(),
                                    [&](const auto& each) { return may_write(step, each); });
@@ -297,12 +277,12 @@ void repair_slice(Stepping& step) {
     if (std::holds_alternative<RaiseLimit>(action)) return;  // raises the slice as well
   }
   step.act(RepairSlice{*needed});
-  ResizeEvent answer;
-  answer.kind = ResizeEvent::Kind::kRepaired;
-  answer.from = Bytes{step.facts.reading->slice->limit.bytes};
-  answer.to = *needed;
-  answer.cause = "slice_below_containers";
-  step.say("", std::move(answer));
+  ResizeEvent repaired;
+  repaired.kind = ResizeEvent::Kind::kRepaired;
+  repaired.from = Bytes{step.facts.reading->slice->limit.bytes};
+  repaired.to = *needed;
+  repaired.cause = "slice_below_containers";
+  step.say("", std::move(repaired));
 }
 
 }  // namespace plimsoll::agent

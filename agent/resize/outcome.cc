@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/outcome.h"
+
+#include "agent/resize/cpu_request.h"
+#include "agent/resize/dry_run.h"
 
 namespace plimsoll::agent {
 namespace {
 
 using kube::Cause;
+using Kind = ResizeEvent::Kind;
 
 std::uint64_t mixed(std::uint64_t x) {  // the finalizer of splitmix64
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -18,145 +22,224 @@ std::uint64_t hashed(std::string_view text) {  // FNV-1a
   return hash;
 }
 
-void say_refused(Stepping& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
-                 ResizeEvent::Kind kind) {
-  const ContainerResize* container = step.find(change.container);
-  if (container == nullptr) return;
-  const Bytes from = container->spec.value_or(Bytes{});
-  ResizeEvent answer = step.answer(kind, *container, from, change.limits.memory.value_or(from));
-  if (outcome.status != 0) answer.status = outcome.status;
-  answer.cause = kube::to_string(outcome.refusal->cause);
-  answer.message = outcome.refusal->message;
-  step.say(container->name, std::move(answer));
-}
-
-// It is still to be taken back: the kubelet's refusal stands. What was written goes meanwhile.
-void put_off_withdrawal(Stepping& step) {
-  if (!step.state.unverified) return;
-  ResizeUnverified& open = *step.state.unverified;
-  open.withdraw_backoff = next_refused_backoff(step, open.withdraw_backoff);
-  open.withdraw_retry_at = step.now + open.withdraw_backoff;
-}
-
-// The cluster has decided: what was asked for, and more, is not asked for again for a while, and
-// what was written ahead of it is taken back.
-void respect(Stepping& step, const ResizeInFlight& request, const kube::Refusal& refusal) {
-  if (request.withdraws) put_off_withdrawal(step);
-  std::vector<RoomClaim> claims;
-  std::vector<ContainerResize*> containers;
-  Bytes total;
-  for (const ContainerResize& each : step.state.containers) {
-    total += each.spec.value_or(Bytes{});
-  }
-  for (const kube::ResizeChange& change : request.resize.changes) {
+// Calls `each` with every container of the changes, and what its limit is to be.
+template <class Amount, class Changes, class Each>
+void for_each_limit(const Step& step, Changes& changes, const Each& each) {
+  for (auto& change : changes) {
     ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.memory) continue;
-    const kube::Container* seen = step.in_pod(*container);
-    claims.push_back({.from = container->spec.value_or(Bytes{}),
-                      .to = *change.limits.memory,
-                      .request = seen == nullptr ? std::nullopt : seen->resources.requests.memory});
-    containers.push_back(container);
+    if (container == nullptr || !of<Amount>(change.limits)) continue;
+    each(change, *container, *of<Amount>(change.limits));
   }
-  const std::vector<Bytes> allowed = fit(room_of(refusal), claims, total, Bytes{kMiB});
-  const bool room_known = room_of(refusal).known();
-  for (std::size_t i = 0; i < containers.size(); ++i) {
-    ContainerResize& container = *containers[i];
-    if (claims[i].to < claims[i].from) {  // a shrink
-      container.shrink_retry_at = step.now + step.config.api.refused_backoff_max;
-      container.want.reset();
-      step.act(ForgetWish{container.name});
-      continue;
-    }
-    const Nanoseconds before = container.refused ? container.refused->backoff : Nanoseconds{};
-    const Nanoseconds wait = next_refused_backoff(step, before);
-    container.refused = RefusedValue{.value = claims[i].to,
-                                     .allowed = room_known ? allowed[i] : claims[i].from,
-                                     .cause = refusal.cause,
-                                     .by_kubelet = false,
-                                     .message = refusal.message,
-                                     .retry_at = step.now + wait,
-                                     .backoff = wait};
-    if (container.refused->allowed <= claims[i].from) {
-      container.want.reset();
-      step.act(ForgetWish{container.name});
-    } else {
-      container.want = container.refused->allowed;
-    }
-    if (!container.lease) continue;
+}
+
+// Nobody is the worse for a limit that is higher than it need be.
+template <class Amount>
+void note_lowering_refused(Step& step, ContainerResize& container) {
+  request_of<Amount>(container).lower_retry_at = step.now + step.config.api.refused_backoff_max;
+  forget_wish<Amount>(step, container);
+}
+
+// What was asked for, and more, is not asked for again for a while. What was written ahead of it is
+// taken back: of memory here, of CPU by the engine, which the bounds of this step tell.
+template <class Amount>
+void note_refused(Step& step, ContainerResize& container, Refused<Amount> refused,
+                  std::optional<Nanoseconds> wait = std::nullopt) {
+  Request<Amount>& mine = request_of<Amount>(container);
+  const Nanoseconds last = mine.refused ? mine.refused->backoff : Nanoseconds{};
+  refused.backoff = wait.value_or(next_refused_backoff(step, last));
+  refused.retry_at = step.now + refused.backoff;
+  mine.refused = std::move(refused);
+  const Amount allowed = mine.refused->allowed;
+  if (allowed <= spec_of<Amount>(container)) forget_wish<Amount>(step, container);
+  if constexpr (kIsMemory<Amount>) {
+    if (container.want) container.want = allowed;
+    if (!container.lease) return;
     if (step.config.fallback.on_refusal) {
       container.lease->why = LeaseWhy::kOverride;
     } else {
-      container.lease->withdrawing = container.lease->limit > container.refused->allowed;
+      container.lease->withdrawing = container.lease->limit > allowed;
     }
   }
 }
 
-void refused(Stepping& step, const ResizeInFlight& request, const ResizeOutcome& outcome) {
-  const kube::Refusal& refusal = *outcome.refusal;
-  const auto say_all = [&](ResizeEvent::Kind kind) {
-    for (const kube::ResizeChange& change : request.resize.changes) {
-      say_refused(step, change, outcome, kind);
+// It is still to be taken back: the kubelet's refusal stands. What was written goes meanwhile.
+template <class Amount>
+void put_off_withdrawal(Step& step) {
+  if (!unverified_of<Amount>(step.state)) return;
+  ResizeUnverified& open = *unverified_of<Amount>(step.state);
+  open.withdraw_backoff = kIsMemory<Amount> ? next_refused_backoff(step, open.withdraw_backoff)
+                                            : step.config.api.refused_backoff_max;
+  open.withdraw_retry_at = step.now + open.withdraw_backoff;
+}
+
+// The cluster has decided.
+template <class Amount>
+void respect(Step& step, const ResizeInFlight& request, const kube::Refusal& refusal) {
+  if (request.withdraws) put_off_withdrawal<Amount>(step);
+  const Room<Amount> room = room_of<Amount>(refusal);
+  for (const Fitted<Amount>& each : fitted(step, room, request.resize.changes)) {
+    if (each.to < each.from) {
+      note_lowering_refused<Amount>(step, *each.container);
+      continue;
     }
-  };
-  if (refusal.outcome_unknown) step.state.unknown = request.resize.changes;
-  step.state.unanswered = refusal.code == Code::kUnavailable;
-  switch (refusal.code) {
-    case Code::kGone:
-      step.state.gone = true;
-      return;
-    case Code::kConflict:
-      // Absolute values: the same again, soon at first.
-      ++step.state.attempts;
-      step.state.retry_at =
-          step.now + backoff_of(step.state, step.state.attempts, std::chrono::milliseconds(50),
-                                std::chrono::seconds(5));
-      step.wake_at(step.state.retry_at);
-      return;
-    case Code::kUnavailable: {
-      ++step.state.attempts;
-      Nanoseconds wait = backoff_of(step.state, step.state.attempts, std::chrono::milliseconds(400),
-                                    std::chrono::seconds(5));
-      wait = std::max(wait, refusal.retry_after.value_or(Nanoseconds{}));
-      step.state.retry_at = step.now + wait;
-      step.wake_at(step.state.retry_at);
-      say_all(ResizeEvent::Kind::kUnavailable);
-      return;
-    }
-    case Code::kUnsupported:
-      if (refusal.cause == Cause::kMemoryDecrease) {
-        step.state.no_decrease = true;
-        respect(step, request, refusal);
-      } else {
-        note_unsupported(step, refusal.cause);
-      }
-      say_all(ResizeEvent::Kind::kRefused);
-      return;
-    case Code::kDenied:
-    case Code::kMalformed:  // a fault of ours: not repeated either
-      respect(step, request, refusal);
-      say_all(ResizeEvent::Kind::kRefused);
-      return;
+    note_refused<Amount>(step, *each.container,
+                         {.value = each.to,
+                          .allowed = room.known() ? each.fits : each.from,
+                          .cause = refusal.cause,
+                          .message = refusal.message});
   }
 }
 
-}  // namespace
-
-void note_unsupported(Stepping& step, Cause cause) {
+void note_unsupported(Step& step, Cause cause) {
   step.state.unsupported = cause;
   for (ContainerResize& container : step.state.containers) {
     if (container.lease) container.lease->why = LeaseWhy::kNoApi;
   }
 }
 
-void learn_from_reply(Stepping& step, const kube::Resize& resize, const kube::Pod& reply) {
-  for (const kube::ResizeChange& change : resize.changes) {
-    ContainerResize* container = step.find(change.container);
-    const kube::Container* stored = kube::find_container(reply, change.container);
-    if (container == nullptr || stored == nullptr || !change.limits.memory) continue;
-    if (stored->resources.limits.memory) container->spec = stored->resources.limits.memory;
+template <class Amount>
+void forget_unknown(Step& step) {
+  std::erase_if(step.state.unknown,
+                [](const kube::ResizeChange& each) { return of<Amount>(each.limits).has_value(); });
+}
+
+template <class Amount>
+void refused(Step& step, const ResizeInFlight& request, const ResizeOutcome& outcome) {
+  const kube::Refusal& refusal = *outcome.refusal;
+  const std::vector<kube::ResizeChange>& changes = request.resize.changes;
+  PodResize& state = step.state;
+  if (refusal.outcome_unknown) {
+    forget_unknown<Amount>(step);
+    state.unknown.insert(state.unknown.end(), changes.begin(), changes.end());
   }
-  if (reply.generation) step.state.generation = reply.generation;
-  step.state.reply_at = step.now;
+  if (kIsMemory<Amount>) state.unanswered = refusal.code == Code::kUnavailable;
+  Kind kind = Kind::kRefused;
+  switch (refusal.code) {
+    case Code::kGone:
+      state.gone = true;
+      return;
+    case Code::kConflict:
+    case Code::kUnavailable: {
+      // Absolute values: the same again. A conflict passes soon, and memory is urgent.
+      using std::chrono::milliseconds;
+      Attempts& attempts = attempts_of<Amount>(state);
+      const bool soon = kIsMemory<Amount> && refusal.code == Code::kConflict;
+      const Nanoseconds wait = backoff_of(state, ++attempts.failed, milliseconds(soon ? 50 : 400),
+                                          std::chrono::seconds(kIsMemory<Amount> ? 5 : 30));
+      attempts.retry_at = step.now + std::max(wait, refusal.retry_after.value_or(Nanoseconds{}));
+      step.wake_at(attempts.retry_at);
+      if (refusal.code == Code::kConflict) return;
+      kind = Kind::kUnavailable;
+      break;
+    }
+    case Code::kUnsupported:
+      if (refusal.cause != Cause::kMemoryDecrease) {
+        note_unsupported(step, refusal.cause);
+        break;
+      }
+      state.no_decrease = true;
+      [[fallthrough]];
+    case Code::kDenied:
+    case Code::kMalformed:  // a fault of ours: not repeated either
+      respect<Amount>(step, request, refusal);
+      break;
+  }
+  for (const kube::ResizeChange& change : changes) {
+    say_refused<Amount>(step, change, outcome, kind);
+  }
+}
+
+// Taken, but for another value, by an admission webhook: as good as a refusal of the rest, which is
+// not asked for at once.
+template <class Amount>
+void note_changed(Step& step, ContainerResize& container, Amount asked) {
+  const Amount stored = spec_of<Amount>(container);
+  const std::string message = "stored as " + to_string(stored);
+  if (stored > asked) {
+    note_lowering_refused<Amount>(step, container);
+  } else {
+    note_refused<Amount>(
+        step, container,
+        {.value = asked, .allowed = stored, .cause = Cause::kAdmission, .message = message},
+        step.config.api.refused_backoff_max);
+  }
+  step.say(Kind::kRefused, container, stored, asked, kube::to_string(Cause::kAdmission), message);
+}
+
+template <class Amount>
+void absorb(Step& step, const ResizeInFlight& request, const ResizeOutcome& outcome) {
+  if (outcome.refusal) {
+    refused<Amount>(step, request, outcome);
+    return;
+  }
+  forget_unknown<Amount>(step);
+  const Kind kind = request.withdraws ? Kind::kWithdrawn : Kind::kAccepted;
+  for_each_limit<Amount>(
+      step, request.resize.changes, [&](const auto&, const auto& container, Amount to) {
+        const auto& asked = request_of<Amount>(container).asked;
+        step.say(kind, container, asked ? asked->from : spec_of<Amount>(container), to, {}, {},
+                 outcome.status);
+      });
+  if (outcome.pod && outcome.pod->generation) step.state.generation = outcome.pod->generation;
+  if (outcome.pod) step.state.reply_at = step.now;
+  accepted<Amount>(step, request.resize.changes, request.withdraws, request.sent,
+                   outcome.pod ? &*outcome.pod : nullptr);
+}
+
+// The change that takes `change` back to what is allocated; nullopt: nothing of it is open.
+template <class Amount>
+std::optional<kube::ResizeChange> undone(const Step& step, const kube::ResizeChange& change) {
+  const ContainerResize* container = step.find(change.container);
+  if (container == nullptr || !of<Amount>(change.limits)) return std::nullopt;
+  const std::optional<Amount> before = in_force<Amount>(step, *container);
+  if (!before || before == of<Amount>(change.limits)) return std::nullopt;
+  kube::ResizeChange undo{
+      .container = change.container, .kind = change.kind, .requests = {}, .limits = {}};
+  of<Amount>(undo.limits) = before;
+  if (of<Amount>(change.requests)) {
+    const kube::ContainerStatus& status = *step.in_pod(*container)->status;
+    const bool told = status.allocated && of<Amount>(*status.allocated);
+    of<Amount>(undo.requests) = of<Amount>(told ? *status.allocated : status.resources->requests);
+  }
+  return undo;
+}
+
+// The kubelet has `before` in force, and has not taken what is stored.
+template <class Amount>
+void note_untaken(Step& step, ContainerResize& container, Amount before) {
+  const Amount asked = spec_of<Amount>(container);
+  if (asked < before) {
+    note_lowering_refused<Amount>(step, container);
+    return;
+  }
+  KubeletVerdict said = kubelet_verdict(step);
+  Amount allowed = before;
+  if (!said.capacity) {  // without a decision against it what is written may stay
+    if constexpr (kIsMemory<Amount>) {
+      if (container.lease) allowed = container.lease->limit;
+    } else {
+      allowed = std::max(container.cpu.level.value_or(before), before);
+    }
+  }
+  forget_wish<Amount>(step, container);
+  note_refused<Amount>(step, container,
+                       {.value = asked,
+                        .allowed = allowed,
+                        .cause = said.capacity ? Cause::kNodeCapacity : Cause::kNotReady,
+                        .by_kubelet = said.capacity || !kIsMemory<Amount>,
+                        .message = std::move(said.message)});
+}
+
+}  // namespace
+
+template <class Amount>
+void say_refused(Step& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
+                 Kind kind) {
+  const ContainerResize* container = step.find(change.container);
+  if (container == nullptr) return;
+  const Amount from = spec_of<Amount>(*container);
+  step.say(kind, *container, from, of<Amount>(change.limits).value_or(from),
+           kube::to_string(outcome.refusal->cause), outcome.refusal->message, outcome.status);
 }
 
 Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most) {
@@ -168,41 +251,166 @@ Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, 
   return scaled_time(bound, share);
 }
 
-void accepted(Stepping& step, const kube::Resize& resize, bool withdraws, MonotonicTime sent) {
-  ResizeUnverified unverified{.changes = resize.changes,
-                              .visible = {},
-                              .generation = step.state.generation,
-                              .withdraws = withdraws,
-                              .overdue = false,
-                              .sent = sent};
-  for (const kube::ResizeChange& change : resize.changes) {
-    ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.memory) continue;
-    const Bytes to = *change.limits.memory;
-    if (container->want == to) container->want.reset();
-    if (container->refused && !withdraws && to >= container->refused->value) {
-      container->refused.reset();
-    }
-    if (!withdraws && container->preflight.ceiling) {
-      container->preflight.allowed = std::max(container->preflight.allowed, to);
-    }
-    if (!container->lease || container->lease->limit != to) {
-      unverified.visible.push_back(container->name);
-    }
-    if (container->lease && !withdraws && !container->lease->withdrawing) {
-      container->lease->why = LeaseWhy::kBridge;
-    }
-  }
-  step.state.unverified = std::move(unverified);
-  step.state.attempts = 0;
-  step.state.unanswered = false;
-  step.state.retry_at = step.now;
-  // The phase that was seen is of the resize before it.
-  step.state.phase = kube::ResizePhase::kNone;
-  step.state.phase_since = step.now;
+Nanoseconds next_refused_backoff(const Step& step, Nanoseconds last) {
+  return std::clamp(last * 2, step.config.api.refused_backoff, step.config.api.refused_backoff_max);
 }
 
-void absorb_outcomes(Stepping& step) {
+template <class Amount>
+std::vector<Fitted<Amount>> fitted(const Step& step, const Room<Amount>& room,
+                                   const std::vector<kube::ResizeChange>& changes) {
+  std::vector<Fitted<Amount>> all;
+  std::vector<Claim<Amount>> claims;
+  Amount total;
+  for (const ContainerResize& each : step.state.containers) total += spec_of<Amount>(each);
+  for_each_limit<Amount>(step, changes, [&](const auto& change, auto& container, Amount to) {
+    const Amount from = spec_of<Amount>(container);
+    const kube::Container* seen = step.in_pod(container);
+    claims.push_back({.from = from, .to = to, .request = of<Amount>(seen->resources.requests)});
+    all.push_back({.change = &change, .container = &container, .from = from, .to = to});
+  });
+  const std::vector<Amount> fits = fit(room, claims, total);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].fits = fits[i];
+  return all;
+}
+
+template <class Amount>
+void send(Step& step, std::vector<kube::ResizeChange> changes, SendResize::Urgency urgency,
+          bool withdraws) {
+  PodResize& state = step.state;
+  SendResize action;
+  action.id = state.next_id++;
+  action.resize = {.pod = state.id, .changes = std::move(changes), .dry_run = false};
+  action.urgency = urgency;
+  // Memory waits for a CPU request, too.
+  const bool hurried = urgency == SendResize::Urgency::kRescue || !kIsMemory<Amount>;
+  action.deadline =
+      hurried && !step.facts.api.slow ? step.config.api.rescue_deadline : step.config.api.deadline;
+  const std::optional<ResizeUnverified>& open = unverified_of<Amount>(state);
+  for_each_limit<Amount>(
+      step, action.resize.changes, [&](const auto&, ContainerResize& container, Amount to) {
+        Request<Amount>& mine = request_of<Amount>(container);
+        const Amount from = spec_of<Amount>(container);
+        const bool follows = mine.asked && open && in_request(open->changes, container.name);
+        mine.asked = {.from = from, .to = to, .before = follows ? mine.asked->before : from};
+        if constexpr (kIsMemory<Amount>) {
+          container.want_since = step.now;
+        } else {
+          mine.asked->written = container.cpu.level == to;
+        }
+        if (!withdraws) step.say(Kind::kSent, container, from, to);
+      });
+  state.in_flight = ResizeInFlight{
+      .id = action.id, .resize = action.resize, .withdraws = withdraws, .sent = step.now};
+  ++state.patches;
+  if (kIsMemory<Amount>) state.last_patch = step.now;
+  step.act(std::move(action));
+}
+
+template <class Amount>
+void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraws,
+              MonotonicTime sent, const kube::Pod* reply) {
+  PodResize& state = step.state;
+  std::optional<ResizeUnverified>& open = unverified_of<Amount>(state);
+  ResizeUnverified now{.generation = state.generation, .withdraws = withdraws, .sent = sent};
+  if (!kIsMemory<Amount> && open) now.changes = std::move(open->changes);
+  for_each_limit<Amount>(
+      step, changes, [&](kube::ResizeChange& change, ContainerResize& container, Amount to) {
+        Request<Amount>& mine = request_of<Amount>(container);
+        // An admission webhook may have changed it.
+        const kube::Container* seen =
+            reply == nullptr ? nullptr : kube::find_container(*reply, change.container);
+        const Amount stored =
+            seen == nullptr ? to : of<Amount>(seen->resources.limits).value_or(to);
+        mine.spec = stored;
+        if (mine.want == to) mine.want.reset();
+        if (!withdraws) {
+          if (mine.refused && to >= mine.refused->value) mine.refused.reset();
+          if (mine.preflight.ceiling) {
+            const Amount known = kIsMemory<Amount> ? to : stored;
+            mine.preflight.allowed = std::max(mine.preflight.allowed, known);
+          }
+          if (!kIsMemory<Amount> && stored != to) note_changed(step, container, to);
+        }
+        if constexpr (kIsMemory<Amount>) {
+          if (!container.lease || container.lease->limit != to) {
+            now.visible.push_back(container.name);
+          }
+          if (container.lease && !withdraws && !container.lease->withdrawing) {
+            container.lease->why = LeaseWhy::kBridge;
+          }
+        } else {
+          container.cpu.since = step.now;
+        }
+        std::erase_if(now.changes,
+                      [&](const auto& each) { return each.container == change.container; });
+        now.changes.push_back(change);
+      });
+  open = std::move(now);
+  attempts_of<Amount>(state) = {.retry_at = step.now};
+  if constexpr (kIsMemory<Amount>) {
+    state.unanswered = false;
+  } else {
+    // The kubelet may write memory.max: a bridge that begins now is looked after.
+    constexpr Nanoseconds kWatchful = std::chrono::seconds(5);
+    state.watchful_until = step.now + kWatchful;
+  }
+  // The phase that was seen is of the resize before it.
+  state.phase = kube::ResizePhase::kNone;
+  state.phase_since = step.now;
+}
+
+template <class Amount>
+void refuse_here(Step& step, const kube::ResizeChange& change, kube::Resizability why) {
+  ContainerResize& container = *step.find(change.container);
+  const Amount from = spec_of<Amount>(container);
+  const Amount to = of<Amount>(change.limits).value_or(from);
+  if (to <= from) {
+    note_lowering_refused<Amount>(step, container);
+  } else {
+    note_refused<Amount>(step, container,
+                         {.value = to,
+                          .allowed = from,
+                          .cause = Cause::kInvalid,
+                          .message = std::string(kube::explain(why))},
+                         step.config.api.refused_backoff_max);
+  }
+  step.say(Kind::kRefused, container, from, to, kube::to_string(why), kube::explain(why));
+}
+
+template <class Amount>
+bool withdraw(Step& step, const kube::Pod& known) {
+  const std::optional<ResizeUnverified>& open = unverified_of<Amount>(step.state);
+  if (!open || open->withdraws || !refused_by_node(step.state.phase)) return false;
+  // The kubelet tries again by itself, but for Infeasible.
+  const bool infeasible = step.state.phase == kube::ResizePhase::kInfeasible;
+  const MonotonicTime due =
+      infeasible ? step.now : step.state.phase_since + step.config.api.withdraw_after;
+  const MonotonicTime ready =
+      std::max({due, open->withdraw_retry_at, attempts_of<Amount>(step.state).retry_at});
+  if (step.now < ready) {
+    step.wake_at(ready);
+    return false;
+  }
+  std::vector<kube::ResizeChange> back;
+  bool quiet = true;
+  for (const kube::ResizeChange& change : open->changes) {
+    std::optional<kube::ResizeChange> undo = undone<Amount>(step, change);
+    if (!undo) continue;
+    quiet &= kIsMemory<Amount> || memory_is_quiet(step, undo->container);
+    back.push_back(*std::move(undo));
+  }
+  if (back.empty() || !quiet ||
+      kube::can_apply(known, back, step.facts.api.ability) != kube::Resizability::kYes) {
+    return false;
+  }
+  for (const kube::ResizeChange& undo : back) {
+    note_untaken<Amount>(step, *step.find(undo.container), *of<Amount>(undo.limits));
+  }
+  send<Amount>(step, std::move(back), SendResize::Urgency::kNormal, true);
+  return true;
+}
+
+void absorb_outcomes(Step& step) {
   for (const ResizeOutcome& outcome : step.facts.outcomes) {
     if (step.state.preflight && step.state.preflight->id == outcome.id) {
       absorb_preflight(step, outcome);
@@ -212,26 +420,28 @@ void absorb_outcomes(Stepping& step) {
     const ResizeInFlight request = *std::move(step.state.in_flight);
     step.state.in_flight.reset();
     if (is_cpu(request.resize)) {
-      absorb_cpu_outcome(step, request, outcome);
-      continue;
+      absorb<MilliCpu>(step, request, outcome);
+    } else {
+      absorb<Bytes>(step, request, outcome);
     }
-    if (outcome.refusal) {
-      refused(step, request, outcome);
-      continue;
-    }
-    step.state.unknown.clear();
-    for (const kube::ResizeChange& change : request.resize.changes) {
-      const ContainerResize* container = step.find(change.container);
-      if (container == nullptr || !change.limits.memory) continue;
-      ResizeEvent answer = step.answer(
-          request.withdraws ? ResizeEvent::Kind::kWithdrawn : ResizeEvent::Kind::kAccepted,
-          *container, container->spec.value_or(Bytes{}), *change.limits.memory);
-      answer.status = outcome.status;
-      step.say(container->name, std::move(answer));
-    }
-    if (outcome.pod) learn_from_reply(step, request.resize, *outcome.pod);
-    accepted(step, request.resize, request.withdraws, request.sent);
   }
 }
+
+template void send<Bytes>(Step&, std::vector<kube::ResizeChange>, SendResize::Urgency, bool);
+template void send<MilliCpu>(Step&, std::vector<kube::ResizeChange>, SendResize::Urgency, bool);
+template void accepted<Bytes>(Step&, std::vector<kube::ResizeChange>, bool, MonotonicTime,
+                              const kube::Pod*);
+template void accepted<MilliCpu>(Step&, std::vector<kube::ResizeChange>, bool, MonotonicTime,
+                                 const kube::Pod*);
+template void refuse_here<Bytes>(Step&, const kube::ResizeChange&, kube::Resizability);
+template void refuse_here<MilliCpu>(Step&, const kube::ResizeChange&, kube::Resizability);
+template bool withdraw<Bytes>(Step&, const kube::Pod&);
+template bool withdraw<MilliCpu>(Step&, const kube::Pod&);
+template void say_refused<Bytes>(Step&, const kube::ResizeChange&, const ResizeOutcome&, Kind);
+template void say_refused<MilliCpu>(Step&, const kube::ResizeChange&, const ResizeOutcome&, Kind);
+template std::vector<Fitted<Bytes>> fitted(const Step&, const Room<Bytes>&,
+                                           const std::vector<kube::ResizeChange>&);
+template std::vector<Fitted<MilliCpu>> fitted(const Step&, const Room<MilliCpu>&,
+                                              const std::vector<kube::ResizeChange>&);
 
 }  // namespace plimsoll::agent

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/plan.h"
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/bounds.h"
+#include "agent/resize/cpu_request.h"
+#include "agent/resize/lease_upkeep.h"
+#include "agent/resize/outcome.h"
+#include "agent/resize/request.h"
+#include "agent/resize/seen.h"
 
 namespace plimsoll::agent {
 
-ContainerResize* Stepping::find(std::string_view container) {
+ContainerResize* Step::find(std::string_view container) const {
   for (ContainerResize& each : state.containers) {
     if (each.name == container) return &each;
   }
   return nullptr;
 }
 
-const ContainerResize* Stepping::find(std::string_view container) const {
-  for (const ContainerResize& each : state.containers) {
-    if (each.name == container) return &each;
-  }
-  return nullptr;
-}
-
-const ContainerPolicy* Stepping::policy(const ContainerResize& container) const {
+const ContainerPolicy* Step::policy(const ContainerResize& container) const {
   if (facts.policies == nullptr) return nullptr;
   for (const ContainerPolicy& each : *facts.policies) {
     if (each.name == container.name && each.managed == Managed::kYes) return &each;
@@ -27,7 +25,7 @@ const ContainerPolicy* Stepping::policy(const ContainerResize& container) const 
   return nullptr;
 }
 
-const ContainerReading* Stepping::reading(const ContainerResize& container) const {
+const ContainerReading* Step::reading(const ContainerResize& container) const {
   if (!facts.reading) return nullptr;
   for (const ContainerReading& each : facts.reading->containers) {
     if (each.container == container.name && each.container_id == container.container_id) {
@@ -37,25 +35,36 @@ const ContainerReading* Stepping::reading(const ContainerResize& container) cons
   return nullptr;
 }
 
-const kube::Container* Stepping::in_pod(const ContainerResize& container) const {
+const kube::Container* Step::in_pod(const ContainerResize& container) const {
   return kube::find_container(*facts.pod, container.name);
 }
 
-void Stepping::say(std::string container, ResizeEvent answer) {
-  answer.at = now;
-  out.answers.push_back({.container = std::move(container), .answer = std::move(answer)});
+ResizeEvent Step::event(ResizeEvent::Kind kind, const ContainerResize& container, Bytes from,
+                        Bytes to) const {
+  ResizeEvent event;
+  event.kind = kind;
+  event.from = from;
+  event.to = to;
+  event.layer = container.layer;
+  event.reason = container.reason;
+  event.bridged = container.lease.has_value();
+  return event;
 }
 
-ResizeEvent Stepping::answer(ResizeEvent::Kind kind, const ContainerResize& container, Bytes from,
-                             Bytes to) const {
-  ResizeEvent answer;
-  answer.kind = kind;
-  answer.from = from;
-  answer.to = to;
-  answer.layer = container.layer;
-  answer.reason = container.reason;
-  answer.bridged = container.lease.has_value();
-  return answer;
+ResizeEvent Step::event(ResizeEvent::Kind kind, const ContainerResize& container, MilliCpu from,
+                        MilliCpu to) const {
+  const CpuResize& cpu = container.cpu;
+  ResizeEvent event;
+  event.kind = kind;
+  event.reason = cpu.reason;
+  event.bridged = cpu.asked && cpu.asked->to == to && cpu.asked->written;
+  event.cpu = CpuAnswer{.from = from, .to = to};
+  return event;
+}
+
+void Step::say(std::string container, ResizeEvent event) {
+  event.at = now;
+  out.answers.push_back({.container = std::move(container), .answer = std::move(event)});
 }
 
 ResizeConfig resize_config(const NodeConfig& config, std::string node_name) {
@@ -74,22 +83,21 @@ ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
                 const ResizeConfig& config) {
   ResizeStep out;
   out.state = std::move(state);
-  Stepping stepping{.state = out.state, .out = out, .facts = facts, .now = now, .config = config};
+  Step step{.state = out.state, .out = out, .facts = facts, .now = now, .config = config};
   if (facts.pod == nullptr || facts.pod->id.uid != out.state.id.uid) out.state.gone = true;
   if (out.state.gone) return out;
-  absorb_pod(stepping);
-  absorb_outcomes(stepping);
+  absorb_pod(step);
+  absorb_outcomes(step);
   if (out.state.gone) return out;
-  absorb_words(stepping);
-  absorb_cpu_words(stepping);
+  absorb_words(step);
+  absorb_cpu_words(step);
   // From here on the state is what is known now; what follows only decides.
-  verify(stepping);
-  verify_cpu(stepping);
-  ask(stepping);
-  keep_leases(stepping);  // those that ask() found refused among them
-  repair_slice(stepping);
-  set_bounds(stepping);
-  set_cpu_bounds(stepping);
+  verify(step);
+  verify_cpu(step);
+  ask(step);
+  keep_leases(step);  // those that ask() found refused among them
+  repair_slice(step);
+  set_bounds(step);
   return out;
 }
 

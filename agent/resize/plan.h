@@ -63,35 +63,23 @@ struct RepairSlice {
 // The engine's spec of the container is to have these from now on; before everything else.
 struct SetBounds {
   std::string container;
-  EngineBounds bounds;
+  std::variant<EngineBounds, CpuBounds> bounds;
 
   bool operator==(const SetBounds&) const = default;
 };
 
-// The same of its CPU limit.
-struct SetCpuBounds {
-  std::string container;
-  CpuBounds bounds;
-
-  bool operator==(const SetCpuBounds&) const = default;
-};
+enum class Resource : std::uint8_t { kMemory, kCpu };
 
 // What the engine wished for will not come now.
 struct ForgetWish {
   std::string container;
+  Resource resource = Resource::kMemory;
 
   bool operator==(const ForgetWish&) const = default;
 };
 
-// The same of a CPU limit.
-struct ForgetCpuWish {
-  std::string container;
-
-  bool operator==(const ForgetCpuWish&) const = default;
-};
-
-using ResizeAction = std::variant<SetBounds, SetCpuBounds, RaiseLimit, LowerLimit, RepairSlice,
-                                  SendResize, ForgetWish, ForgetCpuWish>;
+using ResizeAction =
+    std::variant<SetBounds, RaiseLimit, LowerLimit, RepairSlice, SendResize, ForgetWish>;
 
 // For metrics, the log, timelines and Events. `container` is empty for the pod as a whole.
 struct ResizeAnswer {

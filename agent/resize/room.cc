@@ -20,7 +20,7 @@ std::optional<std::string_view> text_after(std::string_view text, std::string_vi
 }
 
 // How the API server calls a resource, and how it writes amounts of it.
-template <typename Amount>
+template <class Amount>
 constexpr std::string_view kName = "memory";
 template <>
 constexpr std::string_view kName<MilliCpu> = "cpu";
@@ -28,7 +28,7 @@ constexpr std::string_view kName<MilliCpu> = "cpu";
 Result<Bytes> parse(std::string_view text, Bytes) { return kube::parse_memory(text); }
 Result<MilliCpu> parse(std::string_view text, MilliCpu) { return kube::parse_cpu(text); }
 
-template <typename Amount>
+template <class Amount>
 std::optional<Amount> amount_after(std::string_view text, std::string_view prefix,
                                    std::string_view ends) {
   const std::optional<std::string_view> amount = text_after(text, prefix, ends);
@@ -38,13 +38,13 @@ std::optional<Amount> amount_after(std::string_view text, std::string_view prefi
   return *parsed;
 }
 
-template <typename Amount>
+template <class Amount>
 void keep_smaller(std::optional<Amount>& into, std::optional<Amount> other) {
   if (other && (!into || *other < *into)) into = other;
 }
 
 // "limits.memory=512Mi,requests.memory=1Gi" after "used: " and after "limited: ".
-template <typename Amount>
+template <class Amount>
 std::optional<Amount> quota_room(std::string_view message) {
   const std::size_t used_at = message.find("used: ");
   const std::size_t limited_at = message.find("limited: ");
@@ -81,8 +81,8 @@ std::optional<double> ratio_after(std::string_view message, std::string_view pre
   return ratio;
 }
 
-template <typename Amount>
-RoomFor<Amount> limit_range_room(std::string_view message) {
+template <class Amount>
+Room<Amount> limit_range_room(std::string_view message) {
   const std::string name(kName<Amount>);
   const std::string maximum = "maximum " + name + " usage per ";
   return {
@@ -99,18 +99,35 @@ std::optional<Bytes> node_room(std::string_view message) {
   return amount_after<Bytes>(message.substr(at), "allocatable: ", ", ");
 }
 
-template <typename Amount>
+template <class Amount>
 Amount part_of(Amount whole, double part) {
   return {scaled_to_fit(Bytes{whole.value}, part).value};
 }
 
-template <typename Amount>
-std::vector<Amount> fit_all(const RoomFor<Amount>& room,
-                            const std::vector<ClaimFor<Amount>>& claims, Amount pod_total,
-                            Amount unit) {
+}  // namespace
+
+template <class Amount>
+Room<Amount> room_of(const kube::Refusal& refusal) {
+  switch (refusal.cause) {
+    case kube::Cause::kQuota:
+      return {.increase = quota_room<Amount>(refusal.message)};
+    case kube::Cause::kLimitRange:
+      return limit_range_room<Amount>(refusal.message);
+    case kube::Cause::kNodeCapacity:
+      if constexpr (kIsMemory<Amount>) return {.pod_max = node_room(refusal.message)};
+      return {};
+    default:
+      return {};
+  }
+}
+
+template <class Amount>
+std::vector<Amount> fit(const Room<Amount>& room, const std::vector<Claim<Amount>>& claims,
+                        Amount pod_total) {
+  constexpr std::uint64_t kUnit = kIsMemory<Amount> ? kMiB : 1;
   std::vector<Amount> to;
   Amount asked;
-  for (const ClaimFor<Amount>& claim : claims) {
+  for (const Claim<Amount>& claim : claims) {
     Amount most = claim.to;
     if (room.container_max) most = std::min(most, *room.container_max);
     if (room.limit_ratio && claim.request) {
@@ -126,45 +143,15 @@ std::vector<Amount> fit_all(const RoomFor<Amount>& room,
                           : static_cast<double>(together->value) / static_cast<double>(asked.value);
   for (std::size_t i = 0; i < claims.size(); ++i) {
     const Amount grown = part < 1 ? claims[i].from + part_of(to[i] - claims[i].from, part) : to[i];
-    to[i] = std::max(Amount{grown.value / unit.value * unit.value}, claims[i].from);
+    to[i] = std::max(Amount{grown.value / kUnit * kUnit}, claims[i].from);
   }
   return to;
 }
 
-}  // namespace
-
-Room room_of(const kube::Refusal& refusal) {
-  switch (refusal.cause) {
-    case kube::Cause::kQuota:
-      return {.increase = quota_room<Bytes>(refusal.message)};
-    case kube::Cause::kLimitRange:
-      return limit_range_room<Bytes>(refusal.message);
-    case kube::Cause::kNodeCapacity:
-      return {.pod_max = node_room(refusal.message)};
-    default:
-      return {};
-  }
-}
-
-CpuRoom cpu_room_of(const kube::Refusal& refusal) {
-  switch (refusal.cause) {
-    case kube::Cause::kQuota:
-      return {.increase = quota_room<MilliCpu>(refusal.message)};
-    case kube::Cause::kLimitRange:
-      return limit_range_room<MilliCpu>(refusal.message);
-    default:
-      return {};
-  }
-}
-
-std::vector<Bytes> fit(const Room& room, const std::vector<RoomClaim>& claims, Bytes pod_total,
-                       Bytes unit) {
-  return fit_all(room, claims, pod_total, unit);
-}
-
-std::vector<MilliCpu> fit(const CpuRoom& room, const std::vector<CpuClaim>& claims,
-                          MilliCpu pod_total) {
-  return fit_all(room, claims, pod_total, MilliCpu{1});
-}
+template Room<Bytes> room_of(const kube::Refusal&);
+template Room<MilliCpu> room_of(const kube::Refusal&);
+template std::vector<Bytes> fit(const Room<Bytes>&, const std::vector<Claim<Bytes>>&, Bytes);
+template std::vector<MilliCpu> fit(const Room<MilliCpu>&, const std::vector<Claim<MilliCpu>>&,
+                                   MilliCpu);
 
 }  // namespace plimsoll::agent

@@ -6,7 +6,7 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/units.h"
@@ -15,9 +15,13 @@
 
 namespace plimsoll::agent {
 
+// What is written once for a memory and a CPU limit is a template over their amounts.
+template <class Amount>
+inline constexpr bool kIsMemory = std::is_same_v<Amount, Bytes>;
+
 // What is known for one container, of its memory or its CPU limit.
-template <typename Amount>
-struct PreflightFor {
+template <class Amount>
+struct Preflight {
   std::optional<Amount> ceiling;  // that the answer is about; absent: none yet
   std::optional<Amount> asking;   // that the round under way is about, as it was at its beginning
   Amount allowed;                 // how far the limit may go
@@ -27,52 +31,42 @@ struct PreflightFor {
   std::string message;
   Nanoseconds backoff{};  // after a refusal
 
-  bool operator==(const PreflightFor&) const = default;
-};
-struct PreflightState : PreflightFor<Bytes> {
-  Bytes usage;  // at that time
-
-  bool operator==(const PreflightState&) const = default;
+  bool operator==(const Preflight&) const = default;
 };
 
 // What a refusal says about how far one could go; each absent where it does not say.
-template <typename Amount>
-struct RoomFor {
+template <class Amount>
+struct Room {
   std::optional<Amount> increase;       // of all limits of the pod together
   std::optional<Amount> container_max;  // each container's limit
   std::optional<double> limit_ratio;    // each container's limit over its request
   std::optional<Amount> pod_max;        // the sum of the pod's limits
 
-  bool operator==(const RoomFor&) const = default;
+  bool operator==(const Room&) const = default;
   bool known() const { return increase || container_max || limit_ratio || pod_max; }
 };
-using Room = RoomFor<Bytes>;
-using CpuRoom = RoomFor<MilliCpu>;
 
 // Reads the texts of ResourceQuota, LimitRange and, of memory, PodResizeValidator. Anything else,
 // the other resource included, leaves all absent.
-Room room_of(const kube::Refusal& refusal);
-CpuRoom cpu_room_of(const kube::Refusal& refusal);
+template <class Amount>
+Room<Amount> room_of(const kube::Refusal& refusal);
 
 // One container's part of a request: where its limit stands and where it was asked to go.
-template <typename Amount>
-struct ClaimFor {
+template <class Amount>
+struct Claim {
   Amount from;
   Amount to;
   std::optional<Amount> request;
 
-  bool operator==(const ClaimFor&) const = default;
+  bool operator==(const Claim&) const = default;
 };
-using RoomClaim = ClaimFor<Bytes>;
-using CpuClaim = ClaimFor<MilliCpu>;
 
 // The claims cut down to the room, never below where they stand: by each container's own bounds,
-// then what is left for all in proportion to what each still asks for. Multiples of `unit`, where
-// that does not take it below `from`. `pod_total` is the sum of all limits of the pod now.
-std::vector<Bytes> fit(const Room& room, const std::vector<RoomClaim>& claims, Bytes pod_total,
-                       Bytes unit);
-// The same, in whole thousandths of a CPU.
-std::vector<MilliCpu> fit(const CpuRoom& room, const std::vector<CpuClaim>& claims,
-                          MilliCpu pod_total);
+// then what is left for all in proportion to what each still asks for. Whole MiB or thousandths of
+// a CPU, where that does not take it below `from`. `pod_total` is the sum of all limits of the pod
+// now.
+template <class Amount>
+std::vector<Amount> fit(const Room<Amount>& room, const std::vector<Claim<Amount>>& claims,
+                        Amount pod_total);
 
 }  // namespace plimsoll::agent

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/seen.h"
+
+#include "agent/resize/bounds.h"
+#include "agent/resize/cpu_request.h"
+#include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
 namespace {
 
 // A watch that has not caught up with our own PATCH shows the pod as it was before.
-bool is_stale(const Stepping& step) {
+bool is_stale(const Step& step) {
   const kube::Pod& pod = *step.facts.pod;
   if (pod.generation && step.state.generation) return *pod.generation < *step.state.generation;
   // Before 1.33 nothing in a pod says so, and resourceVersions have no order.
@@ -14,28 +18,34 @@ bool is_stale(const Stepping& step) {
          step.now - step.state.reply_at < kWatchLag;
 }
 
+template <class Amount>
 bool carries(const std::vector<kube::ResizeChange>& changes, const std::string& container,
-             Bytes limit) {
+             Amount limit) {
   return std::any_of(changes.begin(), changes.end(), [&](const kube::ResizeChange& change) {
-    return change.container == container && change.limits.memory == limit;
+    return change.container == container && of<Amount>(change.limits) == limit;
   });
 }
 
+template <class Amount>
+kube::SetBy limit_set_by(const Step& step, const std::string& container) {
+  return kube::limit_set_by(*step.facts.pod, step.config.field_manager, container,
+                            kOwnedLimits<Amount>);
+}
+
 // Whether we have asked for the limit that the watch shows, which is another than we knew.
-bool is_ours(const Stepping& step, const std::string& container, Bytes limit) {
-  const kube::SetBy by = limit_set_by(step, container, &kube::ResizedBy::memory_limits);
+template <class Amount>
+bool is_ours(const Step& step, const std::string& container, Amount limit) {
+  const kube::SetBy by = limit_set_by<Amount>(step, container);
   if (by != kube::SetBy::kUntold) return by == kube::SetBy::kUs;
   return (step.state.in_flight &&
           carries(step.state.in_flight->resize.changes, container, limit)) ||
          carries(step.state.unknown, container, limit);
 }
 
-void start_container(Stepping& step, ContainerResize& container, const std::string& id) {
+void start_container(Step& step, ContainerResize& container, const std::string& id) {
   if (!container.container_id.empty() && container.lease) {
-    ResizeEvent answer = step.answer(ResizeEvent::Kind::kLeaseEnded, container,
-                                     container.lease->limit, container.spec.value_or(Bytes{}));
-    answer.cause = "container_restarted";
-    step.say(container.name, std::move(answer));
+    step.say(ResizeEvent::Kind::kLeaseEnded, container, container.lease->limit,
+             spec_of<Bytes>(container), "container_restarted");
   }
   // A new cgroup, with the limit that the kubelet gave it.
   if (!container.container_id.empty()) {
@@ -47,87 +57,120 @@ void start_container(Stepping& step, ContainerResize& container, const std::stri
   container.level_known = false;
 }
 
-void step_back(Stepping& step, ContainerResize& container, Bytes from, Bytes to) {
-  say_stepped_back(step, container, &kube::ResizedBy::memory_limits,
-                   step.answer(ResizeEvent::Kind::kSteppedBack, container, from, to));
-  std::erase_if(step.state.unknown,
-                [&](const kube::ResizeChange& each) { return each.container == container.name; });
-  container.preflight = {};
-  container.refused.reset();
-  container.floor = to;  // theirs is the declaration now
-  if (step.config.coexist == Coexist::kShare) {
-    if (container.want && *container.want <= to) container.want.reset();
-    return;
+void give_way(Step& step) {
+  step.state.yield_until = step.now + step.config.yield_for;
+  for (ContainerResize& each : step.state.containers) {
+    each.want.reset();
+    if (each.lease) each.lease->withdrawing = true;
   }
-  give_way(step);
 }
 
-void absorb_spec(Stepping& step, ContainerResize& container, Bytes limit) {
-  if (!container.spec) {
-    container.spec = limit;
-    return;
+// The watch shows a change that somebody else made: we yield, or not.
+template <class Amount>
+void step_back(Step& step, ContainerResize& container, Amount from, Amount to) {
+  const auto owners = kube::limit_owners(*step.facts.pod, container.name, kOwnedLimits<Amount>);
+  step.say(
+      ResizeEvent::Kind::kSteppedBack, container, from, to, to_string(step.config.coexist),
+      "resized by " + (owners.empty() ? std::string("somebody else") : owners.front()->manager));
+  std::erase_if(step.state.unknown, [&](const kube::ResizeChange& each) {
+    return each.container == container.name && of<Amount>(each.limits);
+  });
+  Request<Amount>& mine = request_of<Amount>(container);
+  mine.preflight = {};
+  mine.refused.reset();
+  mine.floor = to;  // theirs is the declaration now
+  if constexpr (!kIsMemory<Amount>) {
+    container.cpu.level.reset();  // the kubelet writes theirs
+    container.cpu.starting = false;
   }
-  if (*container.spec == limit) return;
-  const Bytes before = *container.spec;
-  const bool ours = is_ours(step, container.name, limit);
-  container.spec = limit;
+  if (step.config.coexist == Coexist::kYield) {
+    give_way(step);
+  } else if (mine.want && *mine.want <= to) {
+    mine.want.reset();
+  }
+}
+
+template <class Amount>
+void absorb_spec(Step& step, ContainerResize& container, const std::optional<Amount>& limit) {
+  Request<Amount>& mine = request_of<Amount>(container);
+  if (!limit || mine.spec == limit) return;
+  const std::optional<Amount> before = std::exchange(mine.spec, limit);
+  if constexpr (!kIsMemory<Amount>) container.cpu.since = step.now;
+  if (mine.want == limit) mine.want.reset();
+  if (!before) return;
   // A request that was stored before does not hold any more.
-  if (step.state.unverified) {
-    std::erase_if(step.state.unverified->changes, [&](const kube::ResizeChange& each) {
-      return each.container == container.name && each.limits.memory != limit;
+  std::optional<ResizeUnverified>& open = unverified_of<Amount>(step.state);
+  if (open) {
+    std::erase_if(open->changes, [&](const kube::ResizeChange& each) {
+      return each.container == container.name && of<Amount>(each.limits) != limit;
     });
-    if (step.state.unverified->changes.empty()) step.state.unverified.reset();
+    if (open->changes.empty()) open.reset();
   }
-  if (container.want == limit) container.want.reset();
-  if (!ours) step_back(step, container, before, limit);
+  if (is_ours(step, container.name, *limit)) return;
+  // A CPU limit that we leave alone may be resized by anybody.
+  if (!kIsMemory<Amount> && !range_of<Amount>(step, container)) return;
+  step_back(step, container, *before, *limit);
 }
 
 // The watch shows what a PATCH without an answer had asked for.
-void adopt_unknown(Stepping& step) {
-  if (step.state.unknown.empty()) return;
-  for (const kube::ResizeChange& change : step.state.unknown) {
-    const ContainerResize* container = step.find(change.container);
-    if (container == nullptr || container->spec != change.limits.memory) return;
-  }
-  const kube::Resize resize{.pod = step.state.id, .changes = step.state.unknown, .dry_run = false};
-  step.state.unknown.clear();
-  accepted(step, resize, false, step.state.last_patch);
-}
-
-// A pod that comes with a resize of ours under way, of the agent before this one.
-void adopt_pending(Stepping& step) {
+template <class Amount>
+void adopt_unknown(Step& step) {
   std::vector<kube::ResizeChange> changes;
-  for (ContainerResize& container : step.state.containers) {
-    const kube::Container* seen = step.in_pod(container);
-    if (seen == nullptr || !seen->status || !seen->status->resources) continue;
-    if (limit_set_by(step, container.name, &kube::ResizedBy::memory_limits) != kube::SetBy::kUs)
-      continue;
-    const std::optional<Bytes>& in_force = seen->status->resources->limits.memory;
-    if (in_force == container.spec) continue;
-    container.asked_from = in_force.value_or(container.spec.value_or(Bytes{}));
-    kube::ResizeChange change{
-        .container = container.name, .kind = seen->kind, .requests = {}, .limits = {}};
-    change.limits.memory = container.spec;
-    if (seen->resources.requests.memory != seen->status->resources->requests.memory) {
-      change.requests.memory = seen->resources.requests.memory;
-    }
+  for (const kube::ResizeChange& change : step.state.unknown) {
+    const std::optional<Amount>& to = of<Amount>(change.limits);
+    if (!to) continue;
+    const ContainerResize* container = step.find(change.container);
+    if (container == nullptr || request_of<Amount>(*container).spec != to) return;
     changes.push_back(change);
   }
   if (changes.empty()) return;
-  step.state.unverified = ResizeUnverified{.changes = std::move(changes),
-                                           .visible = {},
-                                           .generation = step.facts.pod->generation,
-                                           .withdraws = false,
-                                           .overdue = false,
-                                           .sent = step.now};
+  std::erase_if(step.state.unknown,
+                [](const kube::ResizeChange& each) { return of<Amount>(each.limits).has_value(); });
+  accepted<Amount>(step, std::move(changes), false, step.state.last_patch, nullptr);
 }
 
-void absorb_phase(Stepping& step) {
+// A pod that comes with a resize of ours under way, of the agent before this one.
+template <class Amount>
+void adopt_pending(Step& step) {
+  ResizeUnverified pending{.generation = step.facts.pod->generation, .sent = step.now};
+  for (ContainerResize& container : step.state.containers) {
+    Request<Amount>& mine = request_of<Amount>(container);
+    const std::optional<Amount> now = in_force<Amount>(step, container);
+    if (!mine.spec || !now || now == mine.spec) continue;
+    if (limit_set_by<Amount>(step, container.name) != kube::SetBy::kUs) continue;
+    mine.asked = {.from = *now, .to = *mine.spec, .before = *now};
+    const kube::Container& seen = *step.in_pod(container);
+    kube::ResizeChange change{
+        .container = container.name, .kind = seen.kind, .requests = {}, .limits = {}};
+    of<Amount>(change.limits) = mine.spec;
+    const std::optional<Amount>& request = of<Amount>(seen.resources.requests);
+    if (request != of<Amount>(seen.status->resources->requests)) {
+      of<Amount>(change.requests) = request;
+    }
+    pending.changes.push_back(std::move(change));
+  }
+  if (!pending.changes.empty()) unverified_of<Amount>(step.state) = std::move(pending);
+}
+
+template <class Amount>
+void say_phase(Step& step, ResizeEvent::Kind kind, std::string_view message) {
+  const std::optional<ResizeUnverified>& open = unverified_of<Amount>(step.state);
+  if (!open) return;
+  for (const kube::ResizeChange& change : open->changes) {
+    const ContainerResize* container = step.find(change.container);
+    const std::optional<Amount>& to = of<Amount>(change.limits);
+    if (container == nullptr || !to) continue;
+    const auto& asked = request_of<Amount>(*container).asked;
+    step.say(kind, *container, asked ? asked->before : *to, *to, kube::to_string(step.state.phase),
+             message);
+  }
+}
+
+void absorb_phase(Step& step) {
   const kube::ResizePhase phase = kube::resize_phase(*step.facts.pod);
   if (phase == step.state.phase) return;
   step.state.phase = phase;
   step.state.phase_since = step.now;
-  if (!step.state.unverified && !step.state.cpu_stored) return;  // not ours to report
   ResizeEvent::Kind kind{};
   const kube::ResizeStatus& status = step.facts.pod->resize;
   const kube::ResizeCondition* condition = status.pending ? &*status.pending : nullptr;
@@ -145,30 +188,12 @@ void absorb_phase(Stepping& step) {
     default:
       return;
   }
-  const auto say = [&](const ContainerResize& container, ResizeEvent answer) {
-    answer.cause = kube::to_string(phase);
-    if (condition != nullptr) answer.message = condition->message;
-    step.say(container.name, std::move(answer));
-  };
-  if (step.state.unverified) {
-    for (const kube::ResizeChange& change : step.state.unverified->changes) {
-      const ContainerResize* container = step.find(change.container);
-      if (container == nullptr || !change.limits.memory) continue;
-      say(*container,
-          step.answer(kind, *container, ground(step, *container), *change.limits.memory));
-    }
-  }
-  if (!step.state.cpu_stored) return;
-  for (const kube::ResizeChange& change : step.state.cpu_stored->changes) {
-    const ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.cpu) continue;
-    const MilliCpu to = *change.limits.cpu;
-    const MilliCpu from = container->cpu.asked ? container->cpu.asked->from : to;
-    say(*container, cpu_answer(kind, *container, from, to));
-  }
+  const std::string_view message = condition == nullptr ? "" : std::string_view(condition->message);
+  say_phase<Bytes>(step, kind, message);
+  say_phase<MilliCpu>(step, kind, message);
 }
 
-void absorb_grant(Stepping& step, ContainerResize& container, const EngineWord& word) {
+void absorb_grant(Step& step, ContainerResize& container, const EngineWord& word) {
   if (word.to <= ground(step, container)) return;  // what the spec allows anyway
   if (!container.lease) {
     container.lease = Lease{.limit = word.to, .why = lease_why(step, container), .since = word.at};
@@ -180,62 +205,37 @@ void absorb_grant(Stepping& step, ContainerResize& container, const EngineWord& 
   container.lease->withdrawing = step.yielding();
 }
 
-void absorb_shrink(Stepping& step, ContainerResize& container, const EngineWord& word) {
+void absorb_shrink(Step& step, ContainerResize& container, const EngineWord& word) {
   if (container.lease) {
     const Bytes from = container.lease->limit;
     container.lease->limit = word.to;
     container.lease->written_at = word.at;
     if (word.to <= ground(step, container)) {
       container.lease.reset();
-      step.say(container.name,
-               step.answer(ResizeEvent::Kind::kLeaseEnded, container, from, word.to));
+      step.say(ResizeEvent::Kind::kLeaseEnded, container, from, word.to);
     }
   }
   if (container.want && *container.want > word.to) container.want.reset();
 }
 
 // 1.33: what has been raised stays raised. Said once.
-void note_no_decrease(Stepping& step) {
+void note_no_decrease(Step& step) {
   constexpr int kMinorWithoutDecrease = 33;
   if (step.facts.api.ability.minor == kMinorWithoutDecrease) step.state.no_decrease = true;
   if (!step.state.no_decrease || step.state.no_decrease_said) return;
   for (const ContainerResize& container : step.state.containers) {
     const ContainerPolicy* policy = step.policy(container);
-    if (policy == nullptr || container.spec.value_or(Bytes{}) <= policy->floor) continue;
+    if (policy == nullptr || spec_of<Bytes>(container) <= policy->floor) continue;
     step.state.no_decrease_said = true;
-    ResizeEvent answer =
-        step.answer(ResizeEvent::Kind::kRefused, container, *container.spec, policy->floor);
-    answer.cause = kube::to_string(kube::Resizability::kDecrease);
-    answer.message = kube::explain(kube::Resizability::kDecrease);
-    step.say(container.name, std::move(answer));
+    step.say(ResizeEvent::Kind::kRefused, container, *container.spec, policy->floor,
+             kube::to_string(kube::Resizability::kDecrease),
+             kube::explain(kube::Resizability::kDecrease));
   }
 }
 
 }  // namespace
 
-kube::SetBy limit_set_by(const Stepping& step, const std::string& container,
-                         kube::OwnedLimits limits) {
-  return kube::limit_set_by(*step.facts.pod, step.config.field_manager, container, limits);
-}
-
-void say_stepped_back(Stepping& step, const ContainerResize& container, kube::OwnedLimits limits,
-                      ResizeEvent answer) {
-  const auto owners = kube::limit_owners(*step.facts.pod, container.name, limits);
-  answer.cause = to_string(step.config.coexist);
-  answer.message =
-      "resized by " + (owners.empty() ? std::string("somebody else") : owners.front()->manager);
-  step.say(container.name, std::move(answer));
-}
-
-void give_way(Stepping& step) {
-  step.state.yield_until = step.now + step.config.yield_for;
-  for (ContainerResize& each : step.state.containers) {
-    each.want.reset();
-    if (each.lease) each.lease->withdrawing = true;
-  }
-}
-
-void absorb_pod(Stepping& step) {
+void absorb_pod(Step& step) {
   const kube::Pod& pod = *step.facts.pod;
   const bool stale = is_stale(step);
   const bool first = step.state.containers.empty();
@@ -252,13 +252,10 @@ void absorb_pod(Stepping& step) {
     if (seen.status && container->container_id != seen.status->id) {
       start_container(step, *container, seen.status->id);
     }
-    if (!stale && seen.resources.limits.memory) {
-      absorb_spec(step, *container, *seen.resources.limits.memory);
-    }
     container->cpu.resizable = kube::can_resize_cpu(pod, seen.name, step.facts.api.ability);
-    if (!stale && seen.resources.limits.cpu) {
-      absorb_cpu_spec(step, *container, *seen.resources.limits.cpu);
-    }
+    if (stale) continue;
+    absorb_spec(step, *container, seen.resources.limits.memory);
+    absorb_spec(step, *container, seen.resources.limits.cpu);
   }
   note_no_decrease(step);
   if (stale) return;
@@ -269,15 +266,16 @@ void absorb_pod(Stepping& step) {
   }
   if (pod.generation) step.state.generation = pod.generation;
   step.state.resource_version = pod.resource_version;
-  adopt_unknown(step);
+  adopt_unknown<Bytes>(step);
+  adopt_unknown<MilliCpu>(step);
   if (first) {
-    adopt_pending(step);
-    adopt_cpu_pending(step);
+    adopt_pending<Bytes>(step);
+    adopt_pending<MilliCpu>(step);
   }
   absorb_phase(step);
 }
 
-void absorb_words(Stepping& step) {
+void absorb_words(Step& step) {
   for (const EngineWord& word : step.facts.words) {
     ContainerResize* container = step.find(word.container);
     if (container == nullptr || !container->spec) continue;

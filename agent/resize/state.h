@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <variant>
+#include <type_traits>
 #include <vector>
 
 #include "agent/pods/pod_policy.h"
@@ -156,8 +156,8 @@ struct ResizeFacts {
 // ---- what it remembers -----------------------------------------------------------------------
 
 // A refusal of a storing PATCH, by the API server or the kubelet.
-template <typename Amount>
-struct RefusedFor {
+template <class Amount>
+struct Refused {
   Amount value;    // this and more was refused
   Amount allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
   kube::Cause cause = kube::Cause::kInvalid;
@@ -166,9 +166,19 @@ struct RefusedFor {
   MonotonicTime retry_at;
   Nanoseconds backoff{};
 
-  bool operator==(const RefusedFor&) const = default;
+  bool operator==(const Refused&) const = default;
 };
-using RefusedValue = RefusedFor<Bytes>;
+
+// What the last PATCH asked for.
+template <class Amount>
+struct Asked {
+  Amount from;  // what was stored
+  Amount to;
+  Amount before;         // what is in force, or was before the first PATCH that is not yet
+  bool written = false;  // of CPU: it stood in the cgroup by then
+
+  bool operator==(const Asked&) const = default;
+};
 
 // How an engine's spec for the container is to be; sent when it differs from what was sent last.
 struct EngineBounds {
@@ -191,63 +201,77 @@ struct CpuBounds {
   bool operator==(const CpuBounds&) const = default;
 };
 
-// What the last PATCH asked for.
-struct CpuAsked {
-  MilliCpu from;
-  MilliCpu to;
-  bool written = false;  // it stood in the cgroup by then
+// One limit of a container on its way through the API: what memory and CPU have in common.
+template <class Amount>
+struct Request {
+  using Bounds = std::conditional_t<kIsMemory<Amount>, EngineBounds, CpuBounds>;
 
-  bool operator==(const CpuAsked&) const = default;
+  std::optional<Amount> spec;  // the stored limit that we know of
+  // The engine's last word, while it is not the spec; of CPU, only what it waits for.
+  std::optional<Amount> want;
+  Reason reason = Reason::kEnoughHeadroom;  // of the last word
+  std::optional<Asked<Amount>> asked;
+  std::optional<Refused<Amount>> refused;
+  MonotonicTime lower_retry_at;
+  Preflight<Amount> preflight;
+  std::optional<Bounds> bounds;  // as sent last
+  std::optional<Amount> floor;   // of another actor's resize
+  kube::Resizability resizable = kube::Resizability::kYes;
+
+  bool operator==(const Request&) const = default;
 };
 
-struct CpuResize {
-  std::optional<MilliCpu> spec;   // the stored limit that we know of
+struct CpuResize : Request<MilliCpu> {
   std::optional<MilliCpu> level;  // absent: what the kubelet wrote
   MonotonicTime since;            // the level has been on its side of the spec
   bool starting = false;          // it is above the spec only because the container starts
-  std::optional<MilliCpu> wish;   // what somebody waits for
-  MonotonicTime wished_at;
-  Reason reason = Reason::kEnoughHeadroom;  // of the last word
-  MonotonicTime needed_at;                  // the last word of more than the spec
-  std::optional<CpuAsked> asked;
-  std::optional<RefusedFor<MilliCpu>> refused;
-  MonotonicTime lower_retry_at;
-  PreflightFor<MilliCpu> preflight;
-  std::optional<CpuBounds> bounds;  // as sent last
-  std::optional<MilliCpu> floor;    // of another actor's resize
-  kube::Resizability resizable = kube::Resizability::kYes;
+  MonotonicTime wished_at;        // since when it waits
+  MonotonicTime needed_at;        // the last word of more than the spec
 
   // It stands above the spec: a lease, for as long as the engine needs it.
   bool leased() const { return spec && level && *level > *spec; }
   bool operator==(const CpuResize&) const = default;
 };
 
-struct ContainerResize {
+// A container, and its memory limit.
+struct ContainerResize : Request<Bytes> {
   std::string name;
   std::string container_id;
-  std::optional<Bytes> spec;  // the stored limit that we know of
-  std::optional<Bytes> want;  // the engine's last word, while it is not the spec
   Bytes want_from;
-  // The limit before the PATCH that is under way or not in force yet; before the first of them,
-  // where one followed another.
-  Bytes asked_from;
   Layer layer = Layer::kSlowLoop;
-  Reason reason = Reason::kEnoughHeadroom;
   MonotonicTime want_since;  // the first word that no PATCH has carried yet
   MonotonicTime last_word;
   Bytes rate_per_second;
   std::optional<Lease> lease;
   bool level_known = false;  // its file has been read since its cgroup came
-  std::optional<RefusedValue> refused;
-  PreflightState preflight;
-  std::optional<EngineBounds> bounds;  // as sent last
-  std::optional<Bytes> floor;          // of another actor's resize
-  MonotonicTime shrink_retry_at;
-  kube::Resizability resizable = kube::Resizability::kYes;
+  Bytes preflight_usage;     // at the time of the last answer
   CpuResize cpu;
 
   bool operator==(const ContainerResize&) const = default;
 };
+
+// So that what both limits of a container have in common is written once.
+template <class Amount, class Container>
+auto& request_of(Container& container) {
+  if constexpr (kIsMemory<Amount>) {
+    return container;
+  } else {
+    return container.cpu;
+  }
+}
+template <class Amount, class Amounts>
+auto& of(Amounts& amounts) {
+  if constexpr (kIsMemory<Amount>) {
+    return amounts.memory;
+  } else {
+    return amounts.cpu;
+  }
+}
+
+template <class Amount>
+inline constexpr kube::OwnedLimits kOwnedLimits = &kube::ResizedBy::memory_limits;
+template <>
+inline constexpr kube::OwnedLimits kOwnedLimits<MilliCpu> = &kube::ResizedBy::cpu_limits;
 
 struct ResizeInFlight {
   std::uint64_t id = 0;
@@ -258,13 +282,14 @@ struct ResizeInFlight {
   bool operator==(const ResizeInFlight&) const = default;
 };
 
-// A PATCH that was stored and is not in force yet.
+// Changes that are stored and not in force yet. Of memory those of the last PATCH, and until then
+// nothing is lowered; of CPU one per container, and no request waits for them.
 struct ResizeUnverified {
   std::vector<kube::ResizeChange> changes;
   std::vector<std::string> visible;  // containers whose memory.max has yet to change for it
   std::optional<std::int64_t> generation;
   bool withdraws = false;
-  bool overdue = false;  // not in force within verify_after: said, and written directly
+  bool overdue = false;  // of memory: not in force within verify_after: said, and written directly
   MonotonicTime sent;
   // After its withdrawal was refused: not tried again before, and how long that was.
   MonotonicTime withdraw_retry_at;
@@ -273,14 +298,12 @@ struct ResizeUnverified {
   bool operator==(const ResizeUnverified&) const = default;
 };
 
-// CPU changes that are stored, and of which the kubelet has yet to say that they are in force. No
-// request waits for them.
-struct CpuStored {
-  std::vector<kube::ResizeChange> changes;  // one per container
-  std::optional<std::int64_t> generation;
-  bool withdraws = false;
+// Requests without a usable answer, one after the other.
+struct Attempts {
+  int failed = 0;
+  MonotonicTime retry_at;
 
-  bool operator==(const CpuStored&) const = default;
+  bool operator==(const Attempts&) const = default;
 };
 
 struct PodResize {
@@ -291,20 +314,18 @@ struct PodResize {
   std::optional<ResizeInFlight> in_flight;  // at most one
   std::optional<ResizeInFlight> preflight;  // at most one dry run
   std::optional<ResizeUnverified> unverified;
-  std::vector<kube::ResizeChange> unknown;  // of a PATCH whose outcome is unknown
-  std::optional<CpuStored> cpu_stored;
+  std::optional<ResizeUnverified> cpu_unverified;
+  std::vector<kube::ResizeChange> unknown;  // of a PATCH of each whose outcome is unknown
   std::uint64_t next_id = 1;
   std::uint64_t patches = 0;  // storing ones, so far
 
   std::optional<std::int64_t> generation;  // the newest seen, of replies too
   std::string resource_version;            // of the pod that was looked at last
   MonotonicTime reply_at;                  // of the last reply that stored something
-  MonotonicTime last_patch;
-  MonotonicTime retry_at;
-  int attempts = 0;
-  bool unanswered = false;  // the last request had no usable answer
-  MonotonicTime cpu_retry_at;
-  int cpu_attempts = 0;
+  MonotonicTime last_patch;                // of memory
+  Attempts attempts;                       // of memory; all requests wait
+  Attempts cpu_attempts;                   // only those for CPU wait
+  bool unanswered = false;                 // the last request for memory had no usable answer
   MonotonicTime preflight_retry_at;
   int preflight_tries = 0;  // of the round that is going on
 
@@ -320,5 +341,22 @@ struct PodResize {
 
   bool operator==(const PodResize&) const = default;
 };
+
+template <class Amount, class State>
+auto& unverified_of(State& state) {
+  if constexpr (kIsMemory<Amount>) {
+    return state.unverified;
+  } else {
+    return state.cpu_unverified;
+  }
+}
+template <class Amount, class State>
+auto& attempts_of(State& state) {
+  if constexpr (kIsMemory<Amount>) {
+    return state.attempts;
+  } else {
+    return state.cpu_attempts;
+  }
+}
 
 }  // namespace plimsoll::agent

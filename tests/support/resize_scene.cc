@@ -271,6 +271,22 @@ const SendResize* Scene::patch() const {
   return nullptr;
 }
 
+const CpuBounds* Scene::set_cpu_bounds() const {
+  for (const ResizeAction& each : last.actions) {
+    const auto* set = std::get_if<SetBounds>(&each);
+    if (set == nullptr) continue;
+    if (const auto* bounds = std::get_if<CpuBounds>(&set->bounds)) return bounds;
+  }
+  return nullptr;
+}
+
+bool Scene::forgets_cpu_wish() const {
+  return std::any_of(last.actions.begin(), last.actions.end(), [](const ResizeAction& each) {
+    const auto* forget = std::get_if<ForgetWish>(&each);
+    return forget != nullptr && forget->resource == Resource::kCpu;
+  });
+}
+
 std::vector<ResizeEvent> Scene::said(ResizeEvent::Kind kind) const {
   std::vector<ResizeEvent> found;
   for (const ResizeAnswer& each : answers) {

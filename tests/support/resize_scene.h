@@ -97,6 +97,8 @@ class Scene {
     }
     return nullptr;
   }
+  const CpuBounds* set_cpu_bounds() const;
+  bool forgets_cpu_wish() const;
   // The answers of that kind, of all steps.
   std::vector<ResizeEvent> said(ResizeEvent::Kind kind) const;
 

@@ -255,9 +255,9 @@ TEST_F(NodePodsTest, TheFloorOfACpuLimitIsOnDiskBeforeTheSpecIsRaised) {
   web().resize.unknown = {change};
   EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
   web().resize.unknown.clear();
-  web().resize.unverified = ResizeUnverified{.changes = {change}, .visible = {}};
+  web().resize.cpu_unverified = ResizeUnverified{.changes = {change}, .visible = {}};
   EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
-  web().resize.unverified.reset();
+  web().resize.cpu_unverified.reset();
 
   pod.containers[0].resources.limits.cpu = MilliCpu{2000};
   pod.resource_version += "1";

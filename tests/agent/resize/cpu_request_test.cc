@@ -93,9 +93,9 @@ TEST(ResizePlanCpu, BoundsByWhatMayBeWritten) {
     scene.step();
     EXPECT_EQ(scene.cpu_bounds(), row.bounds);
     ASSERT_FALSE(scene.last.actions.empty());
-    EXPECT_TRUE(std::holds_alternative<SetCpuBounds>(scene.last.actions[0])) << "before all else";
+    EXPECT_TRUE(std::holds_alternative<SetBounds>(scene.last.actions[0])) << "before all else";
     scene.step();
-    EXPECT_EQ(scene.action<SetCpuBounds>(), nullptr) << "once";
+    EXPECT_EQ(scene.set_cpu_bounds(), nullptr) << "once";
   }
 }
 
@@ -116,17 +116,17 @@ TEST(ResizePlanCpu, WithoutAPolicyTheLimitIsLeftAlone) {
   Scene scene = armed();
   scene.policies[0].cpu.reset();
   scene.step();
-  ASSERT_NE(scene.action<SetCpuBounds>(), nullptr);
-  EXPECT_EQ(scene.action<SetCpuBounds>()->bounds, (CpuBounds{kFloor, kFloor, kFloor, kFloor}));
+  ASSERT_NE(scene.set_cpu_bounds(), nullptr);
+  EXPECT_EQ(*scene.set_cpu_bounds(), (CpuBounds{kFloor, kFloor, kFloor, kFloor}));
   scene.grant_cpu(cpus(2000));
   scene.step();
   scene.run_until(scene.now + seconds(60));
   EXPECT_TRUE(scene.sent.empty());
-  EXPECT_EQ(scene.action<SetCpuBounds>(), nullptr) << "said once";
+  EXPECT_EQ(scene.set_cpu_bounds(), nullptr) << "said once";
 
   Scene never;
   never.step();
-  EXPECT_EQ(never.action<SetCpuBounds>(), nullptr);
+  EXPECT_EQ(never.set_cpu_bounds(), nullptr);
 }
 
 TEST(ResizePlanCpu, ADryRunOfItsOwnFollowsThatForMemory) {
@@ -172,7 +172,7 @@ TEST(ResizePlanCpu, NoWishIsAskedForWhileTheAnswerIsOnItsWay) {
   scene.wish_cpu(kMost);
   scene.step();
   EXPECT_EQ(scene.patch(), nullptr);
-  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+  EXPECT_TRUE(scene.forgets_cpu_wish());
   scene.accept();
   scene.wish_cpu(kMost);  // said before it was told what the answer is
   scene.accept();
@@ -264,7 +264,7 @@ TEST(ResizePlanCpu, ARefusedDryRunIsRepeatedOnlyWhereMoreIsNeeded) {
   scene.step();
   EXPECT_EQ(asked_cpu(scene.patch()), cpus(1000)) << "somebody waits: the backoff has passed";
   scene.refuse(quota_refusal("2", "2"));
-  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+  EXPECT_TRUE(scene.forgets_cpu_wish());
   ASSERT_EQ(scene.preflights.size(), 3u);
   scene.refuse(quota_refusal("2", "2"));
   scene.wish_cpu(cpus(1000));
@@ -307,7 +307,7 @@ TEST(ResizePlanCpu, ABurstCostsTwoRequestsAndAShortOneNone) {
   carry_out(scene);
   scene.run_until(scene.now + std::chrono::minutes(10));
   EXPECT_EQ(scene.sent.size(), 2u);
-  EXPECT_EQ(scene.state.cpu_stored, std::nullopt);
+  EXPECT_EQ(scene.state.cpu_unverified, std::nullopt);
 }
 
 TEST(ResizePlanCpu, OnTheOtherSideTheTimeBeginsAnew) {
@@ -347,7 +347,7 @@ TEST(ResizePlanCpu, AWishIsAskedForAtOnce) {
   EXPECT_FALSE(scene.patch()->resize.changes[0].limits.memory);
   EXPECT_FALSE(scene.patch()->resize.changes[0].requests.cpu) << "nothing is claimed of the node";
   carry_out(scene);
-  EXPECT_EQ(scene.cpu().wish, std::nullopt);
+  EXPECT_EQ(scene.cpu().want, std::nullopt);
   EXPECT_EQ(scene.cpu().spec, cpus(1230));
 }
 
@@ -506,8 +506,8 @@ TEST(ResizePlanCpu, NothingIsAskedForWhileMemoryIsInNeed) {
          scene.grant(mib(256));
          scene.step();
          scene.container().want.reset();
-         scene.container().refused =
-             RefusedValue{.value = mib(256), .allowed = mib(256), .retry_at = MonotonicTime::max()};
+         scene.container().refused = Refused<Bytes>{
+             .value = mib(256), .allowed = mib(256), .retry_at = MonotonicTime::max()};
        },
        [](Scene& scene) { scene.container().lease.reset(); }},
       {"near its limit", [](Scene& scene) { scene.set_usage(mib(100)); },
@@ -552,7 +552,7 @@ TEST(ResizePlanCpu, MemoryDoesNotWaitForAStoredRequest) {
   scene.wish_cpu(cpus(2000));
   scene.step();
   scene.accept();
-  ASSERT_TRUE(scene.state.cpu_stored) << "not in force";
+  ASSERT_TRUE(scene.state.cpu_unverified) << "not in force";
   scene.wish(mib(256));
   scene.step();
   EXPECT_EQ(asked(scene.patch()), mib(256));
@@ -652,7 +652,7 @@ TEST(ResizePlanCpu, RefusalsAreRespected) {
     const std::size_t before = scene.sent.size();
     scene.wish_cpu(cpus(2500));
     scene.step();
-    EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+    EXPECT_TRUE(scene.forgets_cpu_wish());
     scene.run_until(refused + seconds(29));
     EXPECT_EQ(scene.sent.size(), before);
     scene.after(seconds(1));
@@ -701,7 +701,7 @@ TEST(ResizePlanCpu, AGuaranteedPodIsNotAskedFor) {
   scene.grant_cpu(cpus(2000));
   scene.wish_cpu(cpus(3000));
   scene.step();
-  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr) << "nobody can give it";
+  EXPECT_TRUE(scene.forgets_cpu_wish()) << "nobody can give it";
   scene.run_until(scene.now + seconds(60));
   EXPECT_TRUE(scene.sent.empty());
 }
@@ -724,7 +724,7 @@ TEST(ResizePlanCpu, WhatWouldBeRefusedIsNotAskedFor) {
   blind.wish_cpu(cpus(2000));
   blind.step();
   EXPECT_TRUE(blind.sent.empty()) << "above the pod's limit";
-  EXPECT_NE(blind.action<ForgetCpuWish>(), nullptr);
+  EXPECT_TRUE(blind.forgets_cpu_wish());
   ASSERT_EQ(blind.said(Kind::kRefused).size(), 1u);
   EXPECT_EQ(blind.said(Kind::kRefused)[0].cause, "above_pod");
 }
@@ -738,7 +738,7 @@ TEST(ResizePlanCpu, AServerThatCannotResizeIsNotAskedAgain) {
                              .cause = kube::Cause::kNodeFeature,
                              .message = "requires features"});
   EXPECT_EQ(scene.state.unsupported, kube::Cause::kNodeFeature);
-  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+  EXPECT_TRUE(scene.forgets_cpu_wish());
   EXPECT_EQ(scene.cpu_bounds().direct_ceiling, kMost) << "written only, as memory is";
   scene.run_until(scene.now + seconds(60));
   EXPECT_EQ(scene.sent.size(), 1u);
@@ -820,7 +820,7 @@ TEST(ResizePlanCpu, WhatTheKubeletDoesNotCarryOutIsTakenBack) {
     EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
     EXPECT_TRUE(scene.said(Kind::kApplied).empty());
     EXPECT_EQ(scene.cpu().spec, kFloor);
-    EXPECT_FALSE(scene.state.cpu_stored);
+    EXPECT_FALSE(scene.state.cpu_unverified);
   }
 }
 
@@ -912,7 +912,7 @@ TEST(ResizePlanCpu, YieldsToSomebodyElsesResize) {
   ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
   EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].cpu, (CpuAnswer{kFloor, cpus(1000)}));
   EXPECT_EQ(scene.cpu_bounds(), (CpuBounds{cpus(1000), kMost, cpus(1000), cpus(1000)}));
-  EXPECT_NE(scene.action<ForgetCpuWish>(), nullptr);
+  EXPECT_TRUE(scene.forgets_cpu_wish());
   EXPECT_EQ(scene.bounds().direct_ceiling, Bytes{}) << "the pod is theirs";
   scene.run_until(scene.now + std::chrono::minutes(29));
   EXPECT_TRUE(scene.sent.empty());
@@ -970,7 +970,7 @@ TEST(ResizePlanCpu, AnUnknownOutcomeThatTheWatchShowsWasOurs) {
   scene.pod.generation = 2;
   scene.after(milliseconds(10));
   EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
-  EXPECT_TRUE(scene.state.cpu_stored) << "as if it had been answered";
+  EXPECT_TRUE(scene.state.cpu_unverified) << "as if it had been answered";
   scene.actuate();
   scene.run_until(scene.now + seconds(60));
   EXPECT_EQ(scene.sent.size(), 1u) << "nothing is left to ask";

@@ -501,7 +501,7 @@ class World {
       if (now < state.yield_until || overtaken) continue;
       EXPECT_EQ(cpus[i].file, spec_cpu(each.name)) << "the same of CPU";
       EXPECT_EQ(each.cpu.spec, spec_cpu(each.name));
-      EXPECT_FALSE(state.cpu_stored);
+      EXPECT_FALSE(state.cpu_unverified);
     }
   }
 

@@ -21,7 +21,7 @@ using resize_test::seconds;
 TEST(Room, IsReadFromTheWordsOfTheRefusal) {
   struct Row {
     const char* message;
-    Room room;
+    Room<Bytes> room;
   };
   const std::vector<Row> rows{
       {"pods \"q\" is forbidden: exceeded quota: rq, requested: limits.memory=1792Mi, used: "
@@ -47,7 +47,7 @@ TEST(Room, IsReadFromTheWordsOfTheRefusal) {
        {}},
   };
   for (const Row& row : rows) {
-    EXPECT_EQ(room_of(refusal_of(403, row.message)), row.room) << row.message;
+    EXPECT_EQ(room_of<Bytes>(refusal_of(403, row.message)), row.room) << row.message;
   }
   const kube::Refusal node{
       .code = Code::kDenied,
@@ -55,7 +55,7 @@ TEST(Room, IsReadFromTheWordsOfTheRefusal) {
       .message =
           "pods \"p5\" is forbidden: node didn't have enough allocatable resources: "
           "memory, requested: 8589934592, allocatable: 3070611456"};
-  EXPECT_EQ(room_of(node), (Room{.pod_max = Bytes{3070611456}}));
+  EXPECT_EQ(room_of<Bytes>(node), (Room<Bytes>{.pod_max = Bytes{3070611456}}));
 }
 
 TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
@@ -68,15 +68,16 @@ TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
   };
   for (const std::string& message : messages) {
     EXPECT_FALSE(
-        room_of({.code = Code::kDenied, .cause = kube::Cause::kQuota, .message = message}).known())
+        room_of<Bytes>({.code = Code::kDenied, .cause = kube::Cause::kQuota, .message = message})
+            .known())
         << message;
   }
   for (const std::string ratio : {"", "x", "0.5", "nan", "4x", "-4"}) {
     const std::string message =
         "memory max limit to request ratio per Container is " + ratio + ", but provided";
-    EXPECT_FALSE(
-        room_of({.code = Code::kDenied, .cause = kube::Cause::kLimitRange, .message = message})
-            .known())
+    EXPECT_FALSE(room_of<Bytes>(
+                     {.code = Code::kDenied, .cause = kube::Cause::kLimitRange, .message = message})
+                     .known())
         << message;
   }
 }
@@ -84,7 +85,7 @@ TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
 TEST(Room, OfCpuIsReadFromTheSameWords) {
   struct Row {
     const char* message;
-    CpuRoom room;
+    Room<MilliCpu> room;
   };
   const std::string is_forbidden = "pods \"q\" is forbidden: ";
   for (const Row& row : {
@@ -106,14 +107,14 @@ TEST(Room, OfCpuIsReadFromTheSameWords) {
            Row{"minimum cpu usage per Container is 1, but request is 100m", {}},
        }) {
     const kube::Refusal refusal = refusal_of(403, is_forbidden + row.message);
-    EXPECT_EQ(cpu_room_of(refusal), row.room) << row.message;
-    EXPECT_FALSE(row.room.known() && room_of(refusal).container_max) << row.message;
+    EXPECT_EQ(room_of<MilliCpu>(refusal), row.room) << row.message;
+    EXPECT_FALSE(row.room.known() && room_of<Bytes>(refusal).container_max) << row.message;
   }
 }
 
 TEST(Fit, OfCpu) {
-  const std::vector<CpuClaim> claims{{MilliCpu{500}, MilliCpu{2000}, MilliCpu{100}},
-                                     {MilliCpu{500}, MilliCpu{1250}, MilliCpu{200}}};
+  const std::vector<Claim<MilliCpu>> claims{{MilliCpu{500}, MilliCpu{2000}, MilliCpu{100}},
+                                            {MilliCpu{500}, MilliCpu{1250}, MilliCpu{200}}};
   using Sizes = std::vector<MilliCpu>;
   EXPECT_EQ(fit({.increase = MilliCpu{1000}}, claims, MilliCpu{1000}),
             (Sizes{MilliCpu{1166}, MilliCpu{833}}));
@@ -125,18 +126,18 @@ TEST(Fit, OfCpu) {
 }
 
 TEST(Fit, CutsDownToTheRoom) {
-  const RoomClaim small{.from = mib(100), .to = mib(400), .request = mib(50)};
-  const RoomClaim large{.from = mib(100), .to = mib(1000), .request = mib(200)};
-  const std::vector<RoomClaim> both{small, large};
+  const Claim<Bytes> small{.from = mib(100), .to = mib(400), .request = mib(50)};
+  const Claim<Bytes> large{.from = mib(100), .to = mib(1000), .request = mib(200)};
+  const std::vector<Claim<Bytes>> both{small, large};
   using Sizes = std::vector<Bytes>;
-  EXPECT_EQ(fit({}, both, mib(200), mib(1)), (Sizes{mib(400), mib(1000)}));
-  EXPECT_EQ(fit({.increase = mib(400)}, both, mib(200), mib(1)), (Sizes{mib(200), mib(400)}))
+  EXPECT_EQ(fit({}, both, mib(200)), (Sizes{mib(400), mib(1000)}));
+  EXPECT_EQ(fit({.increase = mib(400)}, both, mib(200)), (Sizes{mib(200), mib(400)}))
       << "in proportion";
-  EXPECT_EQ(fit({.increase = Bytes{}}, both, mib(200), mib(1)), (Sizes{mib(100), mib(100)}));
-  EXPECT_EQ(fit({.container_max = mib(512)}, both, mib(200), mib(1)), (Sizes{mib(400), mib(512)}));
-  EXPECT_EQ(fit({.limit_ratio = 4}, both, mib(200), mib(1)), (Sizes{mib(200), mib(800)}));
-  EXPECT_EQ(fit({.pod_max = mib(600)}, both, mib(200), mib(1)), (Sizes{mib(200), mib(400)}));
-  EXPECT_EQ(fit({.pod_max = mib(100)}, both, mib(200), mib(1)), (Sizes{mib(100), mib(100)}))
+  EXPECT_EQ(fit({.increase = Bytes{}}, both, mib(200)), (Sizes{mib(100), mib(100)}));
+  EXPECT_EQ(fit({.container_max = mib(512)}, both, mib(200)), (Sizes{mib(400), mib(512)}));
+  EXPECT_EQ(fit({.limit_ratio = 4}, both, mib(200)), (Sizes{mib(200), mib(800)}));
+  EXPECT_EQ(fit({.pod_max = mib(600)}, both, mib(200)), (Sizes{mib(200), mib(400)}));
+  EXPECT_EQ(fit({.pod_max = mib(100)}, both, mib(200)), (Sizes{mib(100), mib(100)}))
       << "never below where it stands";
 }
 
@@ -144,19 +145,19 @@ TEST(Fit, HoldsForRandomClaims) {
   std::mt19937 random(7);
   const auto some = [&](std::uint64_t below) { return Bytes{random() % below}; };
   for (int i = 0; i < 5000; ++i) {
-    std::vector<RoomClaim> claims;
+    std::vector<Claim<Bytes>> claims;
     Bytes total = some(kGiB);
     for (unsigned j = 0; j < 1 + random() % 5; ++j) {
       const Bytes from = some(kGiB);
       claims.push_back({.from = from, .to = from + some(8 * kGiB), .request = some(kGiB)});
       total += from;
     }
-    Room room;
+    Room<Bytes> room;
     if (random() % 2) room.increase = some(kGiB * 2);
     if (random() % 2) room.container_max = some(kGiB * 2);
     if (random() % 2) room.limit_ratio = 1 + static_cast<double>(random() % 9);
     if (random() % 2) room.pod_max = some(kGiB * 8);
-    const std::vector<Bytes> to = fit(room, claims, total, mib(1));
+    const std::vector<Bytes> to = fit(room, claims, total);
     ASSERT_EQ(to.size(), claims.size());
     Bytes more;
     for (std::size_t j = 0; j < to.size(); ++j) {

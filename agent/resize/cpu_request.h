@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// When a CPU limit is asked for: what the CPU thread of the engine has written is followed slowly,
+// what it wishes for is asked at once, and memory always goes first.
+#pragma once
+
+#include <string>
+
+#include "agent/resize/plan_internal.h"
+
+namespace plimsoll::agent {
+
+void absorb_cpu_words(Step& step);
+void restart_cpu(CpuResize& cpu);
+void verify_cpu(Step& step);
+// Wishes that the API cannot be asked for.
+void forget_cpu_wishes(Step& step);
+// True: a PATCH was sent.
+bool ask_cpu(Step& step, const kube::Pod& known);
+// Whether the container can do with what the API knows of its memory limit: to carry out a CPU
+// resize the kubelet writes memory.max as well. Else it is looked at again soon.
+bool memory_is_quiet(Step& step, const std::string& container);
+
+}  // namespace plimsoll::agent
