@@ -44,6 +44,7 @@ struct Client::Impl {
   std::unique_ptr<Transport> transport;
   CredentialStore credentials;
   ClientCounters counters;
+  ExchangeObserver* observer = nullptr;
 
   Reply exchange(const Request& request, const StreamReader* reader) {
     note(credentials.refresh(monotonic_now()));
@@ -62,7 +63,13 @@ struct Client::Impl {
  private:
   Reply once(const Request& request, const StreamReader* reader) {
     ++counters.requests;
+    const MonotonicTime began = monotonic_now();
     Reply reply = transport->exchange(request, credentials.current(), reader);
+    if (observer != nullptr) {
+      const MonotonicTime ended = monotonic_now();
+      const MonotonicTime answered = reader ? transport->reply_began().value_or(ended) : ended;
+      observer->on_exchange(request, reply, answered - began);
+    }
     if (!reply) ++counters.failures;
     counters.connections = transport->connections();
     return reply;
@@ -86,6 +93,7 @@ Result<std::unique_ptr<Client>> Client::make(const ClientConfig& config) {
   auto impl = std::make_unique<Impl>();
   impl->transport = std::move(*transport);
   impl->credentials = std::move(*credentials);
+  impl->observer = config.observer;
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 

@@ -43,6 +43,17 @@ std::string_view to_string(TransportError::Kind kind);
 
 using Reply = tl::expected<Response, TransportError>;
 
+// Told of each exchange of the clients whose configuration names it, once it has ended: a second
+// try with renewed credentials is one of its own. Called on the thread that made the exchange.
+class ExchangeObserver {
+ public:
+  // `took`: of a stream, until its reply began, or until it ended without one.
+  virtual void on_exchange(const Request& request, const Reply& reply, Nanoseconds took) = 0;
+
+ protected:
+  ~ExchangeObserver() = default;
+};
+
 struct ClientCounters {
   std::uint64_t requests = 0;     // sent, retries included
   std::uint64_t connections = 0;  // opened: TCP and TLS

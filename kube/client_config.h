@@ -13,6 +13,8 @@
 
 namespace plimsoll::kube {
 
+class ExchangeObserver;
+
 struct ClientConfig {
   std::string server;           // "https://10.96.0.1:443", maybe with a path; never plain http
   std::string tls_server_name;  // the name that the certificate must have; empty: the server's
@@ -21,6 +23,7 @@ struct ClientConfig {
   Nanoseconds connect_deadline = std::chrono::seconds(5);  // TCP and TLS together
   Nanoseconds ping_interval = std::chrono::seconds(30);    // of an idle HTTP/2 connection
   Nanoseconds credentials_age = std::chrono::seconds(60);  // files older than this are read again
+  ExchangeObserver* observer = nullptr;  // outlives the clients; null: nobody counts
 
   bool operator==(const ClientConfig&) const = default;
 };

@@ -210,6 +210,7 @@ void PodWatch::on_list_end(MonotonicTime now) {
   resource_version_ = end->resource_version;
   relist_ = false;
   from_ = From::kNotOlder;
+  if (synced_) ++counters_.relists;
   synced_ = true;
   on_change_({.kind = PodChange::Kind::kSynced});
 }

@@ -52,6 +52,7 @@ std::string_view to_string(PodChange::Kind kind);
 
 struct PodWatchCounters {
   std::uint64_t lists = 0;    // requests, pages included
+  std::uint64_t relists = 0;  // LISTs that ended and were not the first: news had been missed
   std::uint64_t watches = 0;  // requests
   std::uint64_t events = 0;   // ADDED, MODIFIED, DELETED
   std::uint64_t bookmarks = 0;

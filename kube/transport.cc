@@ -129,6 +129,7 @@ std::size_t Transport::Exchange::on_header(char* data, std::size_t size, std::si
   auto& self = *static_cast<Exchange*>(context);
   const std::string_view line(data, size * count);
   self.last_byte = std::chrono::steady_clock::now();
+  if (!self.transport.reply_began_) self.transport.reply_began_ = self.last_byte;
   const std::size_t colon = line.find(':');
   if (line.starts_with("HTTP/") || colon == std::string_view::npos) return line.size();
   const std::string_view name = line.substr(0, colon);
@@ -212,6 +213,7 @@ Reply Transport::exchange(const Request& request, const Credentials& credentials
   set_tls(credentials);
   set_request(request);
 
+  reply_began_.reset();
   Exchange exchange{*this, request, reader};
   CURL* const easy = easy_.get();
   const HeaderList headers =

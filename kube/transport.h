@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +60,8 @@ class Transport {
   void stop() { sockets_.stop(); }
   bool stopped() const { return sockets_.stopped(); }
 
+  // Of the last exchange; absent: nothing came.
+  std::optional<MonotonicTime> reply_began() const { return reply_began_; }
   std::uint64_t connections() const { return connections_; }
   std::string_view protocol() const { return protocol_; }
 
@@ -87,6 +90,7 @@ class Transport {
   Credentials tls_;          // what the handle has; the token is not in it
   bool tls_set_ = false;
   bool fresh_ = true;  // the next exchange opens a new connection
+  std::optional<MonotonicTime> reply_began_;
   std::uint64_t connections_ = 0;
   std::string_view protocol_;
 };

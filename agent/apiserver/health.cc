@@ -74,4 +74,32 @@ Nanoseconds PatchLatency::nine_of_ten() const {
   return sorted[rank];
 }
 
+bool ApiServerHealth::learn(const ApiFacts& facts) {
+  if (facts_ == facts) return false;
+  facts_ = facts;
+  return true;
+}
+
+bool ApiServerHealth::note(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {
+  const bool away = health_.away;
+  note_exchange(health_, refusal, now);
+  return health_.away != away;
+}
+
+ApiStatus ApiServerHealth::status(MonotonicTime now) const {
+  ApiStatus status{.ability = {.path = kube::ResizePath::kSubresource},
+                   .away = health_.away || !facts_,
+                   .may_ask = facts_ && has_turn(health_, now),
+                   .ask_at = facts_ ? std::optional(health_.next_turn) : std::nullopt,
+                   .slow = health_.slow,
+                   .patch_to_limit = latency_.nine_of_ten()};
+  if (!facts_) return status;
+  status.ability = {.path = facts_->path, .minor = facts_->version.minor};
+  if (facts_->node) {
+    status.ability.init_containers = facts_->node->resizes_init_containers;
+    status.ability.pod_level = facts_->node->resizes_pod_level;
+  }
+  return status;
+}
+
 }  // namespace plimsoll::agent

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the whole node knows of the API server: whether it answers, and how long a PATCH takes to
-// reach the cgroup. Fed by the slow loop with the outcomes of all threads that talk to it; pods see
-// it as ApiStatus. Pure.
+// What the whole node knows of the API server: what it can do, whether it answers, and how long a
+// PATCH takes to reach the cgroup. Fed by the slow loop with what the threads that talk to it
+// found; pods see it as ApiStatus. Pure.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
-#include "agent/resize/state.h"
+#include "agent/apiserver/probe.h"
 #include "base/units.h"
+#include "kube/resize.h"
 #include "kube/status.h"
 
 namespace plimsoll::agent {
@@ -52,6 +54,45 @@ class PatchLatency {
   static constexpr std::size_t kSamples = 20;
   std::vector<Nanoseconds> samples_;  // the guess first, until it gives way
   std::size_t next_ = 0;
+};
+
+// The API server as all pods see it.
+struct ApiStatus {
+  kube::ResizeAbility ability;
+  bool away = false;                    // the last exchanges failed: unreachable, 5xx, 429
+  bool may_ask = true;                  // false while it is away, but for the one that tries
+  std::optional<MonotonicTime> ask_at;  // else: when somebody may try
+  bool slow = false;                    // rescue deadlines were missed lately: take the long one
+  Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
+
+  bool operator==(const ApiStatus&) const = default;
+};
+
+class ApiServerHealth {
+ public:
+  // `patch_to_limit`: until it has been measured often enough.
+  explicit ApiServerHealth(Nanoseconds patch_to_limit) : latency_(patch_to_limit) {}
+
+  // What the probe found. False: nothing new.
+  bool learn(const ApiFacts& facts);
+  // Absent until the first learn(): until then the API counts as away.
+  const std::optional<ApiFacts>& facts() const { return facts_; }
+
+  // As note_exchange(). Whether it has gone away or come back by this.
+  bool note(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
+  bool away() const { return health_.away; }
+  // A pod has asked; while the API is away, the next one waits.
+  void asked(MonotonicTime now) { took_turn(health_, now); }
+
+  void note_patch_to_limit(Nanoseconds took) { latency_.add(took); }
+  Nanoseconds patch_to_limit() const { return latency_.nine_of_ten(); }
+
+  ApiStatus status(MonotonicTime now) const;
+
+ private:
+  std::optional<ApiFacts> facts_;
+  ApiHealth health_;
+  PatchLatency latency_;
 };
 
 }  // namespace plimsoll::agent

@@ -2,7 +2,6 @@
 #include "agent/apiserver/pod_watcher.h"
 #include "base/clock.h"
 
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/apiserver/probe.h"
 
-
 #include <cerrno>
 #include <condition_variable>
 #include <mutex>

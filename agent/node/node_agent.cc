@@ -28,7 +28,7 @@ kube::ApiTime wall_now() {
 }  // namespace
 
 NodeAgent::NodeAgent(const AgentOptions& options, Config config)
-    : options_(options), config_(std::move(config)), latency_(config_.node.api.latency) {}
+    : options_(options), config_(std::move(config)), api_(config_.node.api.latency) {}
 
 NodeAgent::~NodeAgent() {
   // Those that bring news first, then those that write it down.
@@ -228,7 +228,7 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     pod.due = false;
     ResizeFacts facts{.pod = &pod.pod,
                       .policies = &pod.policy.containers,
-                      .api = api_status(now),
+                      .api = api_.status(now),
                       .words = std::exchange(pod.words, {}),
                       .cpu_words = std::exchange(pod.cpu_words, {}),
                       .outcomes = std::exchange(pod.outcomes, {})};
@@ -255,7 +255,7 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     const bool asks = std::any_of(step.actions.begin(), step.actions.end(), [](const auto& each) {
       return std::holds_alternative<SendResize>(each);
     });
-    if (asks && api_health_.away) took_turn(api_health_, now);  // not those after it
+    if (asks) api_.asked(now);  // not those after it
     if (!step.actions.empty()) planned.push_back({&pod, std::move(step.actions)});
   }
   return planned;
@@ -291,7 +291,7 @@ void NodeAgent::save(MonotonicTime now) {
       .cpu = [this](CgroupId id,
                     MilliCpu ceiling) { return state_file_->covers_cpu(id, ceiling); }};
   constexpr int kAnswers = 2;  // one under way, and the next
-  (void)pods_->give_bounds(covers, kAnswers * latency_.nine_of_ten(), now);
+  (void)pods_->give_bounds(covers, kAnswers * api_.patch_to_limit(), now);
 }
 
 void NodeAgent::act(const Planned& planned, MonotonicTime now) {
@@ -329,7 +329,7 @@ void NodeAgent::act(const Planned& planned, MonotonicTime now) {
       pod.readable_at = now + kRaiseShows;
     } else if (const auto* send = std::get_if<SendResize>(&action)) {
       const bool kept = send->resize.dry_run || pods_->floors_kept(pod, floors_file_->saved());
-      if (kept && resizer_->submit(*send, api_status(now).ability.path)) continue;
+      if (kept && resizer_->submit(*send, api_.status(now).ability.path)) continue;
       pod.outcomes.push_back(dropped(*send, now, kept ? kQueueFull : floors_trouble_).outcome);
       pod.due = true;
     } else if (const auto* forget = std::get_if<ForgetWish>(&action)) {
@@ -353,7 +353,7 @@ void NodeAgent::tell_systemd(const PodCgroup& cgroup, Limit limit) {
 
 void NodeAgent::tell(const ContainerRef& subject, const ResizeEvent& answer) {
   stats_.activity.add(answer);
-  if (answer.patch_to_limit) latency_.add(*answer.patch_to_limit);
+  if (answer.patch_to_limit) api_.note_patch_to_limit(*answer.patch_to_limit);
   log_->answer(subject, answer);
   timelines_.add(subject, answer);
   if (auto notice = notice_of(subject, answer)) poster_->post(std::move(*notice));

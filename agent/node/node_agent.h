@@ -87,7 +87,6 @@ class NodeAgent {
   NodeState floors_state() const;
   void save_one(StateFile& file, NodeState state, std::string& trouble, MonotonicTime now);
   void act(const Planned& planned, MonotonicTime now);
-  ApiStatus api_status(MonotonicTime now) const;
   void note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
   void all_due();
   void set_allocatable();
@@ -121,9 +120,7 @@ class NodeAgent {
   bool told_armed_ = false;
   bool boost_may_rise_ = false;                 // since the engine's last tick
   std::optional<MonotonicTime> drop_pages_at_;  // agent/resident
-  std::optional<ApiFacts> api_facts_;
-  ApiHealth api_health_;
-  PatchLatency latency_;
+  ApiServerHealth api_;
   std::unique_ptr<ConfigWatch> config_watch_;
   std::unique_ptr<SystemdUnits> systemd_;
   std::unique_ptr<Resizer> resizer_;

@@ -142,8 +142,8 @@ void NodeAgent::take_outcomes() {
 }
 
 void NodeAgent::take_facts() {
-  auto facts = probe_->take();
-  if (!facts || facts == api_facts_) return;
+  const auto facts = probe_->take();
+  if (!facts || !api_.learn(*facts)) return;
   log_->write(LogLevel::kInfo, "the API server is known",
               {{"version", facts->version.git_version},
                {"resize", kube::to_string(facts->path)},
@@ -156,41 +156,23 @@ void NodeAgent::take_facts() {
     log_->write(LogLevel::kWarn, "something of the API server is not known",
                 {{"error", facts->trouble}});
   }
-  api_facts_ = std::move(facts);
   set_allocatable();
   note_api(std::nullopt, monotonic_now());
   all_due();
 }
 
 void NodeAgent::set_allocatable() {
-  if (!api_facts_ || !api_facts_->node) return;
-  engine_->set_allocatable_cpu(api_facts_->node->allocatable_cpu);
-  if (!api_facts_->node->allocatable) return;
-  engine_->set_allocatable(scaled(*api_facts_->node->allocatable, config_.node.budget.node_share));
-}
-
-ApiStatus NodeAgent::api_status(MonotonicTime now) const {
-  ApiStatus status{.ability = {.path = kube::ResizePath::kSubresource},
-                   .away = api_health_.away || !api_facts_,
-                   .may_ask = api_facts_ && has_turn(api_health_, now),
-                   .ask_at = api_facts_ ? std::optional(api_health_.next_turn) : std::nullopt,
-                   .slow = api_health_.slow,
-                   .patch_to_limit = latency_.nine_of_ten()};
-  if (!api_facts_) return status;
-  status.ability = {.path = api_facts_->path, .minor = api_facts_->version.minor};
-  if (api_facts_->node) {
-    status.ability.init_containers = api_facts_->node->resizes_init_containers;
-    status.ability.pod_level = api_facts_->node->resizes_pod_level;
-  }
-  return status;
+  if (!api_.facts() || !api_.facts()->node) return;
+  const kube::Node& node = *api_.facts()->node;
+  engine_->set_allocatable_cpu(node.allocatable_cpu);
+  if (!node.allocatable) return;
+  engine_->set_allocatable(scaled(*node.allocatable, config_.node.budget.node_share));
 }
 
 void NodeAgent::note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {
-  const bool away = api_health_.away;
-  note_exchange(api_health_, refusal, now);
-  if (api_health_.away == away) return;
+  if (!api_.note(refusal, now)) return;
   log_->write(LogLevel::kWarn,
-              away ? "the API server answers again" : "the API server is of no use for now",
+              api_.away() ? "the API server is of no use for now" : "the API server answers again",
               {{"error", refusal ? std::string_view(refusal->message) : std::string_view()}});
   all_due();
 }

@@ -68,8 +68,9 @@ Result<void> NodeAgent::start_parts() {
     }
   }
 
-  const auto config = client_config(options_.api);
+  auto config = client_config(options_.api);
   if (!config) return tl::unexpected(config.error());
+  config->observer = &tally_;
   // The first one initialises libcurl, of which little is used afterwards; the engine locks what is
   // in memory.
   auto event_client = kube::Client::make(*config);
@@ -125,8 +126,7 @@ Result<void> NodeAgent::start_threads(const kube::ClientConfig& config) {
       Resizer::start({.client = config,
                       .requests_per_second = config_.node.api.requests_per_second,
                       .burst = static_cast<double>(config_.node.api.burst),
-                      .preflights_per_second = config_.node.preflight.requests_per_second},
-                     &tally_);
+                      .preflights_per_second = config_.node.preflight.requests_per_second});
   if (!resizer) return tl::unexpected(resizer.error());
   resizer_ = std::move(*resizer);
   auto probe_client = make_client();

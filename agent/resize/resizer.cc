@@ -49,15 +49,13 @@ struct Resizer::Impl {
     std::thread thread;
   };
 
-  Impl(const ResizerConfig& config_in, ApiTally* tally_in)
+  explicit Impl(const ResizerConfig& config_in)
       : config(config_in),
-        tally(tally_in),
         bucket(config.requests_per_second, config.burst),
         preflights(config.preflights_per_second, std::max(1.0, config.preflights_per_second)),
         workers(config.workers) {}
 
   const ResizerConfig config;
-  ApiTally* const tally;
   Wakeup outcome_came;
 
   std::mutex mutex;  // of all below
@@ -154,15 +152,6 @@ void Resizer::Impl::serve(std::size_t number, const Job& job) {
   const kube::Reply reply = worker.client->send(request);
   const MonotonicTime answered = monotonic_now();
   ResizeOutcome outcome = outcome_of(job.request, reply, sent, answered);
-  if (tally != nullptr) {
-    ApiExchange exchange{.verb = job.request.resize.dry_run ? ApiVerb::kDryRun : ApiVerb::kPatch,
-                         .status = outcome.status,
-                         .code = std::nullopt,
-                         .outcome_unknown = outcome.refusal && outcome.refusal->outcome_unknown,
-                         .took = answered - sent};
-    if (outcome.refusal) exchange.code = outcome.refusal->code;
-    tally->add(exchange);
-  }
   const std::lock_guard guard(mutex);
   finish(job, std::move(outcome));
 }
@@ -197,9 +186,9 @@ void Resizer::Impl::run(std::size_t number) {
 
 Resizer::Resizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Result<std::unique_ptr<Resizer>> Resizer::start(const ResizerConfig& config, ApiTally* tally) {
+Result<std::unique_ptr<Resizer>> Resizer::start(const ResizerConfig& config) {
   if (config.workers < 2) return fail(Code::kMalformed, "a resizer needs at least two workers");
-  auto impl = std::make_unique<Impl>(config, tally);
+  auto impl = std::make_unique<Impl>(config);
   auto wakeup = Wakeup::make();
   if (!wakeup) return tl::unexpected(wakeup.error());
   impl->outcome_came = std::move(*wakeup);

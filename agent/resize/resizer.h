@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "agent/resize/plan.h"
-#include "agent/telemetry/stats.h"
 #include "base/result.h"
 #include "kube/client_config.h"
 #include "kube/discovery.h"
@@ -40,9 +39,9 @@ struct ResizerOutcome {
 
 class Resizer {
  public:
-  // Starts the workers; a connection is opened with the first request. `tally` may be null and must
-  // outlive this. kMalformed: the client's configuration, or no credentials.
-  static Result<std::unique_ptr<Resizer>> start(const ResizerConfig& config, ApiTally* tally);
+  // Starts the workers; a connection is opened with the first request. kMalformed: the client's
+  // configuration, or no credentials.
+  static Result<std::unique_ptr<Resizer>> start(const ResizerConfig& config);
   // Ends what is under way at once, without an outcome, and joins.
   ~Resizer();
   Resizer(const Resizer&) = delete;

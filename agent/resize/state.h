@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "agent/apiserver/health.h"
 #include "agent/pods/pod_policy.h"
 #include "agent/resize/lease.h"
 #include "agent/resize/resize_event.h"
@@ -129,18 +130,6 @@ struct ResizeOutcome {
   MonotonicTime answered;
 
   bool operator==(const ResizeOutcome&) const = default;
-};
-
-// The API server as all pods see it: agent/resizer_health.
-struct ApiStatus {
-  kube::ResizeAbility ability;
-  bool away = false;                    // the last exchanges failed: unreachable, 5xx, 429
-  bool may_ask = true;                  // false while it is away, but for the one that tries
-  std::optional<MonotonicTime> ask_at;  // else: when somebody may try
-  bool slow = false;                    // rescue deadlines were missed lately: take the long one
-  Nanoseconds patch_to_limit = std::chrono::seconds(1);  // what that takes, nine times of ten
-
-  bool operator==(const ApiStatus&) const = default;
 };
 
 struct ResizeFacts {

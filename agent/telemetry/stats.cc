@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/telemetry/stats.h"
 
-#include <algorithm>
-#include <utility>
+#include <array>
 
 namespace plimsoll::agent {
 namespace {
@@ -10,8 +9,6 @@ namespace {
 // Event to written limit: tens of microseconds on metal, and where a millisecond begins to matter.
 constexpr std::array kReactionBounds{10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3,
                                      2e-3,  5e-3,  10e-3, 50e-3,  200e-3, 1.0};
-// One exchange with the API server.
-constexpr std::array kRequestBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0};
 // PATCH to limit: 0.3 to 0.7 s were recorded, a minute is what old kubelets take.
 constexpr std::array kPatchBounds{0.05, 0.1, 0.2, 0.3,  0.5,  0.75, 1.0,
                                   1.5,  2.5, 5.0, 10.0, 30.0, 60.0};
@@ -20,73 +17,9 @@ constexpr const char* kOther = "other";
 
 double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::array<Distribution, kApiVerbs> distributions(std::span<const double> bounds) {
-  return {Distribution(bounds), Distribution(bounds), Distribution(bounds),
-          Distribution(bounds), Distribution(bounds), Distribution(bounds)};
-}
-
 bool is_raise(const ResizeEvent& answer) { return !answer.cpu && answer.to > answer.from; }
 
 }  // namespace
-
-void Distribution::add(double value) {
-  const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
-  ++counts_[static_cast<std::size_t>(bound - bounds_.begin())];
-  sum_ += value;
-}
-
-std::string_view to_string(ApiVerb verb) {
-  switch (verb) {
-    case ApiVerb::kGet:
-      return "get";
-    case ApiVerb::kList:
-      return "list";
-    case ApiVerb::kWatch:
-      return "watch";
-    case ApiVerb::kPatch:
-      return "patch";
-    case ApiVerb::kDryRun:
-      return "dry_run";
-    case ApiVerb::kCreate:
-      return "create";
-  }
-  return "unknown";
-}
-
-ApiExchange exchange_of(ApiVerb verb, const kube::Reply& reply, Nanoseconds took) {
-  ApiExchange exchange{.verb = verb, .took = took};
-  if (reply && kube::is_success(reply->status)) {
-    exchange.status = reply->status;
-    return exchange;
-  }
-  const kube::Refusal refusal = reply ? kube::classify(*reply) : kube::classify(reply.error());
-  exchange.status = reply ? reply->status : reply.error().status;
-  exchange.code = refusal.code;
-  exchange.outcome_unknown = refusal.outcome_unknown;
-  return exchange;
-}
-
-ApiTotals::ApiTotals() : seconds(distributions(kRequestBounds)) {}
-
-void ApiTotals::add(const ApiExchange& exchange) {
-  ApiRequestKey key{.verb = exchange.verb, .status_class = exchange.status / 100, .outcome = "ok"};
-  // What no server of the API sends is one class: the label stays bounded.
-  if (key.status_class < 1 || key.status_class > 5) key.status_class = 0;
-  if (exchange.code) key.outcome = plimsoll::to_string(*exchange.code);
-  if (exchange.outcome_unknown) key.outcome = "outcome_unknown";
-  ++requests[key];
-  seconds[static_cast<std::size_t>(exchange.verb)].add(agent::seconds(exchange.took));
-}
-
-void ApiTally::add(const ApiExchange& exchange) {
-  const std::lock_guard lock(mutex_);
-  totals_.add(exchange);
-}
-
-ApiTotals ApiTally::totals() const {
-  const std::lock_guard lock(mutex_);
-  return totals_;
-}
 
 Activity::Activity() : reaction_seconds(kReactionBounds), patch_to_limit_seconds(kPatchBounds) {}
 

@@ -10,87 +10,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/apiserver/request_stats.h"
 #include "agent/engine/engine.h"
 #include "agent/policy/startup_boost.h"
 #include "agent/resize/resize_event.h"
+#include "base/histogram.h"
 #include "base/units.h"
 #include "bpf/exec_programs.h"
 #include "bpf/memory_programs.h"
-#include "kube/status.h"
 
 namespace plimsoll::agent {
-
-// A histogram: how many values were at most each bound, and their sum.
-class Distribution {
- public:
-  explicit Distribution(std::span<const double> bounds)  // rising; must outlive this
-      : bounds_(bounds), counts_(bounds.size() + 1) {}
-
-  void add(double value);
-  std::span<const double> bounds() const { return bounds_; }
-  // One more than the bounds; not cumulative.
-  std::span<const std::uint64_t> counts() const { return counts_; }
-  double sum() const { return sum_; }
-
- private:
-  std::span<const double> bounds_;
-  std::vector<std::uint64_t> counts_;
-  double sum_ = 0;
-};
-
-// One exchange with the API server, as the thread that made it saw it.
-enum class ApiVerb : std::uint8_t { kGet, kList, kWatch, kPatch, kDryRun, kCreate };
-inline constexpr std::size_t kApiVerbs = 6;
-std::string_view to_string(ApiVerb verb);
-
-struct ApiExchange {
-  ApiVerb verb = ApiVerb::kGet;
-  int status = 0;            // HTTP; 0: none came
-  std::optional<Code> code;  // what the failure means to us; absent: a success
-  bool outcome_unknown = false;
-  Nanoseconds took{};  // until the reply's header for a watch
-
-  bool operator==(const ApiExchange&) const = default;
-};
-
-struct ApiRequestKey {
-  ApiVerb verb = ApiVerb::kGet;
-  int status_class = 0;      // 2 for 2xx, ...; 0: no reply
-  std::string_view outcome;  // "ok", "unknown" or the code's name
-
-  auto operator<=>(const ApiRequestKey&) const = default;
-};
-
-// Of a reply or of none, by kube/status.
-ApiExchange exchange_of(ApiVerb verb, const kube::Reply& reply, Nanoseconds took);
-
-// Totals of all exchanges. Bounded: verbs times status classes times outcomes.
-struct ApiTotals {
-  ApiTotals();
-  void add(const ApiExchange& exchange);
-
-  std::map<ApiRequestKey, std::uint64_t> requests;
-  std::array<Distribution, kApiVerbs> seconds;
-};
-
-// ApiTotals that the watcher's, the resizer's and the poster's threads share. Takes a lock, so it
-// is nothing for the reaction thread.
-class ApiTally {
- public:
-  void add(const ApiExchange& exchange);
-  ApiTotals totals() const;
-
- private:
-  mutable std::mutex mutex_;
-  ApiTotals totals_;
-};
 
 // The same of CPU limits.
 struct CpuActivity {

@@ -7,6 +7,8 @@
 #include <future>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "kube/client.h"
 #include "tests/kube/client_fixture.h"
@@ -160,6 +162,43 @@ TEST_F(ClientTest, StreamOutlivesTheDeadlineOfItsHead) {
       request, [](std::string_view) { return true; }, milliseconds(2500));
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().kind, Kind::kIdle);
+}
+
+TEST_F(ClientTest, EachExchangeIsTold) {
+  struct Told final : ExchangeObserver {
+    void on_exchange(const Request& request, const Reply& reply, Nanoseconds took) override {
+      EXPECT_GT(took, Nanoseconds{});
+      all.emplace_back(request.path, reply ? reply->status : 0);
+      last = took;
+    }
+    std::vector<std::pair<std::string, int>> all;
+    Nanoseconds last{};
+  } told;
+  constexpr milliseconds kBodyComesLate(1500);
+  serve([&](const ServerRequest& request, ServerConnection& connection) {
+    if (request.path == "/hole") connection.hold();
+    if (request.path == "/denied") return connection.reply(401, "{}");
+    connection.write(kHead);
+    if (request.path == "/watch") std::this_thread::sleep_for(kBodyComesLate);
+    connection.write("5\r\nfirst\r\n0\r\n\r\n");
+  });
+  publish("secret", authority.pem());
+  ClientConfig with_observer = config_of_files();
+  with_observer.observer = &told;
+  const auto client = connect(with_observer);
+  const auto any = [](std::string_view) { return true; };
+  (void)client->send(get());
+  (void)client->stream(get("/watch"), any, kNever);
+  EXPECT_LT(told.last, kBodyComesLate) << "of a stream, until its head";
+  publish("renewed", authority.pem());
+  (void)client->send(get("/denied"));
+  Request request = get("/hole");
+  request.deadline = milliseconds(500);
+  (void)client->stream(request, any, kNever);
+  EXPECT_GE(told.last, milliseconds(400));
+  const std::vector<std::pair<std::string, int>> all{
+      {"/version", 200}, {"/watch", 200}, {"/denied", 401}, {"/denied", 401}, {"/hole", 0}};
+  EXPECT_EQ(told.all, all);
 }
 
 TEST_F(ClientTest, StopEndsAStreamThatWaits) {

@@ -255,6 +255,7 @@ TEST(PodWatch, ExpiredComesInTwoForms) {
     EXPECT_EQ(uids(player), (Uids{"u1", "u3"}));
     EXPECT_EQ(player.said.back(), Kind::kSynced);
     EXPECT_EQ(player.watch->counters().missed_gone, 1U);
+    EXPECT_EQ(player.watch->counters().relists, 1U) << "the first LIST is none";
     EXPECT_NE(player.path().find("&resourceVersion=50&"), std::string::npos);
   }
 }

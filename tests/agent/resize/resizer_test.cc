@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/apiserver/request_stats.h"
 #include "tests/fake_api/fake_api.h"
 
 namespace plimsoll::agent {
@@ -48,11 +49,12 @@ class ResizerTest : public testing::Test {
     config.client.server = api_.url();
     config.client.credentials.ca.file = api_.directory() + "/ca.crt";
     config.client.credentials.token.file = api_.directory() + "/token";
+    config.client.observer = &tally_;
     config.queue = queue;
     config.requests_per_second = 1000;
     config.burst = 1000;
     config.preflights_per_second = 1000;
-    Result<std::unique_ptr<Resizer>> resizer = Resizer::start(config, &tally_);
+    Result<std::unique_ptr<Resizer>> resizer = Resizer::start(config);
     ASSERT_TRUE(resizer) << resizer.error().message;
     resizer_ = *std::move(resizer);
   }
@@ -265,9 +267,9 @@ TEST_F(ResizerTest, EndsWhileAServerIsSilent) {
 TEST_F(ResizerTest, ABadConfigurationIsSaidAtTheStart) {
   ResizerConfig config;
   config.client.server = "http://127.0.0.1:1";
-  EXPECT_EQ(Resizer::start(config, nullptr).error().code, Code::kMalformed);
+  EXPECT_EQ(Resizer::start(config).error().code, Code::kMalformed);
   config.workers = 1;
-  EXPECT_EQ(Resizer::start(config, nullptr).error().code, Code::kMalformed);
+  EXPECT_EQ(Resizer::start(config).error().code, Code::kMalformed);
 }
 
 }  // namespace

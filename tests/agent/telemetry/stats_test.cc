@@ -220,24 +220,11 @@ TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
   EXPECT_NEAR(samples.at("plimsoll_reaction_seconds_sum"), 5.000135, 1e-9);
 }
 
-TEST(Metrics, ExchangesAreCountedByWhatTheyMean) {
-  ApiTally tally;
-  tally.add(exchange_of(ApiVerb::kPatch, kube::Response{.status = 200}, milliseconds(6)));
-  tally.add(exchange_of(
-      ApiVerb::kPatch,
-      kube::Response{.status = 409,
-                     .content_type = "application/json",
-                     .body = R"({"kind":"Status","apiVersion":"v1","status":"Failure",)"
-                             R"("reason":"Conflict","message":"the object has been modified",)"
-                             R"("code":409})"},
-      milliseconds(7)));
-  const kube::TransportError cut{.kind = kube::TransportError::Kind::kCut,
-                                 .error = {Code::kUnavailable, "the connection was cut"},
-                                 .sent = true};
-  tally.add(exchange_of(ApiVerb::kPatch, tl::unexpected(cut), milliseconds(8)));
-  tally.add({.verb = ApiVerb::kList, .status = 9999});
+TEST(Metrics, ExchangesAreCountedByVerbStatusAndOutcome) {
   AgentStats stats;
-  stats.api = tally.totals();
+  stats.api.add({.verb = ApiVerb::kPatch, .status = 200, .took = milliseconds(6)});
+  stats.api.add({.verb = ApiVerb::kPatch, .status = 409, .code = Code::kConflict});
+  stats.api.add({.verb = ApiVerb::kList, .status = 0, .code = Code::kUnavailable});
   const auto samples = scraped(stats);
   const auto requests = [&](const char* verb, const char* status, const char* outcome) {
     return samples.at("plimsoll_api_requests_total{verb=\"" + std::string(verb) + "\",status=\"" +
@@ -245,9 +232,8 @@ TEST(Metrics, ExchangesAreCountedByWhatTheyMean) {
   };
   EXPECT_EQ(requests("patch", "2xx", "ok"), 1);
   EXPECT_EQ(requests("patch", "4xx", "conflict"), 1);
-  EXPECT_EQ(requests("patch", "none", "outcome_unknown"), 1);
-  EXPECT_EQ(requests("list", "none", "ok"), 1) << "no class of its own for what no server sends";
-  EXPECT_EQ(samples.at("plimsoll_api_request_seconds_count{verb=\"patch\"}"), 3);
+  EXPECT_EQ(requests("list", "none", "unavailable"), 1);
+  EXPECT_EQ(samples.at("plimsoll_api_request_seconds_count{verb=\"patch\"}"), 2);
 }
 
 TEST(Metrics, SeriesStayBoundedWhateverComes) {
