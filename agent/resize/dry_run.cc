@@ -132,13 +132,23 @@ void ask(Step& step, const kube::Pod& known) {
 }
 
 template <class Amount>
-void taken(Step& step, const ResizeInFlight& asked) {
+void taken(Step& step, const ResizeInFlight& asked, const kube::Pod* answer) {
   for (const kube::ResizeChange& change : asked.resize.changes) {
-    answered<Amount>(step, change, of<Amount>(change.limits));
     ContainerResize* container = step.find(change.container);
-    if (container == nullptr) continue;
+    if (container == nullptr || !of<Amount>(change.limits)) continue;
+    const Amount to = *of<Amount>(change.limits);
+    const Amount taken = std::min(to, stored_in(answer, change, to));
+    answered<Amount>(step, change, taken);
     Request<Amount>& mine = request_of<Amount>(*container);
     Preflight<Amount>& known = mine.preflight;
+    if (taken < to) {
+      const kube::Refusal refusal{.code = Code::kDenied,
+                                  .cause = kube::Cause::kAdmission,
+                                  .message = "would be stored as " + to_string(taken)};
+      note_refusal<Amount>(step, change, refusal, true);
+      step.say(ResizeEvent::Kind::kRefused, *container, spec_of<Amount>(*container), to,
+               kube::to_string(refusal.cause), refusal.message);
+    }
     if (!known.ceiling || known.allowed < *known.ceiling) continue;  // the refusal before it stands
     known.refused.reset();
     known.room_known = true;
@@ -168,7 +178,7 @@ void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcom
   if (outcome.refusal) {
     refused<Amount>(step, asked, outcome);
   } else {
-    taken<Amount>(step, asked);
+    taken<Amount>(step, asked, outcome.pod ? &*outcome.pod : nullptr);
   }
 }
 

@@ -21,6 +21,14 @@ template <class Amount>
 Amount spec_of(const ContainerResize& container) {
   return request_of<Amount>(container).spec.value_or(Amount{});
 }
+// What the API server's answer says is stored, or would be: an admission webhook may have changed
+// what was asked for.
+template <class Amount>
+Amount stored_in(const kube::Pod* answer, const kube::ResizeChange& change, Amount asked) {
+  const kube::Container* seen =
+      answer == nullptr ? nullptr : kube::find_container(*answer, change.container);
+  return seen == nullptr ? asked : of<Amount>(seen->resources.limits).value_or(asked);
+}
 // The pod with the limits that the API server is known to have stored.
 kube::Pod known_pod(const Step& step);
 // Where a lease on it ends: what is in force without us.

@@ -316,23 +316,18 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
   for_each_limit<Amount>(
       step, changes, [&](kube::ResizeChange& change, ContainerResize& container, Amount to) {
         Request<Amount>& mine = request_of<Amount>(container);
-        // An admission webhook may have changed it.
-        const kube::Container* seen =
-            reply == nullptr ? nullptr : kube::find_container(*reply, change.container);
-        const Amount stored =
-            seen == nullptr ? to : of<Amount>(seen->resources.limits).value_or(to);
+        const Amount stored = stored_in(reply, change, to);
         mine.spec = stored;
         if (mine.want == to) mine.want.reset();
         if (!withdraws) {
           if (mine.refused && to >= mine.refused->value) mine.refused.reset();
           if (mine.preflight.ceiling) {
-            const Amount known = kIsMemory<Amount> ? to : stored;
-            mine.preflight.allowed = std::max(mine.preflight.allowed, known);
+            mine.preflight.allowed = std::max(mine.preflight.allowed, stored);
           }
-          if (!kIsMemory<Amount> && stored != to) note_changed(step, container, to);
+          if (stored != to) note_changed(step, container, to);
         }
         if constexpr (kIsMemory<Amount>) {
-          if (!container.lease || container.lease->limit != to) {
+          if (!container.lease || container.lease->limit != stored) {
             now.visible.push_back(container.name);
           }
           if (container.lease && !withdraws && !container.lease->withdrawing) {
@@ -343,6 +338,7 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
         }
         std::erase_if(now.changes,
                       [&](const auto& each) { return each.container == change.container; });
+        of<Amount>(change.limits) = stored;
         now.changes.push_back(change);
       });
   open = std::move(now);

@@ -149,6 +149,29 @@ TEST(ResizePlan, ARefusalWithoutANumberStopsBridgesButNotQuestions) {
   EXPECT_EQ(scene.bounds().ceiling, mib(1024)) << "less than the ceiling may well be allowed";
 }
 
+// Of a webhook that cuts down what it is asked for, and says nothing, the answer tells.
+TEST(ResizePlan, ADryRunIsAnsweredByWhatWouldBeStored) {
+  Scene scene;
+  scene.allow_cpu(MilliCpu{4000});
+  scene.step();
+  kube::Pod reply = scene.pod;
+  reply.containers[0].resources.limits.memory = mib(256);
+  scene.store(reply);
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(256));
+  EXPECT_EQ(scene.bounds().ceiling, mib(256));
+  ASSERT_EQ(scene.said(Kind::kRefused).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kRefused)[0].cause, "admission");
+  scene.wish(mib(512));
+  scene.step();
+  EXPECT_EQ(asked(scene.patch()), mib(256)) << "no more is asked for";
+  scene.accept();
+  ASSERT_EQ(scene.preflights.size(), 2u);
+  reply = scene.pod;
+  reply.containers[0].resources.limits.cpu = MilliCpu{1000};
+  scene.store(reply);
+  EXPECT_EQ(scene.cpu_bounds().direct_ceiling, MilliCpu{1000});
+}
+
 TEST(ResizePlan, OfAGuaranteedPodTheRequestFollows) {
   Scene scene(guaranteed_pod());
   scene.step();

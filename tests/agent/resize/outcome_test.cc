@@ -97,6 +97,57 @@ TEST(ResizePlan, OnRefusalTheOperatorMayWantTheWriteAllTheSame) {
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
 }
 
+// A webhook may cut down what it is asked for, and say nothing.
+TEST(ResizePlan, WhatIsStoredAsLessIsARefusalOfTheRest) {
+  Scene scene = armed();
+  scene.grant(mib(512), mib(10));
+  scene.set_usage(mib(200));
+  scene.step();
+  ASSERT_EQ(asked(scene.patch()), mib(512));
+  kube::Pod reply = scene.pod;
+  reply.containers[0].resources.limits.memory = mib(256);
+  scene.store(reply);
+  EXPECT_EQ(scene.container().spec, mib(256));
+  ASSERT_EQ(scene.said(Kind::kRefused).size(), 1u);
+  EXPECT_EQ(scene.said(Kind::kRefused)[0].cause, "admission");
+  EXPECT_EQ(scene.said(Kind::kRefused)[0].message, "stored as 256 MiB");
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(256)) << "not around the webhook";
+  EXPECT_NE(scene.action<ForgetWish>(), nullptr);
+  scene.after(milliseconds(100));
+  EXPECT_EQ(scene.file().limit, limit_of(mib(256))) << "what was written ahead is taken back";
+  EXPECT_TRUE(scene.said(Kind::kApplied).empty()) << "the kubelet has yet to say so";
+  scene.actuate();
+  for (int i = 0; i < 9 * 60; ++i) {
+    scene.wish(mib(512));
+    scene.after(seconds(1));
+  }
+  EXPECT_EQ(scene.sent.size(), 1u) << "and is not asked for over and over";
+  EXPECT_EQ(resize_test::applied(scene), std::pair(mib(128), mib(256)));
+  EXPECT_FALSE(scene.container().lease);
+}
+
+TEST(ResizePlan, ALoweringThatIsStoredAsMoreIsNotAskedForAtOnce) {
+  Scene scene = armed();
+  scene.wish(mib(512));
+  scene.step();
+  scene.accept();
+  scene.actuate();
+  scene.after(seconds(1));
+  scene.wish(mib(128));
+  scene.step();
+  ASSERT_EQ(asked(scene.patch()), mib(128));
+  kube::Pod reply = scene.pod;
+  reply.containers[0].resources.limits.memory = mib(256);
+  scene.store(reply);
+  scene.actuate();
+  EXPECT_EQ(scene.container().spec, mib(256));
+  for (int i = 0; i < 9 * 60; ++i) {
+    scene.wish(mib(128));
+    scene.after(seconds(1));
+  }
+  EXPECT_EQ(scene.sent.size(), 2u);
+}
+
 TEST(ResizePlan, APodThatIsGoneIsForgotten) {
   Scene scene = armed();
   scene.wish(mib(256));
