@@ -125,4 +125,9 @@ std::string to_string(Nanoseconds duration) {
   return short_number(seconds * 1e6) + " us";
 }
 
+std::string in_seconds(Nanoseconds time) {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
 }  // namespace plimsoll

@@ -97,4 +97,7 @@ std::string to_string(MilliCpu cpus);
 // "1.5 s", "30 s", "250 ms", "5 m".
 std::string to_string(Nanoseconds duration);
 
+// "3.4 s": tenths, cut off.
+std::string in_seconds(Nanoseconds time);
+
 }  // namespace plimsoll

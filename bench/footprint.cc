@@ -19,6 +19,7 @@
 #include <optional>
 
 #include "agent/config/config.h"
+#include "agent/config/parse.h"
 #include "agent/engine/engine.h"
 #include "base/file.h"
 #include "bench/figures.h"
@@ -183,7 +184,7 @@ nlohmann::json to_json(const ProcessMemory& memory) {
 Result<nlohmann::json> Run::measure() {
   const auto config = agent::parse_config(kConfig, "bench.yaml");
   if (!config) return tl::unexpected(config.error());
-  auto engine = agent::Engine::start(*config);
+  auto engine = agent::Engine::start({config->policy, config->hold, config->tier});
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
   for (cgroup::Group& group : groups_) {

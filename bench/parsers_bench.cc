@@ -8,6 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/parse.h"
 #include "base/file.h"
 #include "cgroup/meminfo.h"
 #include "cgroup/memory_events.h"

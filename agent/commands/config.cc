@@ -8,6 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/parse.h"
 #include "base/printable.h"
 
 namespace plimsoll::agent {

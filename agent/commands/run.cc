@@ -156,7 +156,8 @@ Result<void> Session::prepare() {
     if (!cpu) return tl::unexpected(cpu.error());
     spec.cpu = *cpu;
   }
-  auto engine = Engine::start(options_.config);
+  const Config& config = options_.config;
+  auto engine = Engine::start({.policy = config.policy, .hold = config.hold, .tier = config.tier});
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
   report_.tier = engine_->tier();

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/config/parse.h"
 #include "base/clock.h"
 #include "base/file.h"
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "agent/config/config.h"
+#include "agent/config/parse.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"

@@ -5,6 +5,8 @@
 #include <utility>
 
 namespace plimsoll::agent {
+
+static_assert(kCommandNameBytes == bpf::kCommandBytes);
 namespace {
 
 // The table of running commands is read again after this long, should an end have been missed

@@ -30,7 +30,7 @@ std::string_view to_string(Record::Kind kind) {
   return "unknown";
 }
 
-Engine::Engine(const Config& config) : config_(config), tracked_(bpf::kMaxSlots) {}
+Engine::Engine(const EngineConfig& config) : config_(config), tracked_(bpf::kMaxSlots) {}
 
 // Tried, not guessed: a program that loads and attaches is the only proof.
 Result<void> Engine::load_programs() {
@@ -49,7 +49,7 @@ Result<void> Engine::load_programs() {
   return {};
 }
 
-Result<std::unique_ptr<Engine>> Engine::start(const Config& config) {
+Result<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
   std::unique_ptr<Engine> engine(new Engine(config));
   if (auto loaded = engine->load_programs(); !loaded) return tl::unexpected(loaded.error());
   ::malloc_trim(
@@ -216,24 +216,15 @@ void Engine::set_group_limit(BudgetGroup group, std::optional<Limit> limit) {
   }
 }
 
-std::vector<std::string_view> Engine::reconfigure(const Config& config) {
-  std::vector<std::string_view> at_the_next_start;
-  const auto compare = [&](bool same, std::string_view key) {
-    if (!same) at_the_next_start.push_back(key);
-  };
-  compare(config.hold.door == config_.hold.door, "hold.door");
-  compare(config.hold.slice == config_.hold.slice, "hold.slice");
-  compare(config.hold.budget_per_second == config_.hold.budget_per_second, "hold.budget");
-  compare(config.tier == config_.tier, "tier");
-  if (cpu_ && config.policy.cpu != config_.policy.cpu) cpu_->reconfigure(config.policy.cpu);
-  const bool same_memory = config.policy.memory == config_.policy.memory;
-  config_.policy = config.policy;
-  if (same_memory) return at_the_next_start;
+void Engine::reconfigure(const Policy& policy) {
+  if (cpu_ && policy.cpu != config_.policy.cpu) cpu_->reconfigure(policy.cpu);
+  const bool same_memory = policy.memory == config_.policy.memory;
+  config_.policy = policy;
+  if (same_memory) return;
   send_policy();
   for (Slot slot = 0; programs_ && slot < tracked_.size(); ++slot) {
     if (tracked_[slot] != nullptr) programs_->set_thresholds(slot, thresholds());
   }
-  return at_the_next_start;
 }
 
 // The reaction thread copies it, and says so: until then it stays where it is.

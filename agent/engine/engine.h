@@ -18,10 +18,10 @@
 #include <variant>
 #include <vector>
 
-#include "agent/config/config.h"
 #include "agent/engine/cpu_engine.h"
 #include "agent/engine/memory_reaction.h"
 #include "agent/policy/decide.h"
+#include "agent/policy/policy.h"
 #include "agent/policy/snapshot.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -81,11 +81,17 @@ struct Record {
 };
 std::string_view to_string(Record::Kind kind);
 
+struct EngineConfig {
+  Policy policy;
+  bpf::HoldBounds hold;
+  std::optional<bpf::Tier> tier;  // absent: the best that the kernel allows
+};
+
 class Engine {
  public:
   // Loads the programs of the configured tier, or of the best that the kernel takes, and starts the
   // reaction thread.
-  static Result<std::unique_ptr<Engine>> start(const Config& config);
+  static Result<std::unique_ptr<Engine>> start(const EngineConfig& config);
   // Detaches everything and stops the thread. Limits stay as they are: whoever tracked a cgroup
   // decides what becomes of it.
   ~Engine();
@@ -128,9 +134,8 @@ class Engine {
   void set_allocatable(std::optional<Bytes> allocatable) { allocatable_ = allocatable; }
   // The CPUs of the node that they may have; absent: all.
   void set_allocatable_cpu(std::optional<MilliCpu> allocatable);
-  // The policy holds for all that is tracked from now on. Returns the names of the configuration
-  // keys that differ and take effect at the next start only.
-  std::vector<std::string_view> reconfigure(const Config& config);
+  // Holds for all that is tracked from now on. Tier and hold are those of the start.
+  void reconfigure(const Policy& policy);
   // Those untracked count until the reaction thread has let go, which a tick takes note of.
   std::size_t slots_in_use() const;
 
@@ -161,7 +166,7 @@ class Engine {
  private:
   struct Tracked;
 
-  explicit Engine(const Config& config);
+  explicit Engine(const EngineConfig& config);
   Result<void> load_programs();
   Snapshot observe(MonotonicTime now);
   std::optional<ContainerSnapshot> observe_one(Slot slot, Tracked& tracked, MonotonicTime now);
@@ -184,7 +189,7 @@ class Engine {
   bpf::Thresholds thresholds() const;
   Tracked* find(Slot slot) const;  // null: free, or on its way to be
 
-  Config config_;
+  EngineConfig config_;
   bpf::Tier tier_ = bpf::Tier::kC;
   std::string tier_refusals_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "agent/node/resident_memory.h"
-#include "agent/policy/reason_text.h"
+#include "agent/policy/reason.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/config/keys.h"
 #include "agent/node/node_agent.h"
 #include "base/clock.h"
 
@@ -195,8 +196,9 @@ void NodeAgent::take_config() {
   }
   config_state_.last_success_unix_seconds =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto later = keys_for_next_start(config_, **news);
   config_ = **news;
-  const auto later = engine_->reconfigure(config_);
+  engine_->reconfigure(config_.policy);
   log_->set_level(config_.node.log_level);
   timelines_.set_bounds({.entries = config_.node.explain_history});
   start_ticks();

@@ -77,7 +77,8 @@ Result<void> NodeAgent::start_parts() {
   if (!event_client) return tl::unexpected(event_client.error());
   event_client_ = std::move(*event_client);
   drop_unneeded_pages();
-  auto engine = Engine::start(config_);
+  auto engine =
+      Engine::start({.policy = config_.policy, .hold = config_.hold, .tier = config_.tier});
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
   if (config_.node.cpu.enabled) {

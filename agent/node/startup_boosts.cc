@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 
-#include "agent/policy/reason_text.h"
+#include "agent/policy/reason.h"
 
 namespace plimsoll::agent {
 namespace {

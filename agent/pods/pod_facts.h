@@ -8,10 +8,10 @@
 #include <optional>
 #include <string>
 
+#include "agent/pods/container_ref.h"
 #include "agent/pods/match.h"
 #include "agent/pods/pod_policy.h"
 #include "agent/policy/snapshot.h"
-#include "agent/resize/resize_event.h"
 #include "base/units.h"
 #include "kube/pod.h"
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/printable.h"
-#include "bpf/exec_programs.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -64,13 +63,13 @@ Result<std::vector<AnnouncedCommand>> parse_announced(std::string_view text) {
     const auto command = parse_command(trimmed(text.substr(0, comma)));
     if (!command) return tl::unexpected(command.error());
     const auto start = [](const AnnouncedCommand& of) {
-      return std::string_view(of.name).substr(0, bpf::kCommandBytes);
+      return std::string_view(of.name).substr(0, kCommandNameBytes);
     };
     for (const AnnouncedCommand& other : commands) {
       if (start(other) != start(*command)) continue;
       return fail(Code::kMalformed, in_quotes(command->name) + " and " + in_quotes(other.name) +
                                         " are the same to the kernel, which keeps " +
-                                        std::to_string(bpf::kCommandBytes) + " bytes of a name");
+                                        std::to_string(kCommandNameBytes) + " bytes of a name");
     }
     commands.push_back(*command);
     if (commands.size() > kMostAnnounced) {

@@ -28,6 +28,8 @@ struct AnnouncedCommand {
   bool operator==(const AnnouncedCommand&) const = default;
 };
 inline constexpr std::size_t kMostAnnounced = 64;
+// What the kernel keeps of a command's name: names are told apart by as much.
+inline constexpr std::size_t kCommandNameBytes = 15;
 
 // "make=2Gi, ninja, cargo": names in the order of the list. kMalformed says which entry and why:
 // a name is no path, has no blank and no control character, is at most as long as that of a file,
@@ -38,7 +40,7 @@ struct AnnouncePolicy {
   // A command that runs longer than this is no announcement any more: what it does not use may be
   // taken back as from anybody.
   Nanoseconds longest = std::chrono::hours(1);
-  // Reserved after the end of the last one, so that the next step of a script finds it.
+  // Kept after the end of the last one, so that the next step of a script finds it.
   Nanoseconds linger = std::chrono::seconds(2);
 
   bool operator==(const AnnouncePolicy&) const = default;

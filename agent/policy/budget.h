@@ -5,7 +5,8 @@
 
 #include <map>
 
-#include "agent/policy/decide.h"
+#include "agent/policy/plan.h"
+#include "agent/policy/policy.h"
 #include "agent/policy/snapshot.h"
 #include "base/units.h"
 

@@ -10,7 +10,7 @@
 #include "agent/policy/cgroup_tree.h"
 #include "agent/policy/decide_internal.h"
 #include "agent/policy/leak.h"
-#include "agent/policy/pages.h"
+#include "agent/policy/memory.h"
 #include "agent/policy/priority.h"
 #include "agent/policy/shrink.h"
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/policy/pages.h"
+#include "agent/policy/memory.h"
 
 namespace plimsoll::agent {
 namespace {

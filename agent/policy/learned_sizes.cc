@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "bpf/exec_programs.h"
+#include "agent/policy/announced_work.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -18,7 +18,7 @@ tl::unexpected<Error> malformed(const std::string& what) {
 }  // namespace
 
 LearnedSizes::Key LearnedSizes::key_of(const std::string& workload, std::string_view command) {
-  return {workload, std::string(command.substr(0, bpf::kCommandBytes))};
+  return {workload, std::string(command.substr(0, kCommandNameBytes))};
 }
 
 void LearnedSizes::learn(const std::string& workload, std::string_view command, Bytes size,

@@ -25,7 +25,7 @@ class LearnedSizes {
   static constexpr std::uint32_t kDays = 90;  // after which one that was not learned again is old
   static constexpr std::size_t kPercent = 90;  // of the kept ones that would have been enough
 
-  // Commands are told apart as the kernel does (bpf::kCommandBytes). `day`: since 1970.
+  // Commands are told apart as the kernel does (kCommandNameBytes). `day`: since 1970.
   void learn(const std::string& workload, std::string_view command, Bytes size, std::uint32_t day);
   // nullopt: it has never ended.
   std::optional<Bytes> size(const std::string& workload, std::string_view command) const;

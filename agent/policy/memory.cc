@@ -56,78 +56,6 @@ Verdict divide(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts
 
 }  // namespace
 
-std::string_view to_string(Layer layer) {
-  switch (layer) {
-    case Layer::kPredicted:
-      return "predicted";
-    case Layer::kAtTheLimit:
-      return "at_the_limit";
-    case Layer::kAtTheDoor:
-      return "at_the_door";
-    case Layer::kSlowLoop:
-      return "slow_loop";
-  }
-  return "unknown";
-}
-
-std::string_view to_string(Reason reason) {
-  switch (reason) {
-    case Reason::kTimeToLimit:
-      return "time_to_limit";
-    case Reason::kWatermark:
-      return "watermark";
-    case Reason::kReclaimFailing:
-      return "reclaim_failing";
-    case Reason::kOomDoor:
-      return "oom_door";
-    case Reason::kThrashing:
-      return "thrashing";
-    case Reason::kBelowChildren:
-      return "below_children";
-    case Reason::kReasserted:
-      return "reasserted";
-    case Reason::kAnnounced:
-      return "announced";
-    case Reason::kEnoughHeadroom:
-      return "enough_headroom";
-    case Reason::kOnlyCache:
-      return "only_cache";
-    case Reason::kAlreadyGrown:
-      return "already_grown";
-    case Reason::kCeiling:
-      return "ceiling";
-    case Reason::kBudget:
-      return "budget";
-    case Reason::kGroupBudget:
-      return "group_budget";
-    case Reason::kPriority:
-      return "priority";
-    case Reason::kLeak:
-      return "leak";
-    case Reason::kNotArmed:
-      return "not_armed";
-    case Reason::kGone:
-      return "gone";
-    case Reason::kLeaseEnded:
-      return "lease_ended";
-    case Reason::kTakenBack:
-      return "taken_back";
-    case Reason::kWithdrawn:
-      return "withdrawn";
-    case Reason::kThrottled:
-      return "throttled";
-    case Reason::kBurst:
-      return "burst";
-    case Reason::kStarting:
-      return "starting";
-    case Reason::kStarted:
-      return "started";
-    case Reason::kNodeBusy:
-      return "node_busy";
-  }
-  return "unknown";
-}
-
 Result<void> validate(const MemoryPolicy& policy) {
   const auto share = [](double value) { return value > 0 && value < 1; };
   const auto check = [](bool good, std::string_view member,
@@ -268,6 +196,14 @@ Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const Memo
     return grant(policy, armed, facts, layer, budgets, *need);
   }
   return grant(policy, armed, facts, layer, budgets, Reason::kReclaimFailing);
+}
+
+std::string numbers_of(const MemoryFacts& facts) {
+  std::string text = "needs " + to_string(unreclaimable(facts)) + " of " + to_string(facts.limit);
+  if (facts.rate_per_second.value > 0) {
+    text += ", growing by " + to_string(facts.rate_per_second) + " per second";
+  }
+  return text;
 }
 
 }  // namespace plimsoll::agent

@@ -6,8 +6,9 @@
 
 #include <optional>
 
-#include "agent/policy/decide.h"
 #include "agent/policy/history.h"
+#include "agent/policy/plan.h"
+#include "agent/policy/policy.h"
 
 namespace plimsoll::agent {
 

@@ -11,20 +11,11 @@
 #include <string>
 #include <string_view>
 
+#include "agent/pods/container_ref.h"
 #include "agent/policy/memory.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
-
-// A container; a pod when `container` is empty.
-struct ContainerRef {
-  std::string name_space;
-  std::string pod;
-  std::string uid;
-  std::string container;
-
-  bool operator==(const ContainerRef&) const = default;
-};
 
 // Where a CPU limit was and where it was to go.
 struct CpuAnswer {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/pods/ownership.h"
 #include "agent/resize/plan.h"
 #include "base/result.h"
 #include "kube/client_config.h"

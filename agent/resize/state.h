@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/apiserver/health.h"
+#include "agent/pods/ownership.h"
 #include "agent/pods/pod_policy.h"
 #include "agent/resize/lease.h"
 #include "agent/resize/resize_event.h"
@@ -24,9 +25,6 @@
 #include "kube/status.h"
 
 namespace plimsoll::agent {
-
-// Who we are in managedFields.
-inline constexpr const char* kFieldManager = "plimsoll";
 
 struct ResizeConfig {
   std::string field_manager = kFieldManager;

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "agent/apiserver/probe.h"
+#include "agent/pods/ownership.h"
 #include "agent/pods/pod_cgroups.h"
-#include "agent/resize/state.h"
 #include "agent/restore/stored.h"
 #include "agent/state/declared_limits.h"
 #include "base/clock.h"

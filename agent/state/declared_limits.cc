@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "agent/pods/cgroup_name.h"
-#include "agent/resize/state.h"
+#include "agent/pods/ownership.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -4,15 +4,34 @@
 // by the thread of SystemdUnits only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
-#include "agent/systemd/units.h"
 #include "base/result.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
+
+// How systemd is reached.
+struct SystemdBus {
+  enum class Kind : std::uint8_t { kMessageBus, kPrivate };
+  Kind kind = Kind::kPrivate;
+  // A socket. kPrivate: systemd's own, which only root may use and which needs no D-Bus daemon.
+  std::string socket = "/run/systemd/private";
+};
+
+struct UnitLimits {
+  std::string unit;  // unit_of_cgroup()
+  std::string path;  // its cgroup, below the root
+  std::optional<Limit> memory_max;
+  // CPUQuotaPerSecUSec: CPU time per second, whole milliseconds; kNoLimit's like is 2^64-1.
+  std::optional<std::uint64_t> cpu_quota_us_per_second;
+
+  bool operator==(const UnitLimits&) const = default;
+};
 
 class SystemdConnection {
  public:

@@ -17,19 +17,12 @@
 #include <string>
 #include <vector>
 
+#include "agent/systemd/bus.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "cgroup/root.h"
 
 namespace plimsoll::agent {
-
-// How systemd is reached.
-struct SystemdBus {
-  enum class Kind : std::uint8_t { kMessageBus, kPrivate };
-  Kind kind = Kind::kPrivate;
-  // A socket. kPrivate: systemd's own, which only root may use and which needs no D-Bus daemon.
-  std::string socket = "/run/systemd/private";
-};
 
 struct SystemdUnitsConfig {
   SystemdBus bus;
@@ -40,16 +33,6 @@ struct SystemdUnitsConfig {
   // where that is less. At 2 GB/s 32 MiB are 16 ms.
   Bytes headroom{32 * kMiB};
   std::size_t most_waiting = 1024;  // units
-};
-
-struct UnitLimits {
-  std::string unit;  // unit_of_cgroup()
-  std::string path;  // its cgroup, below the root
-  std::optional<Limit> memory_max;
-  // CPUQuotaPerSecUSec: CPU time per second, whole milliseconds; kNoLimit's like is 2^64-1.
-  std::optional<std::uint64_t> cpu_quota_us_per_second;
-
-  bool operator==(const UnitLimits&) const = default;
 };
 
 struct UnitOutcome {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What deserves a Kubernetes Event, and its words.
-#include "agent/policy/reason_text.h"
+#include "agent/policy/reason.h"
 #include "agent/telemetry/event_policy.h"
 
 namespace plimsoll::agent {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/policy/reason_text.h"
+#include "agent/policy/reason.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -11,6 +11,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/parse.h"
 #include "agent/state/declared_limits.h"
 #include "agent/state/state_file.h"
 #include "agent/systemd/units.h"

@@ -6,6 +6,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/parse.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

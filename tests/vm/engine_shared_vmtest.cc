@@ -20,8 +20,8 @@ using agent::ContainerSpec;
 using agent::Engine;
 using agent::Record;
 
-agent::Config tier_a() {
-  agent::Config config;
+agent::EngineConfig tier_a() {
+  agent::EngineConfig config;
   config.tier = bpf::Tier::kA;
   return config;
 }
@@ -103,7 +103,7 @@ TEST_F(SharedNode, WithoutADirectCeilingEventsOnlyWish) {
 // A storm of a low rank leaves the high rank its next grant, and a group keeps to its limit,
 // between two ticks, when only the reaction thread is there.
 TEST_F(SharedNode, EventsKeepToTheSharesOfTheLastTick) {
-  agent::Config config = tier_a();
+  agent::EngineConfig config = tier_a();
   config.policy.budget.limit = mebibytes(192);
   engine_.reset();
   engine_ = value(Engine::start(config));

@@ -456,8 +456,8 @@ TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
   EXPECT_TRUE(programs.sweep());
 }
 
-agent::Config tier_a() {
-  agent::Config config;
+agent::EngineConfig tier_a() {
+  agent::EngineConfig config;
   config.tier = bpf::Tier::kA;
   return config;
 }

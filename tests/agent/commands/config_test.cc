@@ -10,6 +10,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/parse.h"
 
 namespace plimsoll::agent {
 namespace {

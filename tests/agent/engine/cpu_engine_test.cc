@@ -35,7 +35,7 @@ class CpuEngineTest : public ::testing::Test {
   // From here on limits go down when they are not needed.
   void let_go() {
     config_.policy.cpu.hold = milliseconds(100);
-    engine_->reconfigure(config_);
+    engine_->reconfigure(config_.policy);
   }
   Slot track(const std::string& path, const std::string& max, const CpuSpec& spec,
              std::optional<Slot> parent = std::nullopt, bool covers_children = false) {
@@ -94,7 +94,7 @@ class CpuEngineTest : public ::testing::Test {
     milliseconds used{};
     milliseconds waited{};
   };
-  Config config_;
+  EngineConfig config_;
   test::CgroupTree tree_;
   std::map<std::string, Total> totals_;
   std::unique_ptr<Engine> engine_;
@@ -226,7 +226,7 @@ TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
 
 TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
   config_.policy.cpu.reserve = 0.999999;  // nothing is left
-  engine_->reconfigure(config_);
+  engine_->reconfigure(config_.policy);
   const Slot pod =
       track("pod", "10000 100000", {.floor = {100}, .ceiling = {2000}}, std::nullopt, true);
   const Slot a = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {1000}}, pod);
@@ -300,7 +300,7 @@ TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
 // What others were not promised may be used by one that starts, whatever they use now.
 TEST_F(CpuEngineTest, WhatIsKeptDoesNotWaitForTheBudget) {
   config_.policy.cpu.reserve = 0.999999;  // nothing is left
-  engine_->reconfigure(config_);
+  engine_->reconfigure(config_.policy);
   const Slot ahead = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
   const Slot kept = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
   tick();

@@ -44,7 +44,7 @@ class TierC : public test::InMemory, public testing::Test {
   TierC() {
     Config config;
     config.tier = bpf::Tier::kC;
-    auto started = Engine::start(config);
+    auto started = Engine::start({config.policy, config.hold, config.tier});
     if (!started) throw std::runtime_error(started.error().message);
     engine = std::move(*started);
     announce = std::make_unique<NodeAnnounce>(*engine, LearnedSizes{});

@@ -64,7 +64,7 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     pods.reset();
     state_file.reset();
     floors_file.reset();
-    auto started = Engine::start(config);
+    auto started = Engine::start({config.policy, config.hold, config.tier});
     if (!started) throw std::runtime_error(started.error().message);
     engine = std::move(*started);
     auto found = PodCgroups::open(root);

@@ -28,7 +28,7 @@ class NodeStartupTest : public testing::Test {
  protected:
   NodeStartupTest() {
     config.tier = bpf::Tier::kC;
-    auto started = Engine::start(config);
+    auto started = Engine::start({config.policy, config.hold, config.tier});
     if (!started) throw std::runtime_error(started.error().message);
     engine = std::move(*started);
     engine->set_allocatable_cpu(MilliCpu{1000});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/config/config.h"
+#include "agent/config/parse.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

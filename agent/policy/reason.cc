@@ -1,7 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/policy/reason_text.h"
+#include "agent/policy/reason.h"
 
 namespace plimsoll::agent {
+
+std::string_view to_string(Layer layer) {
+  switch (layer) {
+    case Layer::kPredicted:
+      return "predicted";
+    case Layer::kAtTheLimit:
+      return "at_the_limit";
+    case Layer::kAtTheDoor:
+      return "at_the_door";
+    case Layer::kSlowLoop:
+      return "slow_loop";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Reason reason) {
+  switch (reason) {
+    case Reason::kTimeToLimit:
+      return "time_to_limit";
+    case Reason::kWatermark:
+      return "watermark";
+    case Reason::kReclaimFailing:
+      return "reclaim_failing";
+    case Reason::kOomDoor:
+      return "oom_door";
+    case Reason::kThrashing:
+      return "thrashing";
+    case Reason::kBelowChildren:
+      return "below_children";
+    case Reason::kReasserted:
+      return "reasserted";
+    case Reason::kAnnounced:
+      return "announced";
+    case Reason::kEnoughHeadroom:
+      return "enough_headroom";
+    case Reason::kOnlyCache:
+      return "only_cache";
+    case Reason::kAlreadyGrown:
+      return "already_grown";
+    case Reason::kCeiling:
+      return "ceiling";
+    case Reason::kBudget:
+      return "budget";
+    case Reason::kGroupBudget:
+      return "group_budget";
+    case Reason::kPriority:
+      return "priority";
+    case Reason::kLeak:
+      return "leak";
+    case Reason::kNotArmed:
+      return "not_armed";
+    case Reason::kGone:
+      return "gone";
+    case Reason::kLeaseEnded:
+      return "lease_ended";
+    case Reason::kTakenBack:
+      return "taken_back";
+    case Reason::kWithdrawn:
+      return "withdrawn";
+    case Reason::kThrottled:
+      return "throttled";
+    case Reason::kBurst:
+      return "burst";
+    case Reason::kStarting:
+      return "starting";
+    case Reason::kStarted:
+      return "started";
+    case Reason::kNodeBusy:
+      return "node_busy";
+  }
+  return "unknown";
+}
 
 std::string_view sentence_of(Reason reason) {
   switch (reason) {
@@ -59,19 +131,6 @@ std::string_view sentence_of(Reason reason) {
       return "the node's CPUs are busy, and tasks wait for them";
   }
   return "unknown";
-}
-
-std::string numbers_of(const MemoryFacts& facts) {
-  std::string text = "needs " + to_string(unreclaimable(facts)) + " of " + to_string(facts.limit);
-  if (facts.rate_per_second.value > 0) {
-    text += ", growing by " + to_string(facts.rate_per_second) + " per second";
-  }
-  return text;
-}
-
-std::string in_seconds(Nanoseconds time) {
-  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 100;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
 }
 
 }  // namespace plimsoll::agent

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/config/config.h"
+#include "agent/config/parse.h"
 
 #include <algorithm>
 #include <map>
