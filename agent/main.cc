@@ -2,9 +2,11 @@
 #include <iostream>
 #include <variant>
 
+#include "agent/commands/agent.h"
 #include "agent/commands/cli.h"
 #include "agent/commands/config.h"
 #include "agent/commands/doctor.h"
+#include "agent/commands/restore.h"
 #include "agent/commands/run.h"
 
 namespace {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "agent/commands/agent.h"
+
 #include <sys/signalfd.h>
 
 #include <csignal>
 #include <iostream>
 
-#include "agent/node/agent_options.h"
+#include "agent/commands/restore.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/resident_memory.h"
-#include "agent/restore/cgroups.h"
 
 namespace plimsoll::agent {
 namespace {

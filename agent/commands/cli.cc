@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/commands/cli.h"
+#include "agent/commands/restore.h"
 #include "agent/config/parse.h"
 
 #include <unistd.h>

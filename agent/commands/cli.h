@@ -8,6 +8,7 @@
 #include "agent/commands/config.h"
 #include "agent/commands/doctor.h"
 #include "agent/commands/explain.h"
+#include "agent/commands/restore.h"
 #include "agent/commands/run.h"
 #include "agent/node/agent_options.h"
 #include "agent/restore/cgroups.h"

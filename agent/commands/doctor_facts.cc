@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "agent/commands/doctor.h"
+#include "agent/commands/scope_enter.h"
 #include "agent/pods/pod_cgroups.h"
 #include "base/file.h"
 #include "bpf/exec_programs.h"

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "agent/commands/explain_table.h"
 #include "agent/telemetry/unix_socket.h"
 
 namespace plimsoll::agent {

@@ -7,10 +7,8 @@
 #include <chrono>
 #include <iosfwd>
 #include <string>
-#include <string_view>
 
 #include "agent/telemetry/explain_server.h"
-#include "base/result.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
@@ -30,8 +28,5 @@ inline constexpr int kExplainUsage = 2;
 inline constexpr int kExplainNoAgent = 3;
 
 int explain(const ExplainOptions& options, std::ostream& out, std::ostream& err);
-
-// The table of what the agent answered. kMalformed: it is not an answer.
-Result<std::string> explain_table(std::string_view json);
 
 }  // namespace plimsoll::agent

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// explain_table(): the agent's answer as lines for people.
+#include "agent/commands/explain_table.h"
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <sstream>
 #include <vector>
 
-#include "agent/commands/explain.h"
+#include "base/units.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -7,8 +7,10 @@
 #include <ostream>
 #include <utility>
 
+#include "agent/commands/restore.h"
 #include "agent/restore/cgroups.h"
 #include "agent/restore/specs.h"
+#include "agent/restore/systemd.h"
 #include "base/clock.h"
 #include "kube/client.h"
 

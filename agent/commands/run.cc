@@ -17,6 +17,7 @@
 #include "agent/commands/run_cgroup.h"
 #include "agent/commands/run_report.h"
 #include "agent/commands/scope.h"
+#include "agent/commands/scope_enter.h"
 #include "agent/engine/announced_commands.h"
 #include "agent/engine/engine.h"
 #include "base/clock.h"

@@ -12,8 +12,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cgroup/root.h"
-#include "cgroup/writer.h"
 
 namespace plimsoll::agent {
 
@@ -64,36 +62,5 @@ struct ScopeDecision {
 // place; the message ends with what to type.
 Result<ScopeDecision> decide_scope(const ScopeFacts& facts,
                                    const std::vector<std::string>& command_line);
-
-Result<ScopeFacts> read_scope_facts();
-
-// The place, while it is used: goes back to where we were when it goes, and removes what it made.
-class Scope {
- public:
-  // Does what decide_scope() says. Does not return when systemd-run takes over: the process goes
-  // on, with the same pid and descriptors, at main().
-  static Result<Scope> enter(const std::vector<std::string>& arguments);
-
-  Scope(Scope&& other) noexcept;
-  Scope& operator=(Scope&&) = delete;
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
-  ~Scope();
-
-  const cgroup::Root& root() const { return root_; }
-  // Hands the memory controller to its children.
-  const cgroup::Group& parent() const { return parent_; }
-
- private:
-  Scope(cgroup::Root root, cgroup::Group parent);
-  Result<void> step_aside();
-  Result<void> hand_memory_on();
-
-  cgroup::Root root_;
-  cgroup::Group parent_;
-  cgroup::Writer writer_;
-  std::optional<cgroup::Group> aside_;
-  bool handed_on_ = false;  // by us, so that it is taken back
-};
 
 }  // namespace plimsoll::agent

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The half of scope.h that looks at the machine and changes it.
+#include "agent/commands/scope_enter.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/config.md, from the table.
+#include "agent/config/docs.h"
+
 #include <algorithm>
 
 #include "agent/config/keys.h"

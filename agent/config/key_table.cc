@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of config_keys.h.
-#include <array>
+#include "agent/config/key_table.h"
 
-#include "agent/config/keys.h"
+#include <array>
 
 namespace plimsoll::agent {
 namespace {

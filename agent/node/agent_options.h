@@ -29,7 +29,4 @@ struct AgentOptions {
   bool restore = false;  // at the end put every limit back
 };
 
-// Runs until SIGTERM or SIGINT. Exit status: 0, or 1 when it could not start.
-int agent_main(const AgentOptions& options);
-
 }  // namespace plimsoll::agent

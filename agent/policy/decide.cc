@@ -13,6 +13,7 @@
 #include "agent/policy/memory.h"
 #include "agent/policy/priority.h"
 #include "agent/policy/shrink.h"
+#include "agent/policy/take_back.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A decision half made: what decide() and its parts hand to each other. Used by agent/decide*.cc
-// only; pure.
+// A decision half made: what decide() and its parts hand to each other. Used by
+// agent/policy/decide.cc and take_back.cc only; pure.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,9 @@
 
 #include "agent/policy/budget.h"
 #include "agent/policy/cgroup_tree.h"
-#include "agent/policy/decide.h"
+#include "agent/policy/history.h"
+#include "agent/policy/plan.h"
+#include "agent/policy/policy.h"
 #include "agent/policy/priority.h"
 #include "agent/policy/shrink.h"
 
@@ -53,14 +55,5 @@ Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Byte
 
 // Over its watermark with these facts.
 bool is_high(const Tick& tick, const Candidate& each, const MemoryFacts& facts);
-
-// What each may ask for before the next tick. A container's own floor is in the snapshot; a case's
-// may be higher.
-std::vector<Demand> demands_of(const Tick& tick, const Snapshot& snapshot,
-                               const std::vector<Candidate>& candidates);
-
-// Idle containers give back what those that come first are short of; it is there at the next tick.
-void take_back_idle(const Tick& tick, const Tree& tree, const std::vector<Demand>& demands,
-                    const Budget& budget, std::vector<Candidate>& candidates);
 
 }  // namespace plimsoll::agent

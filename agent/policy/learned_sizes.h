@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
@@ -32,10 +31,14 @@ class LearnedSizes {
   void forget_old(std::uint32_t today);
   std::size_t commands() const { return learned_.size(); }
 
-  // A list, the command that was learned longest ago first.
-  std::string to_json() const;
-  // More than is kept is left out. kMalformed: not what to_json() writes.
-  static Result<LearnedSizes> parse(std::string_view text);
+  struct Learned {
+    std::string workload;
+    std::string command;
+    std::uint32_t day = 0;
+    std::vector<Bytes> sizes;  // the oldest first
+  };
+  // The command that was learned longest ago first.
+  std::vector<Learned> all() const;
 
   bool operator==(const LearnedSizes& other) const { return learned_ == other.learned_; }
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// What containers ask for together, and what is taken back from idle ones when it is not there.
+#include "agent/policy/take_back.h"
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
-
-#include "agent/policy/decide_internal.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -85,25 +85,4 @@ RestoreReport restore_limits(const NodeState& state, const cgroup::Root& root,
 Result<bool> make_room(const cgroup::Group& group, const cgroup::Writer* writer, Bytes target,
                        const RestorePolicy& policy, std::string& why);
 
-// Tells systemd the limits of the restored, where it has them as units. How many it did not take.
-std::size_t tell_restored(const RestoreReport& report, const cgroup::Root& root,
-                          const SystemdUnitsConfig& systemd);
-
-struct RestoreOptions {
-  std::string state = kStatePath;
-  std::string floors = kFloorsPath;
-  std::string node_name;  // empty: specs cannot be put back
-  ApiAccess api;
-  std::string cgroup_root = "/sys/fs/cgroup";
-  cgroup::Filesystem filesystem = cgroup::Filesystem::kCgroup2;
-  std::optional<SystemdBus> systemd = SystemdBus{};  // absent: not told
-  RestorePolicy policy;
-  bool dry_run = false;
-  bool json = false;
-};
-
-// `plimsoll restore`: exit status 0: everything is back; 1: something is not, or it could not be
-// tried. Writes what is left back into both files.
-int run_restore(const RestoreOptions& options, std::ostream& out, std::ostream& err);
-
 }  // namespace plimsoll::agent

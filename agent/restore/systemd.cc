@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of restore.h that tells systemd.
+#include "agent/restore/systemd.h"
+
 #include <poll.h>
 
 #include <chrono>
 #include <map>
 
 #include "agent/pods/cgroup_name.h"
-#include "agent/restore/cgroups.h"
 #include "cgroup/cpu_max.h"
 
 namespace plimsoll::agent {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/state/learned_sizes_json.h"
 #include "agent/state/node_state.h"
 
 namespace plimsoll::agent {
@@ -295,7 +296,7 @@ std::string format_state(const NodeState& state) {
   Text body;
   body.raw("{").key("boot_id").text(state.boot_id).key("generation").number(state.generation);
   body.key("pods").list(state.pods, write_pod);
-  if (state.learned.commands() > 0) body.key("learned").raw(state.learned.to_json());
+  if (state.learned.commands() > 0) body.key("learned").raw(to_json(state.learned));
   body.raw("}\n");
   std::array<char, 64> line{};
   const int length = std::snprintf(line.data(), line.size(), "%llu %zu %08x\n",
@@ -330,7 +331,7 @@ Result<NodeState> parse_state(std::string_view text) {
   if (!wrong.empty()) return fail(Code::kMalformed, "in its body, " + wrong);
   // Sizes that another version wrote are no reason to refuse what the limits were.
   if (const json* const learned = reader.object("learned")) {
-    state.learned = LearnedSizes::parse(learned->dump()).value_or(LearnedSizes{});
+    state.learned = parse_learned_sizes(learned->dump()).value_or(LearnedSizes{});
   }
   return state;
 }

@@ -28,7 +28,11 @@ CLEAN = {
     "bpf/state.h": spdx(DUAL) + '#pragma once\n#include "bpf/records.h"\n',
     "bpf/memory.bpf.c": spdx(DUAL) + '#include "bpf/state.h"\n',
     "bpf/loader.cc": spdx(APACHE) + '#include <bpf/libbpf.h>\n\n#include "memory.skel.h"\n',
-    "agent/agent.cc": spdx(APACHE) + '#include <spdlog/spdlog.h>\n\n#include "base/thing.h"\n',
+    "agent/telemetry/log.h": spdx(APACHE) + "#pragma once\n",
+    "agent/telemetry/log.cc": spdx(APACHE) + (
+        '#include <spdlog/spdlog.h>\n\n#include "base/thing.h"\n'),
+    "agent/policy/plan.h": spdx(APACHE) + '#pragma once\n#include "base/thing.h"\n',
+    "agent/policy/policy.h": spdx(APACHE) + '#pragma once\n#include "agent/policy/plan.h"\n',
     ".clang-tidy": (
         "Checks: >\n  -*,\n  modernize-use-override,\n  readability-identifier-naming\n"
         "WarningsAsErrors: '*'\nCheckOptions:\n"
@@ -48,12 +52,19 @@ CASES = {
     "layers": [
         ("base/thing.cc", '"base/thing.h"', '"bpf/records.h"', "base may not include bpf/records.h"),
         ("bpf/loader.cc", '"memory.skel.h"', '"agent/none.h"', "not a path"),
-        ("agent/agent.cc", "spdlog/spdlog.h", "bpf/libbpf.h", "bpf/libbpf.h belongs to bpf"),
-        ("agent/agent.cc", '"base/thing.h"', '"memory.skel.h"', "memory.skel.h belongs to bpf"),
-        ("base/thing.cc", '"base/thing.h"', "<spdlog/spdlog.h>", "belongs to agent"),
+        ("agent/telemetry/log.cc", "spdlog/spdlog.h", "bpf/libbpf.h", "bpf/libbpf.h belongs to bpf"),
+        ("agent/telemetry/log.cc", '"base/thing.h"', '"memory.skel.h"',
+         "memory.skel.h belongs to bpf"),
+        ("base/thing.cc", '"base/thing.h"', "<spdlog/spdlog.h>", "belongs to agent/telemetry"),
+        ("agent/policy/plan.h", '"base/thing.h"', '"agent/telemetry/log.h"',
+         "agent/policy may not include agent/telemetry/log.h"),
+        ("agent/policy/plan.h", '"base/thing.h"', '"bpf/records.h"', "may not include bpf/records.h"),
+        ("agent/policy/plan.h", '"base/thing.h"', '"agent/policy/policy.h"', "a circle"),
+        ("agent/policy/plan_more.cc", None, spdx(APACHE), "no header of its name"),
+        ("agent/loop.cc", None, spdx(APACHE), "beside the rooms"),
         ("base/thing.cc", '"base/thing.h"', "<curl/curl.h>", "belongs to kube"),
-        ("base/thing.cc", '"base/thing.h"', "<nlohmann/json.hpp>", "belongs to agent, kube"),
-        ("base/thing.cc", "return 1", 'return getenv("HOME") != 0', "belong to agent"),
+        ("base/thing.cc", '"base/thing.h"', "<nlohmann/json.hpp>", "belongs to agent/commands, agent/record"),
+        ("base/thing.cc", "return 1", 'return getenv("HOME") != 0', "belongs to agent/commands"),
         ("base/thing.cc", '"base/thing.h"', '"thing.h"', "not a path from the repository's root"),
         ("bpf/records.h", "struct", "#include <bpf/btf.h>\nstruct", "in a header"),
         ("base/thing.h", "#pragma once\n", "", "no #pragma once"),

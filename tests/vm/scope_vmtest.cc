@@ -13,6 +13,7 @@
 #include <string>
 
 #include "agent/commands/scope.h"
+#include "agent/commands/scope_enter.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "cgroup/mounts.h"

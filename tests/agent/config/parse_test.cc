@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "agent/config/docs.h"
 #include "agent/config/keys.h"
 #include "agent/config/yaml.h"
 #include "base/printable.h"

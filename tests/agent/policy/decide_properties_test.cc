@@ -79,7 +79,7 @@ std::map<CgroupId, Bytes> promises(const Snapshot& snapshot, const Plan& plan) {
 
 void check_budgets(const RandomNode& node, const Plan& plan) {
   const Snapshot& snapshot = node.snapshot;
-  const Budget whole = budget_of(snapshot, node.policy.budget);
+  const Budget whole = remaining_budget(snapshot, node.policy.budget);
   Bytes spent;
   std::map<BudgetGroup, Bytes> spent_in;
   for (const auto& [id, bytes] : promises(snapshot, plan)) {

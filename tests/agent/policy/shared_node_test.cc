@@ -75,12 +75,12 @@ TEST(Groups, ASliceContainsItsContainersAlsoInTheGroup) {
   snapshot.node = {mib(10000), mib(5000)};
   snapshot.groups[3] = limit_of(mib(1000));
   snapshot.containers = {slice, inner};
-  EXPECT_EQ(budget_of(snapshot, {}).groups.at(3).left, mib(1000 - (300 - 64)));
+  EXPECT_EQ(remaining_budget(snapshot, {}).groups.at(3).left, mib(1000 - (300 - 64)));
   snapshot.containers[0].covers_children = true;
-  EXPECT_EQ(budget_of(snapshot, {}).groups.at(3).left, mib(1000 - (200 - 64)))
+  EXPECT_EQ(remaining_budget(snapshot, {}).groups.at(3).left, mib(1000 - (200 - 64)))
       << "what a slice has above its containers' limits, nobody can use";
   snapshot.containers[1].facts.limit = {~std::uint64_t{0}};
-  EXPECT_EQ(budget_of(snapshot, {}).groups.at(3).left, mib(1000 - (300 - 64)))
+  EXPECT_EQ(remaining_budget(snapshot, {}).groups.at(3).left, mib(1000 - (300 - 64)))
       << "a container without a limit can";
 }
 

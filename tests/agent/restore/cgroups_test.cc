@@ -9,6 +9,8 @@
 #include <sstream>
 #include <string>
 
+#include "agent/commands/restore.h"
+#include "agent/restore/systemd.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/fake_systemd.h"

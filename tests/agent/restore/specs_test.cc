@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "agent/commands/restore.h"
 #include "agent/resize/state.h"
 #include "agent/state/declared_limits.h"
 #include "cgroup/cpu_max.h"

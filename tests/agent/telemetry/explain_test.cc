@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "agent/commands/explain.h"
+#include "agent/commands/explain_table.h"
 #include "agent/telemetry/explain_server.h"
 #include "agent/telemetry/unix_socket.h"
 
