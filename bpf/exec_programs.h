@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The programs that see announced commands begin and end, loaded and attached, as typed calls. Used
-// by agent/announcer. When it goes, every program is detached and every map is freed; when the
-// process dies, the kernel does the same. All calls: one thread, the slow loop's.
+// by agent/engine/announced_commands. When it goes, every program is detached and every map is
+// freed; when the process dies, the kernel does the same. All calls: one thread, the slow loop's.
 #pragma once
 
 #include <cstddef>

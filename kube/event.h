@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kubernetes Events (events.k8s.io/v1) as values: what a POST of one and a PATCH of its series look
-// like. Used by agent/event_poster. Whatever is put in, what comes out is within the bounds that
-// the API server enforces (lengths in bytes, a name that is a DNS subdomain, the pod's namespace).
+// like. Used by agent/telemetry/event_poster. Whatever is put in, what comes out is within the
+// bounds that the API server enforces (lengths in bytes, a name that is a DNS subdomain, the pod's
+// namespace).
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the agent reads of its own Node object: what pods may have, and what the kubelet can do.
-// Pure; agent/api_probe asks for it.
+// Pure; agent/apiserver/probe asks for it.
 #pragma once
 
 #include <optional>

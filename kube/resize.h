@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A resize of a pod as values: whether the API would take it, the PATCH that asks for it, and what
-// the answer says. Used by agent/resize_plan (what to ask) and agent/resizer (asking). Pure.
+// the answer says. Used by agent/resize/plan (what to ask) and agent/resize/resizer (asking). Pure.
 #pragma once
 
 #include <cstdint>

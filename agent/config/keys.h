@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of configuration keys: name, kind, default, range, meaning. Used by agent/config,
-// agent/config_command and by the test that compares docs/config.md with it.
+// agent/commands/config and by the test that compares docs/config.md with it.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which pods the operator means: Kubernetes label selectors and lists of namespace names, parsed
-// once when the configuration is read. Values, pure; used by agent/config and agent/pod_policy.
+// once when the configuration is read. Values, pure; used by agent/config and
+// agent/pods/pod_policy.
 #pragma once
 
 #include <cstdint>

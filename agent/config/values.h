@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kinds of values that a configuration key can have: how their text is read, written and
-// described. Used by agent/config_keys only.
+// described. Used by agent/config/keys only.
 #pragma once
 
 #include <cstddef>

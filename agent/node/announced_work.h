@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Announced work of the node's containers: from the policies of the pods to the announcer, and from
-// that to log, timeline and metrics. Owned by the slow loop (agent/node_agent); the first command
-// that is announced loads the programs, nothing else blocks.
+// that to log, timeline and metrics. Owned by the slow loop (agent/node/node_agent); the first
+// command that is announced loads the programs, nothing else blocks.
 #pragma once
 
 #include <cstdint>

@@ -119,7 +119,7 @@ class NodeAgent {
   bool synced_ = false;
   bool told_armed_ = false;
   bool boost_may_rise_ = false;                 // since the engine's last tick
-  std::optional<MonotonicTime> drop_pages_at_;  // agent/resident
+  std::optional<MonotonicTime> drop_pages_at_;  // agent/node/resident_memory
   ApiServerHealth api_;
   std::unique_ptr<ConfigWatch> config_watch_;
   std::unique_ptr<SystemdUnits> systemd_;

@@ -2,7 +2,7 @@
 //
 // The pods of the node as the agent works with them: what the API says, what they may, which
 // cgroups they have, in which slots of the engine these are, and how their resizes stand. Tracks
-// and untracks in the engine; decides nothing. Owned by the slow loop (agent/node_agent).
+// and untracks in the engine; decides nothing. Owned by the slow loop (agent/node/node_agent).
 #pragma once
 
 #include <chrono>
@@ -124,7 +124,7 @@ struct SlotOwner {
 class NodePods {
  public:
   // All outlive it. `left`, `floors`: what the agent before this one has written down of cgroups,
-  // and of specs (agent/floors).
+  // and of specs (agent/state/declared_limits).
   NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups, NodeState left,
            NodeState floors);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Start-up boosts of the node's containers: from the policies of the pods and the boost of each
-// (agent/startup_boost) to the engine, which keeps the CPU limit up meanwhile. Owned by the slow
-// loop (agent/node_agent); nothing blocks.
+// (agent/policy/startup_boost) to the engine, which keeps the CPU limit up meanwhile. Owned by the
+// slow loop (agent/node/node_agent); nothing blocks.
 #pragma once
 
 #include <cstddef>

@@ -3,7 +3,7 @@
 // The annotations that a pod's author can set: which there are, and those of one pod sorted by
 // container. `plimsoll.dev/<key>` holds for all containers of the pod and
 // `<container>.plimsoll.dev/<key>` for one: a container's name is a DNS label, so the prefix is a
-// DNS subdomain whatever the name. Pure; used by agent/pod_policy.
+// DNS subdomain whatever the name. Pure; used by agent/pods/pod_policy.
 #pragma once
 
 #include <array>

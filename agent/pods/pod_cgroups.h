@@ -2,7 +2,7 @@
 //
 // PodCgroups: which pods and containers have a cgroup on this node, as the kernel has it: one walk
 // of the tree, then kept current by inotify. It may know a container before the API tells of it,
-// and the other way round; pod_cgroups_join.h puts the two together.
+// and the other way round; match.h puts the two together.
 #pragma once
 
 #include <cstddef>

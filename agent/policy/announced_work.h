@@ -2,7 +2,7 @@
 //
 // Announced work: which commands of a container need room, how much, and which of them run now.
 // Pure; what the kernel tells goes in, the working memory that is to be provided for comes out.
-// Used by agent/announcer.
+// Used by agent/engine/announced_commands.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The start-up boost of one container: until when a container that starts is kept at a higher CPU
-// limit. Pure; agent/node_startup asks it at every turn and has the engine do it.
+// limit. Pure; agent/node/startup_boosts asks it at every turn and has the engine do it.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A lease: a memory.max above what the API server has stored, with an end. What it is for, when it
-// goes on, and how far a limit may be lowered without a kill. Pure; used by agent/resize_plan.
+// goes on, and how far a limit may be lowered without a kill. Pure; used by agent/resize/plan.
 #pragma once
 
 #include <cstdint>

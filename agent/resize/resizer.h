@@ -5,7 +5,7 @@
 // preflights, and at least half of the workers take rescues only, so that a server that needs five
 // seconds per answer does not keep one pod's rescue behind another's preflight. Each request is
 // tried once: values are absolute and may be out of date by the next try, so trying again is
-// agent/resize_plan's.
+// agent/resize/plan's.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Preflight: a PATCH with dryRun=All asks beforehand how far a container may be raised. What its
-// answer means, above all how much room a refusal leaves. Pure; used by agent/resize_plan.
+// answer means, above all how much room a refusal leaves. Pure; used by agent/resize/plan.
 #pragma once
 
 #include <optional>

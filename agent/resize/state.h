@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What agent/resize_plan remembers of one pod, what it is told, and what it asks for: plain values,
+// What agent/resize/plan remembers of one pod, what it is told, and what it asks for: plain values,
 // so that any history can be replayed. The slow loop owns one PodResize per managed pod.
 //
 // Words: the *spec* is the limit that the API server has stored; the *level* is what we wrote to

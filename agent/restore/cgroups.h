@@ -2,7 +2,7 @@
 //
 // Restore: puts the limits back that an agent left raised, for the end of an agent and for
 // `plimsoll restore` (uninstall). Those of cgroups here, without the API; those of specs in
-// restore_specs.h. Lowers only what is safe.
+// specs.h. Lowers only what is safe.
 #pragma once
 
 #include <cstdint>

@@ -22,9 +22,10 @@ struct SpecReport {
   bool complete() const;           // every spec is back, and in force
 };
 
-// `floors`: as agent/floors keeps them. What the API server has taken is noted in `state`, so that
-// restore_limits() brings the cgroups there. `writer` null: a dry run. Asks again every second
-// until nothing is open or `policy.patience` has passed; the requests' own deadlines come on top.
+// `floors`: as agent/state/declared_limits keeps them. What the API server has taken is noted in
+// `state`, so that restore_limits() brings the cgroups there. `writer` null: a dry run. Asks again
+// every second until nothing is open or `policy.patience` has passed; the requests' own deadlines
+// come on top.
 SpecReport restore_specs(const NodeState& floors, kube::Client& client,
                          const std::string& node_name, const cgroup::Root& root,
                          const cgroup::Writer* writer, const RestorePolicy& policy,

@@ -43,7 +43,7 @@ struct CpuLimitState {
 // in the kernel later is explained by it: at most `direct_ceiling`, and back to restore_target().
 struct LimitState {
   CgroupId id{};     // another id under the same path is another cgroup, with limits not ours; 0:
-                     // none, of a record that is about the spec (agent/floors)
+                     // none, of a record that is about the spec (agent/state/declared_limits)
   std::string path;  // below the root
   Limit floor;       // what it was when it was first seen; "max" and no direct ceiling: its memory
                      // is not ours to change

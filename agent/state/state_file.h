@@ -3,7 +3,8 @@
 // StateFile: the node's state on disk, replaced as a whole, so that SIGKILL at any instruction
 // leaves the old or the new one. Records of cgroups belong on a tmpfs of the host (/run): they are
 // worth nothing after a reboot, and a save then waits for no disk. What outlives a boot
-// (agent/floors) is another file, with an empty boot id. docs/decisions/0010-state-and-restore.md.
+// (agent/state/declared_limits) is another file, with an empty boot id.
+// docs/decisions/0010-state-and-restore.md.
 #pragma once
 
 #include <optional>

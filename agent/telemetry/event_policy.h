@@ -4,7 +4,7 @@
 // in, at most a few API writes come out. Notices about the same container for the same reason
 // become one Event and, at the end of a window, its series or a second Event that counts the
 // others; what is over the rate waits for the next window. Pure but for what it remembers, which is
-// bounded. Used by agent/event_poster.
+// bounded. Used by agent/telemetry/event_poster.
 #pragma once
 
 #include <chrono>

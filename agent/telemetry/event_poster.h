@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The thread that writes Kubernetes Events. post() never blocks and never fails: the queue is
-// bounded, the oldest notice gives way and is counted. What may be written is agent/event_policy's
-// decision. Refused for lack of rights, it falls silent for a while instead of asking again.
+// bounded, the oldest notice gives way and is counted. What may be written is
+// agent/telemetry/event_policy's decision. Refused for lack of rights, it falls silent for a while
+// instead of asking again.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the agent says about one pod, as one JSON object: what is so now, and the timelines. The
-// slow loop makes it for agent/explain_server; `plimsoll explain` prints it.
+// slow loop makes it for agent/telemetry/explain_server; `plimsoll explain` prints it.
 #pragma once
 
 #include <optional>

@@ -2,8 +2,8 @@
 //
 // What the agent shows of itself, as plain values. The slow loop owns an AgentStats, adds every
 // record and answer to its activity, sets the rest once a tick and hands a copy to StatusBoard;
-// agent/metric_table says under which names the numbers are exported. The reaction thread touches
-// none of it.
+// agent/telemetry/metric_table says under which names the numbers are exported. The reaction thread
+// touches none of it.
 #pragma once
 
 #include <array>
@@ -71,7 +71,7 @@ struct NamespaceBudget {
   std::optional<Bytes> limit;  // absent: only the node bounds it
 };
 
-// agent/node_announce's totals.
+// agent/node/announced_work's totals.
 struct AnnouncedStats {
   std::size_t containers = 0;               // whose commands are watched
   std::size_t running = 0;                  // commands
@@ -84,7 +84,7 @@ struct AnnouncedStats {
   std::optional<bpf::ExecCounters> kernel;  // absent: nothing was ever announced
 };
 
-// agent/node_startup's totals.
+// agent/node/startup_boosts's totals.
 struct StartupStats {
   std::size_t boosted = 0;  // containers, now
   std::uint64_t begun = 0;
@@ -143,7 +143,7 @@ struct AgentStats {
   std::uint64_t state_writes = 0;
   std::uint64_t state_write_failures = 0;
 
-  // agent/event_poster's totals.
+  // agent/telemetry/event_poster's totals.
   std::uint64_t events_posted = 0;
   std::uint64_t events_suppressed = 0;  // aggregated or over the rate
   std::uint64_t events_dropped = 0;     // by the queue

@@ -2,8 +2,8 @@
 //
 // What happened to each container, newest last: signals, decisions with their numbers, answers of
 // the API, verdicts of the kernel. Bounded per container and in all; kept for a while after a
-// container is gone, for that is when people ask. Owned by the slow loop; agent/explain_server
-// serves it.
+// container is gone, for that is when people ask. Owned by the slow loop;
+// agent/telemetry/explain_server serves it.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pod, its files and its API server in front of step(), for the tests of agent/resize_plan: each
+// A pod, its files and its API server in front of step(), for the tests of agent/resize/plan: each
 // step() keeps the state and what came out of it. Time only passes when a test says so.
 #pragma once
 
