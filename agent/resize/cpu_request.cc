@@ -194,13 +194,11 @@ void verify_cpu(Step& step) {
   if (!done) return;
   const ResizeUnverified request = *std::exchange(step.state.cpu_unverified, std::nullopt);
   if (request.withdraws) return;  // said, and in force it is what was before
-  for (const kube::ResizeChange& change : request.changes) {
-    const ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.cpu) continue;
-    const auto& asked = container->cpu.asked;
-    const MilliCpu to = *change.limits.cpu;
-    step.say(ResizeEvent::Kind::kApplied, *container, asked ? asked->before : to, to);
-  }
+  for_each_limit<MilliCpu>(
+      step, request.changes, [&](const auto&, const ContainerResize& container, MilliCpu to) {
+        const auto& asked = container.cpu.asked;
+        step.say(ResizeEvent::Kind::kApplied, container, asked ? asked->before : to, to);
+      });
 }
 
 void forget_cpu_wishes(Step& step) {

@@ -17,6 +17,16 @@ bool is_cpu(const kube::Resize& resize);
 // Whether one of the changes is about that container.
 bool in_request(const std::vector<kube::ResizeChange>& changes, const std::string& container);
 
+// Calls `each` with every container of the changes, and what its limit is to be.
+template <class Amount, class Changes, class Each>
+void for_each_limit(const Step& step, Changes& changes, const Each& each) {
+  for (auto& change : changes) {
+    ContainerResize* container = step.find(change.container);
+    if (container == nullptr || !of<Amount>(change.limits)) continue;
+    each(change, *container, *of<Amount>(change.limits));
+  }
+}
+
 template <class Amount>
 Amount spec_of(const ContainerResize& container) {
   return request_of<Amount>(container).spec.value_or(Amount{});

@@ -18,6 +18,14 @@ bool may_write(const Step& step, const ContainerResize& container) {
   return direct_ceiling(step, container).value > 0;
 }
 
+void raise(Step& step, ContainerResize& container, Reason reason) {
+  container.lease->written_at = step.now;
+  step.act(RaiseLimit{.container = container.name,
+                      .limit = container.lease->limit,
+                      .slice = slice_limit(step, true),
+                      .reason = reason});
+}
+
 bool is_visible(const ResizeUnverified& request, const std::string& container) {
   return std::find(request.visible.begin(), request.visible.end(), container) !=
          request.visible.end();
@@ -52,50 +60,36 @@ void end_lease(Step& step, ContainerResize& container, Bytes to, std::string_vie
 void finish(Step& step) {
   const ResizeUnverified request = *std::move(step.state.unverified);
   step.state.unverified.reset();
-  for (const kube::ResizeChange& change : request.changes) {
-    ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.memory) continue;
-    if (!request.withdraws) {  // that was said, and in force is what was before
-      const Bytes to = *change.limits.memory;
-      const Bytes from = container->asked ? container->asked->before : to;
-      ResizeEvent applied = step.event(ResizeEvent::Kind::kApplied, *container, from, to);
-      const bool measured =
-          is_visible(request, change.container) && !request.overdue && step.facts.reading;
-      if (measured) applied.patch_to_limit = step.facts.reading->at - request.sent;
-      step.say(container->name, std::move(applied));
-    }
-    if (container->lease && container->lease->limit <= *change.limits.memory) {
-      container->lease.reset();  // the API stands behind it now
-    }
-  }
+  for_each_limit<Bytes>(
+      step, request.changes, [&](const auto&, ContainerResize& container, Bytes to) {
+        if (!request.withdraws) {  // that was said, and in force is what was before
+          const Bytes from = container.asked ? container.asked->before : to;
+          ResizeEvent applied = step.event(ResizeEvent::Kind::kApplied, container, from, to);
+          const bool measured =
+              is_visible(request, container.name) && !request.overdue && step.facts.reading;
+          if (measured) applied.patch_to_limit = step.facts.reading->at - request.sent;
+          step.say(container.name, std::move(applied));
+        }
+        // The API stands behind it now.
+        if (container.lease && container.lease->limit <= to) container.lease.reset();
+      });
 }
 
 // The kubelet neither acts nor says why: what the API has stored is written here.
 void write_overdue(Step& step) {
   ResizeUnverified& request = *step.state.unverified;
   request.overdue = true;
-  for (const kube::ResizeChange& change : request.changes) {
-    ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !change.limits.memory) continue;
-    const ContainerReading* seen = step.reading(*container);
-    // Less of it, where the kubelet has refused more.
-    const Bytes to = std::min(*change.limits.memory, direct_ceiling(step, *container));
-    if (seen == nullptr || seen->memory.limit.bytes >= to.value) continue;  // nothing to raise
-    if (cgroup::reads_as(seen->memory.limit, to) || !may_write(step, *container)) continue;
-    container->lease = Lease{.limit = to,
-                             .why = LeaseWhy::kNodeSilent,
-                             .since = step.now,
-                             .until = step.now + step.config.fallback.lease,
-                             .written_at = step.now,
-                             .withdrawing = false};
-    if (to == *change.limits.memory) std::erase(request.visible, container->name);
-    step.act(RaiseLimit{.container = container->name,
-                        .limit = to,
-                        .slice = slice_limit(step, true),
-                        .reason = container->reason});
-    step.say(ResizeEvent::Kind::kFallback, *container, Bytes{seen->memory.limit.bytes}, to,
-             to_string(LeaseWhy::kNodeSilent));
-  }
+  for_each_limit<Bytes>(
+      step, request.changes, [&](const auto&, ContainerResize& container, Bytes stored) {
+        const ContainerReading* seen = step.reading(container);
+        // Less of it, where the kubelet has refused more.
+        const Bytes to = std::min(stored, direct_ceiling(step, container));
+        if (seen == nullptr || seen->memory.limit.bytes >= to.value) return;  // nothing to raise
+        if (cgroup::reads_as(seen->memory.limit, to) || !may_write(step, container)) return;
+        if (to == stored) std::erase(request.visible, container.name);
+        container.lease.reset();
+        write_directly(step, container, Bytes{seen->memory.limit.bytes}, to, LeaseWhy::kNodeSilent);
+      });
 }
 
 void reassert(Step& step, ContainerResize& container, const ContainerReading& seen) {
@@ -104,11 +98,7 @@ void reassert(Step& step, ContainerResize& container, const ContainerReading& se
   // What is allowed may be less than when the lease began; more than is there now is not taken.
   lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)), found);
   if (lease.limit == found) return;
-  lease.written_at = step.now;
-  step.act(RaiseLimit{.container = container.name,
-                      .limit = lease.limit,
-                      .slice = slice_limit(step, true),
-                      .reason = Reason::kReasserted});
+  raise(step, container, Reason::kReasserted);
   std::string message = "memory.max was lowered while a lease held it";
   const kube::ResizedBy* who = kube::last_resized_by(*step.facts.pod);
   if (who != nullptr && step.now < step.state.watchful_until) {
@@ -210,15 +200,25 @@ void adopt_level(Step& step, ContainerResize& container) {
   const Bytes level{seen->memory.limit.bytes};
   if (container.lease || !settled || seen->memory.limit.is_max()) return;
   if (level <= *container.spec || level > policy->ceiling) return;
-  container.lease = Lease{.limit = level,
-                          .why = lease_why(step, container),
-                          .since = step.now,
-                          .until = step.now + step.config.fallback.lease,
-                          .written_at = step.now,
-                          .withdrawing = false};
+  take_lease(step, container, level, lease_why(step, container), step.now);
 }
 
 }  // namespace
+
+void take_lease(Step& step, ContainerResize& container, Bytes limit, LeaseWhy why,
+                MonotonicTime written_at) {
+  container.lease = Lease{.limit = limit,
+                          .why = why,
+                          .since = container.lease ? container.lease->since : written_at,
+                          .until = step.now + step.config.fallback.lease,
+                          .written_at = written_at};
+}
+
+void write_directly(Step& step, ContainerResize& container, Bytes from, Bytes to, LeaseWhy why) {
+  take_lease(step, container, to, why, step.now);
+  raise(step, container, container.reason);
+  step.say(ResizeEvent::Kind::kFallback, container, from, to, to_string(why));
+}
 
 void verify(Step& step) {
   if (step.now < step.state.watchful_until) step.wake_at(step.now + kReadOften);

@@ -8,6 +8,12 @@
 
 namespace plimsoll::agent {
 
+// What stands in the cgroup since then, from now on with an end; one that was there goes on.
+void take_lease(Step& step, ContainerResize& container, Bytes limit, LeaseWhy why,
+                MonotonicTime written_at);
+// The API being of no use: written under a lease.
+void write_directly(Step& step, ContainerResize& container, Bytes from, Bytes to, LeaseWhy why);
+
 void verify(Step& step);
 void keep_leases(Step& step);
 void repair_slice(Step& step);

@@ -22,16 +22,6 @@ std::uint64_t hashed(std::string_view text) {  // FNV-1a
   return hash;
 }
 
-// Calls `each` with every container of the changes, and what its limit is to be.
-template <class Amount, class Changes, class Each>
-void for_each_limit(const Step& step, Changes& changes, const Each& each) {
-  for (auto& change : changes) {
-    ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !of<Amount>(change.limits)) continue;
-    each(change, *container, *of<Amount>(change.limits));
-  }
-}
-
 // Nobody is the worse for a limit that is higher than it need be.
 template <class Amount>
 void note_lowering_refused(Step& step, ContainerResize& container) {

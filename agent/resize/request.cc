@@ -4,6 +4,7 @@
 #include "agent/resize/bounds.h"
 #include "agent/resize/cpu_request.h"
 #include "agent/resize/dry_run.h"
+#include "agent/resize/lease_upkeep.h"
 #include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
@@ -163,17 +164,7 @@ void fall_back(Step& step) {
     const LeaseWhy why = by_api                              ? LeaseWhy::kApiAway
                          : resizable<Bytes>(step, container) ? LeaseWhy::kPolicy
                                                              : LeaseWhy::kNoApi;
-    container.lease = Lease{.limit = to,
-                            .why = why,
-                            .since = container.lease ? container.lease->since : step.now,
-                            .until = step.now + step.config.fallback.lease,
-                            .written_at = step.now,
-                            .withdrawing = false};
-    step.act(RaiseLimit{.container = container.name,
-                        .limit = to,
-                        .slice = slice_limit(step, true),
-                        .reason = container.reason});
-    step.say(ResizeEvent::Kind::kFallback, container, level, to, to_string(why));
+    write_directly(step, container, level, to, why);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "agent/resize/bounds.h"
 #include "agent/resize/cpu_request.h"
+#include "agent/resize/lease_upkeep.h"
 #include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
@@ -156,14 +157,11 @@ template <class Amount>
 void say_phase(Step& step, ResizeEvent::Kind kind, std::string_view message) {
   const std::optional<ResizeUnverified>& open = unverified_of<Amount>(step.state);
   if (!open) return;
-  for (const kube::ResizeChange& change : open->changes) {
-    const ContainerResize* container = step.find(change.container);
-    const std::optional<Amount>& to = of<Amount>(change.limits);
-    if (container == nullptr || !to) continue;
-    const auto& asked = request_of<Amount>(*container).asked;
-    step.say(kind, *container, asked ? asked->before : *to, *to, kube::to_string(step.state.phase),
+  for_each_limit<Amount>(step, open->changes, [&](const auto&, const auto& container, Amount to) {
+    const auto& asked = request_of<Amount>(container).asked;
+    step.say(kind, container, asked ? asked->before : to, to, kube::to_string(step.state.phase),
              message);
-  }
+  });
 }
 
 void absorb_phase(Step& step) {
@@ -195,13 +193,7 @@ void absorb_phase(Step& step) {
 
 void absorb_grant(Step& step, ContainerResize& container, const EngineWord& word) {
   if (word.to <= ground(step, container)) return;  // what the spec allows anyway
-  if (!container.lease) {
-    container.lease = Lease{.limit = word.to, .why = lease_why(step, container), .since = word.at};
-  }
-  container.lease->limit = word.to;
-  container.lease->why = lease_why(step, container);
-  container.lease->until = step.now + step.config.fallback.lease;
-  container.lease->written_at = word.at;
+  take_lease(step, container, word.to, lease_why(step, container), word.at);
   container.lease->withdrawing = step.yielding();
 }
 

@@ -238,23 +238,22 @@ struct ContainerResize : Request<Bytes> {
 };
 
 // So that what both limits of a container have in common is written once.
-template <class Amount, class Container>
-auto& request_of(Container& container) {
+template <class Amount, class Memory, class Cpu>
+constexpr auto& pick(Memory& memory, Cpu& cpu) {
   if constexpr (kIsMemory<Amount>) {
-    return container;
+    return memory;
   } else {
-    return container.cpu;
+    return cpu;
   }
 }
-template <class Amount, class Amounts>
-auto& of(Amounts& amounts) {
-  if constexpr (kIsMemory<Amount>) {
-    return amounts.memory;
-  } else {
-    return amounts.cpu;
-  }
+template <class Amount>
+auto& of(auto& amounts) {
+  return pick<Amount>(amounts.memory, amounts.cpu);
 }
-
+template <class Amount>
+auto& request_of(auto& container) {
+  return pick<Amount>(container, container.cpu);
+}
 template <class Amount>
 inline constexpr kube::OwnedLimits kOwnedLimits = &kube::ResizedBy::memory_limits;
 template <>
@@ -329,21 +328,13 @@ struct PodResize {
   bool operator==(const PodResize&) const = default;
 };
 
-template <class Amount, class State>
-auto& unverified_of(State& state) {
-  if constexpr (kIsMemory<Amount>) {
-    return state.unverified;
-  } else {
-    return state.cpu_unverified;
-  }
+template <class Amount>
+auto& unverified_of(auto& state) {
+  return pick<Amount>(state.unverified, state.cpu_unverified);
 }
-template <class Amount, class State>
-auto& attempts_of(State& state) {
-  if constexpr (kIsMemory<Amount>) {
-    return state.attempts;
-  } else {
-    return state.cpu_attempts;
-  }
+template <class Amount>
+auto& attempts_of(auto& state) {
+  return pick<Amount>(state.attempts, state.cpu_attempts);
 }
 
 }  // namespace plimsoll::agent
