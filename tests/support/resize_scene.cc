@@ -214,6 +214,8 @@ void Scene::refuse(kube::Refusal refusal) {
   step();
 }
 
+void Scene::refuse(const std::string& message) { refuse(refusal_of(403, message)); }
+
 void Scene::answer_with(const kube::Response& response) {
   const ResizeInFlight& request = state.in_flight ? *state.in_flight : *state.preflight;
   const SendResize sent_one{.id = request.id, .resize = request.resize};
@@ -360,6 +362,31 @@ Scene armed(kube::Pod pod) {
   scene.accept();
   scene.answers.clear();
   return scene;
+}
+
+Scene armed_cpu(kube::Pod pod) {
+  Scene scene(std::move(pod));
+  for (const ContainerPolicy& each : scene.policies) scene.allow_cpu(kCpuMost, each.name);
+  scene.step();
+  scene.accept();
+  scene.accept();
+  EXPECT_EQ(scene.preflights.size(), 2u);
+  EXPECT_FALSE(scene.state.preflight);
+  scene.answers.clear();
+  return scene;
+}
+
+void carry_out(Scene& scene) {
+  ASSERT_TRUE(scene.state.in_flight);
+  scene.accept();
+  scene.actuate();
+  scene.after(milliseconds(500));
+}
+
+std::string cpu_quota(const std::string& used, const std::string& limited) {
+  return "pods \"web\" is forbidden: exceeded quota: rq, requested: limits.cpu=3500m, used: "
+         "limits.cpu=" +
+         used + ", limited: limits.cpu=" + limited;
 }
 
 void resizes(Scene& scene, const std::string& manager, Bytes to) {

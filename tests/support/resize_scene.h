@@ -77,6 +77,7 @@ class Scene {
   void catch_up();
   void answer_with(const kube::Response& response);
   void refuse(kube::Refusal refusal);
+  void refuse(const std::string& message);  // 403
   void time_out();
   // The kubelet carries out the spec: files and status.
   void actuate();
@@ -123,6 +124,15 @@ kube::Refusal refusal_of(int status, const std::string& message);
 
 // A scene whose container has been armed: the dry run for its ceiling was taken.
 Scene armed(kube::Pod pod = burstable_pod());
+// The same of CPU limits, which may go from kCpuFloor to kCpuMost.
+constexpr MilliCpu cpus(std::uint64_t thousandths) { return {thousandths}; }
+inline constexpr MilliCpu kCpuFloor = cpus(500);
+inline constexpr MilliCpu kCpuMost = cpus(4000);
+Scene armed_cpu(kube::Pod pod = burstable_pod());
+// The PATCH under way is taken, carried out, and seen to be.
+void carry_out(Scene& scene);
+// What a quota says to 3500m more.
+std::string cpu_quota(const std::string& used, const std::string& limited);
 // Stores a resize of "app" by somebody.
 void resizes(Scene& scene, const std::string& manager, Bytes to);
 void vpa_resizes(Scene& scene, Bytes to);

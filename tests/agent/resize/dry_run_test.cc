@@ -16,7 +16,6 @@ using resize_test::asked;
 using resize_test::guaranteed_pod;
 using resize_test::mib;
 using resize_test::milliseconds;
-using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
 using resize_test::vpa_resizes;
@@ -72,8 +71,7 @@ TEST(ResizePlan, AnAnswerIsAboutTheCeilingThatWasAskedFor) {
   ASSERT_EQ(scene.preflights.size(), 2u);
   EXPECT_EQ(asked(&scene.preflights[1]), mib(2048));
   scene.policies[0].ceiling = mib(512);
-  scene.refuse(
-      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.refuse("admission webhook \"cap.example.com\" denied the request: too much");
   ASSERT_EQ(scene.preflights.size(), 3u);
   EXPECT_EQ(asked(&scene.preflights[2]), mib(512));
   scene.accept();
@@ -85,9 +83,9 @@ TEST(ResizePlan, AnAnswerIsAboutTheCeilingThatWasAskedFor) {
 TEST(ResizePlan, NorIsTheAnswerOfALaterRequestOfTheRound) {
   Scene scene;
   scene.step();
-  scene.refuse(refusal_of(403,
-                          "pods \"web\" is forbidden: maximum memory usage per Container is 640Mi, "
-                          "but limit is 1Gi"));
+  scene.refuse(
+      "pods \"web\" is forbidden: maximum memory usage per Container is 640Mi, "
+      "but limit is 1Gi");
   ASSERT_EQ(scene.preflights.size(), 2u);
   EXPECT_EQ(asked(&scene.preflights[1]), mib(640));
   scene.policies[0].ceiling = mib(512);
@@ -111,10 +109,10 @@ TEST(ResizePlan, AnAnswerFromBeforeSomebodyElsesResizeIsNone) {
 TEST(ResizePlan, ARefusedPreflightIsRepeatedWithinTheRoomThatItNamed) {
   Scene scene;
   scene.step();
-  scene.refuse(refusal_of(403,
-                          "pods \"web\" is forbidden: exceeded quota: rq, requested: "
-                          "limits.memory=896Mi, used: limits.memory=512Mi, limited: "
-                          "limits.memory=1Gi"));
+  scene.refuse(
+      "pods \"web\" is forbidden: exceeded quota: rq, requested: "
+      "limits.memory=896Mi, used: limits.memory=512Mi, limited: "
+      "limits.memory=1Gi");
   ASSERT_EQ(scene.preflights.size(), 2u);
   EXPECT_EQ(asked(&scene.preflights[1]), mib(128 + 512));
   scene.accept();
@@ -131,9 +129,8 @@ TEST(ResizePlan, APreflightRoundIsBounded) {
   int most = 1024;
   while (scene.state.preflight && scene.preflights.size() < 20) {
     most -= 100;
-    scene.refuse(
-        refusal_of(403, "pods \"web\" is forbidden: maximum memory usage per Container is " +
-                            std::to_string(most) + "Mi, but limit is 1Gi"));
+    scene.refuse("pods \"web\" is forbidden: maximum memory usage per Container is " +
+                 std::to_string(most) + "Mi, but limit is 1Gi");
   }
   EXPECT_EQ(scene.preflights.size(), 3u);
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
@@ -142,8 +139,7 @@ TEST(ResizePlan, APreflightRoundIsBounded) {
 TEST(ResizePlan, ARefusalWithoutANumberStopsBridgesButNotQuestions) {
   Scene scene;
   scene.step();
-  scene.refuse(
-      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.refuse("admission webhook \"cap.example.com\" denied the request: too much");
   EXPECT_EQ(scene.preflights.size(), 1u);
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
   EXPECT_EQ(scene.bounds().ceiling, mib(1024)) << "less than the ceiling may well be allowed";

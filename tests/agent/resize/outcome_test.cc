@@ -37,7 +37,7 @@ TEST(ResizePlan, ARefusedBridgeIsWithdrawnAsFarAsTheUsageLetsIt) {
   scene.step();
   ASSERT_EQ(asked(scene.patch()), mib(512));
   scene.now += milliseconds(10);
-  scene.refuse(refusal_of(403, kQuota));
+  scene.refuse(kQuota);
   EXPECT_EQ(scene.said(Kind::kRefused).at(0).cause, "quota");
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(256)) << "128 MiB are left of the quota";
   const auto* lower = scene.action<LowerLimit>();
@@ -67,7 +67,7 @@ TEST(ResizePlan, AfterARefusalNothingIsWrittenAndTheSameIsNotAskedForAgain) {
     Scene scene = armed();
     scene.wish(mib(512));
     scene.step();
-    scene.refuse(refusal_of(403, message));
+    scene.refuse(message);
     const std::size_t asked_once = scene.sent.size();
     for (int i = 0; i < 25; ++i) {
       scene.wish(mib(512));
@@ -91,7 +91,7 @@ TEST(ResizePlan, OnRefusalTheOperatorMayWantTheWriteAllTheSame) {
   scene.grant(mib(512), mib(10));
   scene.set_usage(mib(300));
   scene.step();
-  scene.refuse(refusal_of(403, kQuota));
+  scene.refuse(kQuota);
   EXPECT_EQ(scene.action<LowerLimit>(), nullptr);
   EXPECT_EQ(scene.container().lease->why, LeaseWhy::kOverride);
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
@@ -248,7 +248,7 @@ TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
   ASSERT_EQ(scene.sent.size(), 2u);
   std::size_t tries = 2;
   for (const Nanoseconds wait : {seconds(30), seconds(60), seconds(120)}) {
-    scene.refuse(refusal_of(403, kNotAllowed));
+    scene.refuse(kNotAllowed);
     const MonotonicTime refused = scene.now;
     scene.run_until(refused + milliseconds(100));
     EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "what was written is taken back at once";

@@ -19,7 +19,6 @@ using resize_test::burstable_pod;
 using resize_test::container_of;
 using resize_test::mib;
 using resize_test::milliseconds;
-using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
 using Kind = ResizeEvent::Kind;
@@ -90,8 +89,7 @@ TEST(ResizePlan, WhatIsInForceIsToldWithTheLimitBeforeIt) {
   scene.accept();
   scene.wish(mib(1000));
   scene.after(milliseconds(10));
-  scene.refuse(
-      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.refuse("admission webhook \"cap.example.com\" denied the request: too much");
   scene.actuate();
   scene.after(milliseconds(50));
   EXPECT_EQ(applied(scene), (std::pair{mib(512), mib(600)}));

@@ -21,7 +21,6 @@ using resize_test::container_of;
 using resize_test::kStart;
 using resize_test::mib;
 using resize_test::milliseconds;
-using resize_test::refusal_of;
 using resize_test::resizes;
 using resize_test::Scene;
 using resize_test::seconds;
@@ -257,8 +256,7 @@ TEST(ResizePlan, ALoweringThatStopsEarlyIsTriedAgain) {
   scene.set_usage(mib(100));
   scene.step();
   scene.now += milliseconds(10);
-  scene.refuse(
-      refusal_of(403, "admission webhook \"cap.example.com\" denied the request: too much"));
+  scene.refuse("admission webhook \"cap.example.com\" denied the request: too much");
   ASSERT_NE(scene.action<LowerLimit>(), nullptr);
   scene.file().limit = limit_of(mib(400));  // the usage had risen meanwhile
   scene.after(milliseconds(100));

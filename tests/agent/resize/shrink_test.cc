@@ -14,7 +14,6 @@ using resize_test::asked;
 using resize_test::condition;
 using resize_test::kNotAllowed;
 using resize_test::mib;
-using resize_test::refusal_of;
 using resize_test::Scene;
 using resize_test::seconds;
 using Kind = ResizeEvent::Kind;
@@ -133,7 +132,7 @@ TEST(ResizePlan, AFailedShrinkThatMayNotBeTakenBackIsNotAskedForOverAndOver) {
   scene.run_until(scene.now + seconds(31));
   ASSERT_EQ(asked(&scene.sent.back()), mib(512));
   const std::size_t tries = scene.sent.size();
-  scene.refuse(refusal_of(403, kNotAllowed));
+  scene.refuse(kNotAllowed);
   scene.run_until(scene.now + seconds(29));
   EXPECT_EQ(scene.sent.size(), tries);
   EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
