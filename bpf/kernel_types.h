@@ -37,6 +37,17 @@ struct list_head {
 
 struct kernfs_node {
   u64 id;
+  void* priv; /* of a directory: its cgroup */
+  struct kernfs_node* parent;
+};
+
+/* Linux 6.15 */
+struct kernfs_node___renamed {
+  struct kernfs_node* __parent;
+};
+
+struct kernfs_open_file {
+  struct kernfs_node* kn;
 };
 
 struct cgroup_subsys_state {

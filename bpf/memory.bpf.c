@@ -16,8 +16,11 @@ struct sight {
 };
 
 /* The limit itself decides, not what user space believes it to be: somebody else may have lowered
- * it a moment ago. */
+ * it a moment ago. Who is still at that is left alone, see on_max_write. */
 static __always_inline bool is_armed(const struct pl_slot* slot, const struct sight* sight) {
+  u64 writer = slot->writer_ns;
+
+  if (writer && (s64)(sight->now - writer) < (s64)PL_WRITER_MAX_AGE_NS) return false;
   return sight->max_pages < slot->armed_pages;
 }
 
@@ -97,13 +100,14 @@ static __always_inline u64 mark_after(const struct sight* sight) {
 /* A tracked counter has risen over its mark. One task looks, the others go on. */
 static __noinline int look(u64 counter, u32 index, u64 usage) {
   struct pl_slot* slot = &slots[index & (PL_MAX_SLOTS - 1)];
-  struct sight sight = {.usage_pages = usage, .max_pages = max_of(counter)};
+  struct sight sight = {.now = bpf_ktime_get_ns(), .usage_pages = usage};
   u64 mark = slot->mark_pages;
+
+  sight.max_pages = max_of(counter);
 
   if (usage < mark ||
       __sync_val_compare_and_swap(&slot->mark_pages, mark, mark_after(&sight)) != mark)
     return 0;
-  sight.now = bpf_ktime_get_ns();
   sight.file_pages = file_pages(memcg_of(counter));
   measure(slot, &sight);
   if (is_armed(slot, &sight) && is_near_limit(slot, &sight))
@@ -230,10 +234,48 @@ static __always_inline void hold(struct pl_slot* slot, u64 counter, u64 now, u64
   }
 }
 
+/* A write of memory.max reclaims and kills until usage fits the number that it was given, whatever
+ * the limit is by then: raised meanwhile, it would neither kill nor end for as long as the memory
+ * is needed, and PID 1 takes no signal that would end it. So while somebody else writes a limit it
+ * is not raised, and nobody is held. We ourselves are ended by a signal (MemoryReaction::Lowering).
+ */
+SEC("fentry/memory_max_write")
+int on_max_write(u64* ctx) {
+  u64 file = 0, id = bpf_get_current_pid_tgid();
+  struct pl_slot* slot;
+  u32 index = 0;
+
+  if (id >> 32 == control.agent || bpf_get_func_arg(ctx, 0, &file)) return 0;
+  slot = slot_of(counter_of_file(file), &index);
+  if (!slot) return 0;
+  slot->writer = id;
+  slot->writer_ns = bpf_ktime_get_ns();
+  return 0;
+}
+
+SEC("fexit/memory_max_write")
+int on_max_written(u64* ctx) {
+  u64 file = 0;
+  struct pl_slot* slot;
+  u32 index = 0;
+
+  if (bpf_get_func_arg(ctx, 0, &file)) return 0;
+  slot = slot_of(counter_of_file(file), &index);
+  if (slot && slot->writer == (u32)bpf_get_current_pid_tgid()) slot->writer_ns = 0;
+  return 0;
+}
+
+/* He is at it still. */
+static __always_inline void note_writer(struct pl_slot* slot, u64 now) {
+  if (slot->writer_ns && slot->writer == (u32)bpf_get_current_pid_tgid()) slot->writer_ns = now;
+}
+
 /* Reclaim on behalf of `counter`'s cgroup ended with `freed` pages. Returns true where the task may
  * be held: at the limit, nothing freed, and the event is on its way. */
 static __always_inline bool at_limit(struct pl_slot* slot, u32 index, u64 counter, u64 freed,
                                      struct sight* sight) {
+  sight->now = bpf_ktime_get_ns();
+  note_writer(slot, sight->now);
   sight->usage_pages = usage_of(counter);
   sight->max_pages = max_of(counter);
   /* memory.high, memory.reclaim and a lowered limit reclaim through here as well: only a
@@ -242,7 +284,6 @@ static __always_inline bool at_limit(struct pl_slot* slot, u32 index, u64 counte
   __sync_fetch_and_add(&slot->reclaims, 1);
   if (!freed) __sync_fetch_and_add(&slot->reclaims_failed, 1);
   if (!is_armed(slot, sight)) return false;
-  sight->now = bpf_ktime_get_ns();
   sight->file_pages = file_pages(memcg_of(counter));
   measure(slot, sight);
   /* Freed something, and most of the limit is cache: that is page cache at work. Freed nothing, and
@@ -284,11 +325,11 @@ int on_oom(u64* ctx) {
   slot = slot_of(counter, &index);
   if (!slot) return 0;
   __sync_fetch_and_add(&slot->doors, 1);
+  note_writer(slot, sight.now);
   sight.usage_pages = usage_of(counter);
   sight.max_pages = max_of(counter);
   if (!is_armed(slot, &sight)) return 0;
-  /* Room for what is asked: nobody will be killed. Whoever writes a limit below the usage calls
-   * again and again, until a signal ends the write. */
+  /* Room for what is asked: nobody will be killed. */
   if (sight.max_pages > sight.usage_pages &&
       sight.max_pages - sight.usage_pages >= 1ULL << (order & 15))
     return 0;
@@ -362,21 +403,19 @@ int on_reclaim_tracepoint(u64* ctx) {
 /* Run by user space on one cgroup (a read of the iterator): enters it under command.slot. */
 SEC("iter/cgroup")
 int on_track(struct bpf_iter__cgroup* ctx) {
-  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
   struct cgroup* cgroup = ctx->cgroup;
   u32 index = command.slot & (PL_MAX_SLOTS - 1), place;
   struct pl_slot* slot = &slots[index];
-  u64 css = 0, counter;
+  u64 counter;
 
   if (!cgroup || command.result != PL_TRACK_NOT_RUN) return 0;
+  control.agent = bpf_get_current_pid_tgid() >> 32;
   command.cgroup_id = cgroup->kn->id;
-  bpf_probe_read_kernel(&css, sizeof(css),
-                        (void*)cgroup + offset_of(struct cgroup, subsys) + memory * 8);
-  if (!css) {
+  counter = counter_of((u64)cgroup);
+  if (!counter) {
     command.result = PL_TRACK_NO_CONTROLLER;
     return 0;
   }
-  counter = css + offset_of(struct mem_cgroup, memory);
   if (bpf_map_update_elem(&slot_of_counter, &counter, &index, BPF_ANY)) {
     command.result = PL_TRACK_MAP_FULL;
     return 0;

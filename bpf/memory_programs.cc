@@ -69,9 +69,14 @@ struct MemoryPrograms::Impl {
   EventRing<MemoryEvent, read_record> telemetry;
   Tier tier = Tier::kA;
 
-  std::array<bpf_program*, 5> attached() const {
-    return {skeleton->progs.on_charge, skeleton->progs.on_reclaim_end, skeleton->progs.on_oom,
-            skeleton->progs.on_oom_end, skeleton->progs.on_reclaim_tracepoint};
+  std::array<bpf_program*, 7> attached() const {
+    return {skeleton->progs.on_charge,
+            skeleton->progs.on_reclaim_end,
+            skeleton->progs.on_oom,
+            skeleton->progs.on_oom_end,
+            skeleton->progs.on_max_write,
+            skeleton->progs.on_max_written,
+            skeleton->progs.on_reclaim_tracepoint};
   }
   pl_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
@@ -106,6 +111,8 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
   bpf_program__set_autoload(skeleton.progs.on_reclaim_end, tier == Tier::kA);
   bpf_program__set_autoload(skeleton.progs.on_oom, tier == Tier::kA);
   bpf_program__set_autoload(skeleton.progs.on_oom_end, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_max_write, tier == Tier::kA);
+  bpf_program__set_autoload(skeleton.progs.on_max_written, tier == Tier::kA);
   bpf_program__set_autoload(skeleton.progs.on_reclaim_tracepoint, tier == Tier::kB);
   skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
   skeleton.rodata->nr_nodes = node_count();
@@ -129,6 +136,8 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
     if (program == skeleton.progs.on_reclaim_end) skeleton.links.on_reclaim_end = link;
     if (program == skeleton.progs.on_oom) skeleton.links.on_oom = link;
     if (program == skeleton.progs.on_oom_end) skeleton.links.on_oom_end = link;
+    if (program == skeleton.progs.on_max_write) skeleton.links.on_max_write = link;
+    if (program == skeleton.progs.on_max_written) skeleton.links.on_max_written = link;
     if (program == skeleton.progs.on_reclaim_tracepoint) {
       skeleton.links.on_reclaim_tracepoint = link;
     }
@@ -233,6 +242,12 @@ void MemoryPrograms::arm(u32 slot, Bytes below) noexcept {
   constexpr u64 kMost = std::numeric_limits<u32>::max();
   shared(impl_->slot(slot).armed_pages)
       .store(static_cast<u32>(std::min(below.value / kPage, kMost)));
+}
+
+bool MemoryPrograms::is_being_written(u32 slot, MonotonicTime now) const noexcept {
+  const u64 writer = shared(impl_->slot(slot).writer_ns).load();
+  // He may have been seen after `now` was.
+  return writer != 0 && count_of(now.time_since_epoch()) < writer + PL_WRITER_MAX_AGE_NS;
 }
 
 int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.urgent); }

@@ -119,6 +119,10 @@ class MemoryPrograms {
   // held; 0: never. Takes effect at once, without a system call.
   void arm(std::uint32_t slot, Bytes below) noexcept;
 
+  // Another process is in a write of this slot's memory.max. As long as it is, no event is sent and
+  // nobody is held, and a raise may leave it there for ever: what it wrote is below the usage.
+  bool is_being_written(std::uint32_t slot, MonotonicTime now) const noexcept;
+
   // Readable when an urgent event waits.
   int urgent_fd() const noexcept;
   // Calls `handle(context, event)` for each waiting urgent event. No allocation, no system call.

@@ -64,8 +64,13 @@ struct pl_slot {
   pl_u64 held;
   pl_u64 saved;
   pl_u64 expired;
+  pl_u64 writer_ns; /* somebody else was last seen writing memory.max then; 0: he has ended */
+  pl_u32 writer;    /* his thread */
+  pl_u32 unused;
 };
-PL_ASSERT_SIZE(struct pl_slot, 168);
+PL_ASSERT_SIZE(struct pl_slot, 184);
+/* One whose end was missed is forgotten after this. */
+#define PL_WRITER_MAX_AGE_NS 10000000000ULL
 
 /* Written by user space while the programs run. */
 struct pl_control {
@@ -75,8 +80,10 @@ struct pl_control {
   pl_u64 hold_budget_ns; /* longest time held per cgroup and second, all tasks together */
   pl_u32 slots;          /* slots in use are below this */
   pl_u32 spinners;       /* tasks held now; kernel */
+  pl_u32 agent;          /* process that tracks, in the first PID namespace; kernel */
+  pl_u32 unused;
 };
-PL_ASSERT_SIZE(struct pl_control, 40);
+PL_ASSERT_SIZE(struct pl_control, 48);
 
 /* Of all programs together, counted by the kernel programs. */
 struct pl_counters {

@@ -94,6 +94,26 @@ static __always_inline u64 memcg_of(u64 counter) {
   return counter - offset_of(struct mem_cgroup, memory);
 }
 
+/* The page counter of `cgroup`, or 0: it has no memory controller. */
+static __always_inline u64 counter_of(u64 cgroup) {
+  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+  u64 css = read_u64(cgroup + offset_of(struct cgroup, subsys) + memory * 8);
+
+  return css ? css + offset_of(struct mem_cgroup, memory) : 0;
+}
+
+/* The page counter of the cgroup that the open file `file` is one of. */
+static __always_inline u64 counter_of_file(u64 file) {
+  const struct kernfs_node___renamed* const none = 0;
+  u64 node = read_u64(file + offset_of(struct kernfs_open_file, kn));
+
+  if (bpf_core_field_exists(none->__parent))
+    node = read_u64(node + offset_of(struct kernfs_node___renamed, __parent));
+  else
+    node = read_u64(node + offset_of(struct kernfs_node, parent));
+  return counter_of(read_u64(node + offset_of(struct kernfs_node, priv)));
+}
+
 struct walk {
   u64 root;
   u64 position;

@@ -42,6 +42,8 @@ class FallbackSignals {
   // no sense. Re-arms memory.events. Neither allocates nor waits for another thread of ours.
   std::optional<Sign> read(MonotonicTime now, Bytes limit) noexcept;
 
+  std::optional<Bytes> usage() const noexcept { return usage_.read(); }
+
   // The brake follows the limit. One write of its own file, so that the slow loop may call it too,
   // after it lowered the limit; then it may block in reclaim.
   void limit_changed(Bytes limit) noexcept;

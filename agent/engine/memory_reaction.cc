@@ -20,6 +20,8 @@ namespace {
 constexpr int kBeatMs = 250;
 // A tick of a thousand containers must not make an event wait.
 constexpr int kCommandsInARow = 32;
+// Charges that may not fail go this far over a limit.
+constexpr Bytes kForced{4 * kMiB};
 
 // Ignored where nobody asked for it, and nobody else here does.
 constexpr int kInterrupt = SIGURG;
@@ -293,7 +295,9 @@ void MemoryReaction::obey(const Command& command) noexcept {
       announce(command);
       return;
     case Command::Kind::kRewrite:
-      if (entry.read_limit() < entry.written) (void)entry.limit_file->write(entry.written.value);
+      if (entry.read_limit() < entry.written && !is_being_written(entry)) {
+        (void)entry.limit_file->write(entry.written.value);
+      }
       return;
     case Command::Kind::kTrack:
     case Command::Kind::kBudget:
@@ -316,7 +320,7 @@ void MemoryReaction::on_event(const bpf::MemoryEvent& event) noexcept {
 
 void MemoryReaction::on_sign(Slot slot) noexcept {
   Entry& entry = entries_[slot % entries_.size()];
-  if (entry.limit_file == nullptr || entry.signals == nullptr) return;
+  if (entry.limit_file == nullptr || entry.signals == nullptr || is_being_written(entry)) return;
   const MonotonicTime seen = monotonic_now();
   const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.read_limit());
   if (sign) react(slot, sign->facts, sign->layer, seen);
@@ -385,7 +389,7 @@ void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
   const bool written = answer.error == 0;
   if (written) {
     rearm(slot);
-  } else {
+  } else if (answer.error != EBUSY) {
     disarm(slot);
   }
   if (programs_ != nullptr) programs_->answer(slot, written);
@@ -434,6 +438,7 @@ void MemoryReaction::charge(const Entry& entry, Bytes bytes) noexcept {
 // 0 or the errno of the cgroup's own write. The budget pays for what is above `promised`.
 int MemoryReaction::raise(Entry& entry, Bytes to, Bytes promised) noexcept {
   if (to <= entry.limit) return 0;
+  if (is_being_written(entry)) return EBUSY;
   raise_parents(entry, to - entry.limit, to);
   const Bytes paid = std::max(promised, entry.limit);
   const int error = write_limit(entry, to);
@@ -461,10 +466,28 @@ void MemoryReaction::raise_parents(const Entry& entry, Bytes increase, Bytes to)
   if (own > parent.limit) (void)write_limit(parent, own);
 }
 
+Slot MemoryReaction::slot_of(const Entry& entry) const noexcept {
+  return static_cast<Slot>(&entry - entries_.data());
+}
+
+// Whether somebody else is in a write of the limit: raised now, it might never end, see
+// bpf/memory.bpf.c. Without programs it is known by what it works on, more in use than the limit
+// allows; the slow loop's own Lowering is ended by a signal.
+bool MemoryReaction::is_being_written(const Entry& entry) const noexcept {
+  const Slot slot = slot_of(entry);
+  if (programs_ != nullptr) return programs_->is_being_written(slot, monotonic_now());
+  if (entry.signals == nullptr || lowered_.load() == slot) return false;
+  const std::optional<Limit> limit = entry.limit_file->read();
+  const std::optional<Bytes> usage = entry.signals->usage();
+  return limit && usage && *usage > Bytes{limit->bytes} + kForced;
+}
+
+// 0, the errno of the write, or EBUSY: somebody else is writing it.
 int MemoryReaction::write_limit(Entry& entry, Bytes to) noexcept {
+  if (is_being_written(entry)) return EBUSY;
   const int error = entry.limit_file->write(to.value);
   if (error != 0) return error;
-  const auto slot = static_cast<Slot>(&entry - entries_.data());
+  const Slot slot = slot_of(entry);
   raises_[slot].fetch_add(1);
   if (lowered_.load() == slot) ::tgkill(::getpid(), lowering_thread_.load(), kInterrupt);
   entry.limit = entry.written = to;

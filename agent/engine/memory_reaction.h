@@ -154,6 +154,8 @@ class MemoryReaction {
   bool wish(Slot slot, const Report& wished) noexcept;
   int raise(Entry& entry, Bytes to, Bytes promised) noexcept;
   void raise_parents(const Entry& entry, Bytes increase, Bytes to) noexcept;
+  Slot slot_of(const Entry& entry) const noexcept;
+  bool is_being_written(const Entry& entry) const noexcept;
   int write_limit(Entry& entry, Bytes to) noexcept;
   Budgets budgets_of(const Entry& entry, MonotonicTime time) const noexcept;
   void charge(const Entry& entry, Bytes bytes) noexcept;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -21,6 +22,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -96,7 +98,8 @@ class LateAnswers {
 // Ids of the loaded BPF programs, by the names that are ours.
 std::set<std::uint32_t> our_programs() {
   const std::set<std::string> names{"on_charge",       "on_reclaim_end", "on_oom",     "on_oom_end",
-                                    "on_reclaim_trac", "on_track",       "on_untrack", "on_sweep"};
+                                    "on_reclaim_trac", "on_track",       "on_untrack", "on_sweep",
+                                    "on_max_write",    "on_max_written"};
   std::set<std::uint32_t> found;
   for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) {
     const Fd program(::bpf_prog_get_fd_by_id(id));
@@ -522,42 +525,164 @@ TEST_F(EngineOnAKernel, GroupVanishesBeforeUntrack) {
   EXPECT_TRUE(until([&] { return is_free(slot); }));
 }
 
-// A kubelet that is late: the limit that it writes is below what is in use by now, and the cgroup
+// Another process that writes memory.max of a cgroup.
+class LimitWriter {
+ public:
+  LimitWriter(const cgroup::Group& group, Bytes to) {
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    ::_exit(cgroup::Writer().set_memory_max(group, limit_of(to)) ? 0 : 1);
+  }
+  ~LimitWriter() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  LimitWriter(const LimitWriter&) = delete;
+  LimitWriter& operator=(const LimitWriter&) = delete;
+
+  bool has_returned() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+// A kubelet that is late: the limit that it writes is below what will be needed, and the cgroup
 // stands at its ceiling, where nothing more could be granted a moment ago.
-TEST_F(EngineOnAKernel, ALimitThatSomebodyLowersBelowTheUsageIsRaisedAgain) {
+TEST_F(EngineOnAKernel, ALimitThatSomebodyLowersIsRaisedAgain) {
   const OwnGroup group("lowered", mebibytes(64));
   const agent::Slot slot =
       value(engine_->track(group.group(), {.floor = mebibytes(64), .ceiling = mebibytes(128)}));
   tick();
-  Load load(group, [] {
-    (void)fill(mebibytes(110));
+  int lowered[2];
+  ASSERT_EQ(::pipe(lowered), 0);
+  Load load(group, [&] {
+    (void)fill(mebibytes(100));
+    char byte = 0;
+    (void)!::read(lowered[0], &byte, 1);
+    (void)fill(mebibytes(10));
     while (true) ::pause();
   });
-  const auto granted = [&] {
-    std::size_t grants = 0;
-    for (const Record& record : engine_->collect()) {
-      if (record.slot == slot && record.kind == Record::Kind::kGrant) ++grants;
-    }
-    return grants > 0;
-  };
   const auto limit = [&] { return value(group.group().read_memory_max()); };
   ASSERT_TRUE(until([&] {
     tick();
-    return value(group.group().read_memory_current()) > mebibytes(110);
+    return value(group.group().read_memory_current()) > mebibytes(100) &&
+           limit() == limit_of(mebibytes(128));
+  }));
+  (void)engine_->collect();
+  value(cgroup::Writer().set_memory_max(group.group(), limit_of(mebibytes(106))));
+  (void)!::write(lowered[1], "l", 1);
+  EXPECT_TRUE(until([&] {
+    for (const Record& record : engine_->collect()) {
+      if (record.slot == slot && record.kind == Record::Kind::kGrant) return true;
+    }
+    return false;
   }));
   EXPECT_EQ(limit(), limit_of(mebibytes(128)));
-  // It cannot return before the usage fits, or a signal comes.
-  const pid_t kubelet = ::fork();
-  if (kubelet == 0) {
-    (void)cgroup::Writer().set_memory_max(group.group(), limit_of(mebibytes(80)));
-    ::_exit(0);
-  }
-  EXPECT_TRUE(until(granted));
-  EXPECT_EQ(limit(), limit_of(mebibytes(128)));
-  ::kill(kubelet, SIGKILL);
-  ::waitpid(kubelet, nullptr, 0);
+  EXPECT_TRUE(until([&] { return value(group.group().read_memory_current()) > mebibytes(110); }));
   EXPECT_FALSE(load.has_ended());
   EXPECT_EQ(group.event("oom_kill"), 0U);
+  ::close(lowered[0]);
+  ::close(lowered[1]);
+}
+
+// Who writes a limit below the usage reclaims and kills until the usage fits what was written,
+// without a look at what the limit is by then: raised meanwhile, neither would ever happen. That is
+// PID 1, or runc, and no signal ends it.
+void expect_that_who_undercuts_returns(Engine& engine) {
+  const OwnGroup group("undercut", mebibytes(256));
+  value(engine.track(group.group(), {.floor = mebibytes(64), .ceiling = mebibytes(512)}));
+  engine.tick(now());
+  Load load(group, [] {
+    (void)fill(mebibytes(100));
+    while (true) ::pause();
+  });
+  ASSERT_TRUE(until([&] {
+    engine.tick(now());
+    return value(group.group().read_memory_current()) > mebibytes(100);
+  }));
+  const LimitWriter writer(group.group(), mebibytes(32));
+  ASSERT_TRUE(until(
+      [&] {
+        engine.tick(now());
+        return writer.has_returned();
+      },
+      seconds(60)));
+  EXPECT_TRUE(load.was_killed());  // as without us
+}
+
+TEST_F(EngineOnAKernel, WhoWritesALimitBelowTheUsageReturns) {
+  expect_that_who_undercuts_returns(*engine_);
+}
+
+TEST(EngineWithoutPrograms, WhoWritesALimitBelowTheUsageReturns) {
+  agent::Config config;
+  config.tier = bpf::Tier::kC;
+  expect_that_who_undercuts_returns(*value(Engine::start(config)));
+}
+
+// The same while the cgroup's own processes charge all the time: neither their events nor ticks
+// raise a limit that somebody is writing.
+TEST_F(EngineOnAKernel, WhoWritesALimitBelowAGrowingUsageReturns) {
+  for (int run = 0; run < 5; ++run) {
+    const OwnGroup group("undercut-" + std::to_string(run), mebibytes(256));
+    const agent::Slot slot = track(group);
+    tick();
+    Load load(group, [] {
+      (void)fill(mebibytes(90));
+      while (true) {
+        void* more = fill(mebibytes(20));
+        ::munmap(more, mebibytes(20).value);
+      }
+    });
+    ASSERT_TRUE(until([&] {
+      tick();
+      return value(group.group().read_memory_current()) > mebibytes(90);
+    }));
+    const LimitWriter writer(group.group(), mebibytes(48));
+    EXPECT_TRUE(until(
+        [&] {
+          tick();
+          return writer.has_returned();
+        },
+        seconds(60)))
+        << "run " << run;
+    engine_->untrack(slot);
+  }
+}
+
+// ... nor is a parent's, which is raised with its children.
+TEST_F(EngineOnAKernel, WhoWritesAParentsLimitBelowTheUsageReturns) {
+  const OwnGroup pod("pod", mebibytes(256));
+  constexpr std::array<std::string_view, 1> kMemory{"memory"};
+  ASSERT_TRUE(cgroup::Writer().enable_controllers(pod.group(), kMemory));
+  const OwnGroup container("pod/container", mebibytes(128));
+  const agent::Slot slice =
+      value(engine_->track(pod.group(), {.floor = mebibytes(256), .ceiling = mebibytes(1024)}));
+  value(engine_->track(container.group(),
+                       {.floor = mebibytes(128), .ceiling = mebibytes(1024), .parent = slice}));
+  tick();
+  Load load(container, [] {
+    (void)fill(mebibytes(100));
+    while (true) {
+      void* more = fill(mebibytes(24));
+      ::munmap(more, mebibytes(24).value);
+    }
+  });
+  ASSERT_TRUE(until([&] {
+    tick();
+    return value(container.group().read_memory_current()) > mebibytes(100);
+  }));
+  const LimitWriter writer(pod.group(), mebibytes(64));
+  EXPECT_TRUE(until(
+      [&] {
+        tick();
+        return writer.has_returned();
+      },
+      seconds(60)));
 }
 
 // Ticks, tracking, storms and removals all at once, for a second.

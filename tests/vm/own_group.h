@@ -51,12 +51,18 @@ inline bool until(const std::function<bool()>& condition, seconds longest = seco
   return true;
 }
 
-// One cgroup below the root, emptied and removed at the end if it is still there.
+// One cgroup below the root, or below another one ("parent/name"), emptied and removed at the end
+// if it is still there.
 class OwnGroup {
  public:
   explicit OwnGroup(const std::string& name, std::optional<Bytes> limit = std::nullopt)
       : root_(value(cgroup::Root::open(*value(cgroup::read_mounts()).v2))), name_(name) {
-    value(cgroup::Writer().create_group(root_.top(), name));
+    if (const std::size_t slash = name.rfind('/'); slash != std::string::npos) {
+      const cgroup::Group parent = value(root_.open_group(name.substr(0, slash)));
+      value(cgroup::Writer().create_group(parent, name.substr(slash + 1)));
+    } else {
+      value(cgroup::Writer().create_group(root_.top(), name));
+    }
     if (limit) value(cgroup::Writer().set_memory_max(group(), limit_of(*limit)));
   }
   ~OwnGroup() { (void)remove(); }
