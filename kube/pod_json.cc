@@ -21,6 +21,23 @@ TextMap read_map(JsonValue value) {
   return map;
 }
 
+// Whoever may patch a pod chooses these. What is too long says so, so that nobody takes its
+// beginning for the whole of it.
+TextMap read_annotations(JsonValue value) {
+  constexpr std::string_view kCut = "...";
+  TextMap map;
+  std::size_t kept = 0;
+  for (auto& [key, text] : read_map(value)) {
+    std::string here = text.size() > kLongestAnnotation
+                           ? text.substr(0, kLongestAnnotation).append(kCut)
+                           : std::move(text);
+    kept += key.size() + here.size();
+    if (kept > kMostAnnotationBytes) break;
+    map.emplace(key, std::move(here));
+  }
+  return map;
+}
+
 // Parts of paths and keys: what cannot be a name is refused.
 std::string read_name(JsonValue metadata, std::string_view key) {
   constexpr std::size_t kLongestName = 253;
@@ -64,7 +81,7 @@ void read_metadata(JsonValue metadata, Pod& pod) {
   pod.generation = read_generation(metadata["generation"]);
   pod.deleted_at = read_time(metadata["deletionTimestamp"]);
   pod.labels = read_map(metadata["labels"]);
-  pod.annotations = read_map(metadata["annotations"]);
+  pod.annotations = read_annotations(metadata["annotations"]);
   metadata["ownerReferences"].for_each_element([&](JsonValue owner) {
     if (!owner["controller"].boolean()) return;
     pod.owner = Owner{.kind = owner["kind"].text(), .name = owner["name"].text()};

@@ -164,9 +164,11 @@ NodePods::Changes NodePods::settle(const Config& config, MonotonicTime now) {
 void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
                           const Config& config, Changes& changes) {
   for (const PolicyProblem& problem : pod.policy.problems) {
-    if (!pod.told.insert(problem.key + '\n' + problem.text).second) continue;
-    changes.problems.emplace_back(ref_of(pod.pod.id, ""), problem);
+    const auto told = std::find(pod.told.begin(), pod.told.end(), problem);
+    if (told == pod.told.end()) changes.problems.emplace_back(ref_of(pod.pod.id, ""), problem);
   }
+  // Not those of before: their texts are the author's, and have no end.
+  pod.told = pod.policy.problems;
   const auto policy_of = [&](const std::string& name) -> const ContainerPolicy* {
     if (pod.policy.managed != Managed::kYes) return nullptr;
     const auto found =

@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -96,7 +95,7 @@ struct NodePod {
   std::optional<Slice> slice;
   std::vector<NodeContainer> containers;
 
-  std::set<std::string> told;  // problems that were told of
+  std::vector<PolicyProblem> told;  // those that stand, of which was told
   PodResize resize;
   std::vector<EngineWord> words;        // since the last step
   std::vector<CpuWord> cpu_words;       // the same
@@ -142,7 +141,7 @@ class NodePods {
     std::vector<ContainerRef> began;
     std::vector<ContainerRef> ended;
     std::vector<std::pair<ContainerRef, Error>> failed;
-    std::vector<std::pair<ContainerRef, PolicyProblem>> problems;  // each once
+    std::vector<std::pair<ContainerRef, PolicyProblem>> problems;  // those that are new
   };
   Changes settle(const Config& config, MonotonicTime now);
   void cgroups_changed() { stale_ = true; }

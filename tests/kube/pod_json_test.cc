@@ -317,6 +317,24 @@ TEST(PodJson, KeepsLabelsAndOurAnnotationsOnly) {
                                       {"plimsoll.dev/memory-ceiling", "4Gi"}}));
 }
 
+// Whoever may patch a pod chooses them, and the agent keeps those of every pod of the node.
+TEST(PodJson, KeepsOnlySoMuchOfAnnotations) {
+  Json json = small_pod();
+  json["metadata"]["annotations"] = {{"plimsoll.dev/announce", "make=" + std::string(5000, '9')}};
+  const std::string value = parsed(json).annotations.at("plimsoll.dev/announce");
+  EXPECT_EQ(value.size(), kLongestAnnotation + 3);
+  EXPECT_TRUE(value.ends_with("9...")) << "nobody takes it for a number";
+
+  for (int i = 0; i < 200; ++i) {
+    json["metadata"]["annotations"]["plimsoll.dev/x" + std::to_string(i)] =
+        std::string(kLongestAnnotation, 'y');
+  }
+  std::size_t kept = 0;
+  for (const auto& [key, text] : parsed(json).annotations) kept += key.size() + text.size();
+  EXPECT_LE(kept, kMostAnnotationBytes);
+  EXPECT_GT(kept, kMostAnnotationBytes / 2);
+}
+
 TEST(PodJson, ReadsTheRestOfTheSpec) {
   Json json = small_pod();
   json["metadata"]["deletionTimestamp"] = "2026-11-21T21:31:30Z";

@@ -126,6 +126,31 @@ class NodePodsTest : public test::InMemory, public testing::Test {
   MonotonicTime now = kStart;
 };
 
+// ---- what is wrong with a pod's annotations
+
+kube::Pod annotated_pod(const std::string& key) {
+  kube::Pod pod = app_pod();
+  pod.annotations["plimsoll.dev/" + key] = "x";
+  return pod;
+}
+
+TEST_F(NodePodsTest, AProblemIsToldOnceForAsLongAsItStands) {
+  EXPECT_EQ(present(annotated_pod("a")).problems.size(), 1U);
+  kube::Pod same = annotated_pod("a");
+  same.labels["x"] = "y";
+  EXPECT_TRUE(present(same).problems.empty());
+  same.annotations["plimsoll.dev/b"] = "x";
+  EXPECT_EQ(present(same).problems.size(), 1U) << "only the new one";
+  EXPECT_TRUE(present(app_pod()).problems.empty());
+  EXPECT_EQ(present(annotated_pod("a")).problems.size(), 1U) << "it is back";
+}
+
+// Whoever may patch a pod may do so for as long as it lives.
+TEST_F(NodePodsTest, ChangesOfAnnotationsWithoutEndCostNoMemory) {
+  for (int i = 0; i < 20'000; ++i) present(annotated_pod("key-" + std::to_string(i)));
+  EXPECT_LE(web().told.size(), kMostProblems);
+}
+
 // ---- cgroups that are not tracked
 
 constexpr Bytes kBridged{300 * kMiB};
