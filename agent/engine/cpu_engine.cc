@@ -144,6 +144,19 @@ Result<void> CpuEngine::raise(Slot slot, MilliCpu to, Reason reason) {
   return {};
 }
 
+Result<void> CpuEngine::lower(Slot slot, MilliCpu to, Reason reason) {
+  Entry* entry = find(slot);
+  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  const bool sent =
+      reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked}) &&
+      reaction_->send({.kind = CpuCommand::Kind::kLower,
+                       .tracked = &entry->tracked,
+                       .limit = to,
+                       .reason = reason});
+  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
+  return {};
+}
+
 // More than the node has is of no use to anybody.
 MilliCpu CpuEngine::within_node(MilliCpu to) const {
   return node_cpus_ == MilliCpu{} ? to : std::min(to, node_cpus_);

@@ -63,6 +63,9 @@ class CpuEngine {
   Result<void> update(Slot slot, const CpuSpec& spec, std::optional<Slot> parent);
   // As Engine::raise(): whatever somebody else has written meanwhile.
   Result<void> raise(Slot slot, MilliCpu to, Reason reason);
+  // Lowers the limit to `to`, whoever has raised it, but not below its floor; that of a parent that
+  // covers it follows.
+  Result<void> lower(Slot slot, MilliCpu to, Reason reason);
   // Raises the limit towards `to` before it is throttled, as far as the node's budget and the
   // direct ceiling allow; beyond that ceiling it is wished. A moment later it is given back like
   // any other.

@@ -16,6 +16,9 @@ namespace {
 // Commands go to the reaction thread and show in the files a moment later.
 constexpr Nanoseconds kRaiseShows = std::chrono::milliseconds(20);
 
+// Between two looks at a pod that is brought back to what it declares.
+constexpr Nanoseconds kLeaveAgain = std::chrono::seconds(1);
+
 std::uint32_t today() {
   const auto days = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
   return static_cast<std::uint32_t>(std::max<std::int64_t>(days.time_since_epoch().count(), 0));
@@ -236,6 +239,10 @@ std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
     ResizeStep step = agent::step(std::move(pod.resize), facts, now, config);
     pod.resize = std::move(step.state);
     pod.wake = step.wake;
+    if (pod.leaves()) {
+      pods_->bring_back(pod, now);
+      pod.wake = std::min(pod.wake.value_or(now + kLeaveAgain), now + kLeaveAgain);
+    }
     for (const ResizeAction& action : step.actions) {
       const auto* set = std::get_if<SetBounds>(&action);
       NodeContainer* container = set == nullptr ? nullptr : pod.find(set->container);

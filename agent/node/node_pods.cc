@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/node/leaving.h"
+
 namespace plimsoll::agent {
 namespace {
 
@@ -68,6 +70,13 @@ const ContainerResize* NodePod::resize_of(std::string_view container) const {
       std::find_if(resize.containers.begin(), resize.containers.end(),
                    [&](const ContainerResize& each) { return each.name == container; });
   return found == resize.containers.end() ? nullptr : &*found;
+}
+
+bool NodePod::leaves() const {
+  const auto& policies = policy.containers;
+  return std::any_of(policies.begin(), policies.end(), [](const ContainerPolicy& each) {
+    return each.leaving || (each.cpu && each.cpu->leaves());
+  });
 }
 
 void NodeContainer::set_cpu_bounds(const CpuBounds& wanted) {
@@ -169,13 +178,14 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
   }
   // Not those of before: their texts are the author's, and have no end.
   pod.told = pod.policy.problems;
+  keep_leaving(pod, matches, config);
   const auto policy_of = [&](const std::string& name) -> const ContainerPolicy* {
-    if (pod.policy.managed != Managed::kYes) return nullptr;
     const auto found =
         std::find_if(pod.policy.containers.begin(), pod.policy.containers.end(),
                      [&](const ContainerPolicy& policy) { return policy.name == name; });
-    const bool managed = found != pod.policy.containers.end() && found->managed == Managed::kYes;
-    return managed ? &*found : nullptr;
+    if (found == pod.policy.containers.end()) return nullptr;
+    const bool managed = pod.policy.managed == Managed::kYes && found->managed == Managed::kYes;
+    return managed || found->leaving ? &*found : nullptr;
   };
   // First what is not there any more: a container that was restarted is another cgroup.
   const auto stays = [&](const NodeContainer& container) {
@@ -194,6 +204,8 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
       return false;
     }
     detach(container);
+    // It is there and has nothing of ours.
+    if (policy_of(container.policy.name) == nullptr) forget_left(container.cgroup.id);
     changes.ended.push_back(container.subject);
     pod.due = true;
     return true;
@@ -209,7 +221,101 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
       changes.failed.emplace_back(subject, attached.error());
     }
   }
-  if (pod.containers.empty()) detach_slice(pod);
+  if (!pod.containers.empty()) return;
+  if (pod.slice && pod.policy.managed != Managed::kYes &&
+      !slice_debt(pod, reach_of(*pod.slice)).any()) {
+    forget_left(pod.slice->cgroup.id);
+  }
+  detach_slice(pod);
+}
+
+// Whoever may not be raised any more, and has been, gets a policy that brings it back.
+void NodePods::keep_leaving(NodePod& pod, const std::map<std::string, const Match*>& matches,
+                            const Config& config) {
+  if (pod.leaves()) pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
+  const auto raises = [&](const ContainerPolicy& each) {
+    return pod.policy.managed == Managed::kYes && each.managed == Managed::kYes && !each.dry_run;
+  };
+  auto& policies = pod.policy.containers;
+  const bool raised = std::any_of(policies.begin(), policies.end(), raises);
+  for (ContainerPolicy& policy : policies) {
+    const auto match = matches.find(policy.name);
+    const kube::Container* container = kube::find_container(pod.pod, policy.name);
+    if (match == matches.end() || container == nullptr) continue;
+    const auto known = pod.declared.find(policy.name);
+    const DeclaredLimit declared = known == pod.declared.end() ? DeclaredLimit{} : known->second;
+    const Debt debt = debt_of(pod, *container, reach_in(pod, *match->second));
+    if (raises(policy)) {
+      if (!policy.cpu && debt.cpu) policy.cpu = leaving_cpu(*declared.cpu);
+      continue;
+    }
+    if (!declared.memory) continue;
+    const PodCgroup* above = match->second->pod_cgroup;
+    const Debt pods = raised ? Debt{} : slice_debt(pod, slice_reach(pod, above));
+    if (!debt.any() && !pods.any()) continue;
+    const NodeContainer* tracked = pod.find(policy.name);
+    const bool cpu = debt.cpu || pods.cpu || (tracked != nullptr && tracked->policy.cpu);
+    policy = leaving_policy(policy.name, policy.managed, *declared.memory,
+                            cpu ? declared.cpu : std::nullopt);
+  }
+}
+
+// Of the container that `match` is, and of its pod's own cgroup: tracked, or left from before.
+Reach NodePods::reach_in(const NodePod& pod, const Match& match) const {
+  for (const NodeContainer& container : pod.containers) {
+    if (container.cgroup.id == match.cgroup->id) return reach_of(container);
+  }
+  const LimitState* left = find_limit(left_, match.cgroup->id);
+  return left == nullptr ? Reach{} : reach_of(*left);
+}
+
+Reach NodePods::slice_reach(const NodePod& pod, const PodCgroup* slice) const {
+  if (pod.slice) return reach_of(*pod.slice);
+  const LimitState* left = slice == nullptr ? nullptr : find_limit(left_, slice->id);
+  return left == nullptr ? Reach{} : reach_of(*left);
+}
+
+void NodePods::bring_cpu_back(Slot slot, const cgroup::Group& group, MilliCpu stored,
+                              MonotonicTime now, const GivenBounds& given, GivenCpu& cpu) {
+  const auto max = group.read_cpu_max();
+  const auto limit = max ? cgroup::cpus_of(*max) : std::nullopt;
+  if (limit && *limit > as_written(stored)) {
+    if (engine_.cpu() != nullptr) (void)engine_.cpu()->lower(slot, stored, Reason::kWithdrawn);
+  } else if (given.is_obeyed(now)) {
+    cpu.reach = {};
+  }
+}
+
+void NodePods::bring_back(NodePod& pod, MonotonicTime now) {
+  bool owes = false;
+  for (NodeContainer& container : pod.containers) {
+    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+    if (seen == nullptr) continue;
+    const bool cpu_leaves = container.policy.cpu && container.policy.cpu->leaves();
+    if (container.cpu && cpu_leaves) {
+      bring_cpu_back(container.slot, container.group,
+                     seen->resources.limits.cpu.value_or(MilliCpu{}), now, container.given,
+                     *container.cpu);
+    }
+    const Debt debt = debt_of(pod, *seen, reach_of(container));
+    owes |= (container.policy.leaving && debt.any()) || (cpu_leaves && debt.cpu);
+  }
+  const bool all_leave = std::all_of(pod.containers.begin(), pod.containers.end(),
+                                     [](const NodeContainer& each) { return each.policy.leaving; });
+  if (all_leave && pod.slice && pod.slice->slot && !owes) {
+    NodePod::Slice& slice = *pod.slice;
+    const auto stored = kube::pod_memory_limit(pod.pod);
+    const auto limit = slice.group.read_memory_max();
+    if (stored && limit && !limit->is_max() && *limit > limit_of(*stored)) {
+      (void)engine_.lower(*slice.slot, *stored, Reason::kWithdrawn);
+    }
+    if (slice.cpu) {
+      bring_cpu_back(*slice.slot, slice.group, kube::pod_cpu_limit(pod.pod).value_or(MilliCpu{}),
+                     now, slice.given, *slice.cpu);
+    }
+    owes = slice_debt(pod, reach_of(slice)).any();
+  }
+  if (!owes) stale_ = true;
 }
 
 Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
@@ -418,7 +524,7 @@ std::optional<CpuSpec> NodePods::slice_cpu_of(const NodePod& pod) const {
 bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now) {
   bool all = true;
   const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct, MilliCpu cpu,
-                        GivenBounds& given) {
+                        GivenBounds& given, std::optional<GivenCpu>& kept) {
     const bool covered = direct == Bytes{} || covers.memory(id, limit_of(direct));
     spec.direct_ceiling = covered ? direct : Bytes{};
     const bool cpu_covered = !spec.cpu || cpu == MilliCpu{} || covers.cpu(id, cpu);
@@ -428,17 +534,19 @@ bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, Monotonic
     given.spec = spec;
     given.at = now;
     given.reach = std::max(given.reach, limit_of(*spec.direct_ceiling));
+    if (kept && spec.cpu) kept->reach = std::max(kept->reach, *spec.cpu->direct_ceiling);
   };
   for (auto& [uid, pod] : pods_) {
     if (pod.slice && pod.slice->slot) {
       const ContainerSpec spec = slice_spec_of(pod);
       const MilliCpu cpu = spec.cpu ? *spec.cpu->direct_ceiling : MilliCpu{};
       give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, cpu,
-           pod.slice->given);
+           pod.slice->given, pod.slice->cpu);
     }
     for (NodeContainer& container : pod.containers) {
       give(container.slot, container.cgroup.id, spec_of(pod, container, api_time),
-           container.bounds.direct_ceiling, container.cpu_bounds.direct_ceiling, container.given);
+           container.bounds.direct_ceiling, container.cpu_bounds.direct_ceiling, container.given,
+           container.cpu);
     }
   }
   return all;
@@ -450,10 +558,11 @@ std::size_t NodePods::managed() const {
   }));
 }
 
-void GivenBounds::saw(Limit limit, MonotonicTime now) {
-  constexpr Nanoseconds kObeyed = std::chrono::seconds(1);
+void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
   const Limit most = limit_of(spec ? spec->direct_ceiling.value_or(Bytes{}) : Bytes{});
-  if (limit <= most && now - at >= kObeyed) reach = most;
+  // Nobody here writes "max".
+  const bool ours = limit > std::max(most, stored) && !limit.is_max();
+  if (!ours && is_obeyed(now)) reach = most;
 }
 
 PodReading NodePods::read(NodePod& pod, MonotonicTime now) const {
@@ -465,11 +574,16 @@ PodReading NodePods::read(NodePod& pod, MonotonicTime now) const {
   };
   PodReading reading{.at = now};
   if (pod.slice) reading.slice = reading_of(pod.slice->group);
-  if (reading.slice) pod.slice->given.saw(reading.slice->limit, now);
+  if (reading.slice) {
+    const auto stored = kube::pod_memory_limit(pod.pod);
+    pod.slice->given.saw(reading.slice->limit, limit_of(stored.value_or(Bytes{})), now);
+  }
   for (NodeContainer& container : pod.containers) {
     const auto memory = reading_of(container.group);
     if (!memory) continue;
-    container.given.saw(memory->limit, now);
+    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+    const auto stored = seen == nullptr ? std::nullopt : seen->resources.limits.memory;
+    container.given.saw(memory->limit, limit_of(stored.value_or(Bytes{})), now);
     reading.containers.push_back({.container = container.policy.name,
                                   .container_id = container.container_id,
                                   .memory = *memory});

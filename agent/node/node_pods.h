@@ -43,8 +43,10 @@ struct GivenBounds {
   // only when a lower limit was seen after the engine had had the lower bounds for a while.
   Limit reach{0};
 
-  // A reading of `now`.
-  void saw(Limit limit, MonotonicTime now);
+  // A reading of `now`. `stored`: as the API has it, and the kubelet may write it.
+  void saw(Limit limit, Limit stored, MonotonicTime now);
+  // What the engine may do has been this for long enough for its threads to obey.
+  bool is_obeyed(MonotonicTime now) const { return now - at >= std::chrono::seconds(1); }
 };
 
 // The CPU limit of a cgroup that the engine keeps.
@@ -106,6 +108,8 @@ struct NodePod {
   // Ids of containers by name, as their cgroups tell before the kubelet does.
   std::map<std::string, std::string, std::less<>> early_ids;
 
+  // Some container of it is brought back to what is declared: agent/node/leaving.
+  bool leaves() const;
   NodeContainer* find(std::string_view container);
   // What the plan remembers of it; nullptr: nothing yet.
   const ContainerResize* resize_of(std::string_view container) const;
@@ -113,6 +117,8 @@ struct NodePod {
 
 // A container of it may be given more CPU as soon as it starts.
 bool will_be_boosted(const NodePod& pod);
+
+struct Reach;
 
 // What a slot stands for.
 struct SlotOwner {
@@ -166,6 +172,9 @@ class NodePods {
   bool floors_kept(const NodePod& pod, const NodeState& saved) const;
   // A container is about to begin, and its cgroup does not tell yet which: settle() again by then.
   std::optional<MonotonicTime> look_again() const { return look_again_; }
+  // Lowers the CPU limits of a pod that leaves, and the limits of its own cgroup, which no plan
+  // does. Looks whether it has left: settle() then lets go of it.
+  void bring_back(NodePod& pod, MonotonicTime now);
   // Reads the pod's files.
   PodReading read(NodePod& pod, MonotonicTime now) const;
 
@@ -177,6 +186,12 @@ class NodePods {
  private:
   void settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
                   const Config& config, Changes& changes);
+  void keep_leaving(NodePod& pod, const std::map<std::string, const Match*>& matches,
+                    const Config& config);
+  Reach reach_in(const NodePod& pod, const Match& match) const;
+  Reach slice_reach(const NodePod& pod, const PodCgroup* slice) const;
+  void bring_cpu_back(Slot slot, const cgroup::Group& group, MilliCpu stored, MonotonicTime now,
+                      const GivenBounds& given, GivenCpu& cpu);
   Result<void> attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
                       const Config& config, Changes& changes);
   Result<void> attach_slice(NodePod& pod, const PodCgroup& slice, Changes& changes);
@@ -202,6 +217,7 @@ class NodePods {
   std::optional<PodState> state_of(const NodePod& pod) const;  // nullopt: nothing is tracked
   PodState floors_of(const NodePod& pod) const;
   void leave(const NodePod& pod);
+  void forget_left(CgroupId id);
   void drop_left();
 
   const cgroup::Root& root_;

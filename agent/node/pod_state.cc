@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of node_pods.h that is looked at: state for the disk, budgets, explanations.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "agent/node/node_pods.h"
@@ -99,7 +100,9 @@ std::optional<HiddenCpu> hidden_cpu(const NodePod& pod, const kube::Container& c
   // Stored, and perhaps not told by the watch yet.
   if (pod.resize.cpu_unverified) add(pod.resize.cpu_unverified->changes);
   add(changes_under_way(pod.resize));
-  return hidden_limit(declared, std::move(specs));
+  const ContainerResize* resize = pod.resize_of(container.name);
+  const MilliCpu floor = resize == nullptr ? declared : resize->cpu.floor.value_or(declared);
+  return hidden_limit(floor, std::move(specs));
 }
 
 // Adds `added` to the records of its pod; what is said of the same cgroup gives way.
@@ -159,6 +162,14 @@ NodeState NodePods::state() const {
 // What is tracked of it is about not to be: a raised limit must stay known.
 void NodePods::leave(const NodePod& pod) {
   if (const auto entry = state_of(pod)) merge(left_, *entry);
+}
+
+// The cgroup has nothing of ours.
+void NodePods::forget_left(CgroupId id) {
+  for (PodState& pod : left_.pods) {
+    if (pod.slice && pod.slice->id == id) pod.slice.reset();
+    std::erase_if(pod.containers, [&](const auto& each) { return each.limit.id == id; });
+  }
 }
 
 // What is tracked says itself what it is; a cgroup that is gone has no limit.
@@ -235,6 +246,9 @@ ExplainedContainer NodePods::explain(const NodePod& pod, const std::string& cont
     shown.notes.push_back("the pod is not managed: " + std::string(to_string(pod.policy.managed)));
   } else if (policy != pod.policy.containers.end() && policy->managed != Managed::kYes) {
     shown.notes.push_back("not managed: " + std::string(to_string(policy->managed)));
+  }
+  if (policy != pod.policy.containers.end() && policy->leaving) {
+    shown.notes.push_back("what it was given is taken back, as far as its usage allows");
   }
   for (const PolicyProblem& problem : pod.policy.problems) shown.notes.push_back(problem.text);
   const auto found =

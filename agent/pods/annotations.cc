@@ -137,6 +137,11 @@ Not managed, whatever is said:
 - where writing to cgroups is not allowed (`resize`): static pods, containers with resource claims, and
   containers whose `resizePolicy` wants a restart, for the API refuses to resize them or restarts them.
 
+Opting out keeps nothing. A container that is not to be raised any more (by `enabled`, `dry-run`, a
+`cpu-ceiling` of its limit, or because the operator leaves it out) and was raised gives that back before
+it is let go, across a restart of the agent too: the limits of its cgroups go down to its spec, and its
+spec goes back to what its author declared, as far as its usage allows.
+
 The CPU limit of a container that is managed is left alone:
 - where the operator has turned that off (`pods.cpu`), and where the container declares none;
 - in Guaranteed pods: there the limit is the request, and one above it would be another QoS class;

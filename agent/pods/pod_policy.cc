@@ -380,4 +380,18 @@ PodPolicy policy_for(const PodFacts& pod, const Config& config) {
   return policy;
 }
 
+ContainerPolicy leaving_policy(std::string name, Managed managed, Bytes declared,
+                               std::optional<MilliCpu> declared_cpu) {
+  ContainerPolicy policy{.name = std::move(name), .managed = managed, .leaving = true};
+  policy.floor = declared;
+  policy.ceiling = declared;
+  policy.actuation = Actuation::kResizeThenCgroup;
+  if (declared_cpu) policy.cpu = leaving_cpu(*declared_cpu);
+  return policy;
+}
+
+ContainerCpuPolicy leaving_cpu(MilliCpu declared) {
+  return {.floor = declared, .ceiling = declared, .promised = {}, .boost = declared};
+}
+
 }  // namespace plimsoll::agent

@@ -80,6 +80,8 @@ struct ContainerCpuPolicy {
   MilliCpu boost;     // the limit while it starts; not above the floor: as always
   Nanoseconds boost_for{};
 
+  // Not raised any more: what was raised goes back to the floor.
+  bool leaves() const { return most() == floor; }
   // The most that it may ever get.
   MilliCpu most() const { return std::max({floor, ceiling, boost}); }
   bool operator==(const ContainerCpuPolicy&) const = default;
@@ -88,7 +90,9 @@ struct ContainerCpuPolicy {
 struct ContainerPolicy {
   std::string name;
   Managed managed = Managed::kYes;
-  // The rest is of a managed one only.
+  // It may not be raised any more, whatever `managed` says, and has been: see leaving_policy().
+  bool leaving = false;
+  // The rest is of one that is managed or leaves.
   Bytes floor;
   Bytes ceiling;  // not below the declared limit; equal to it: may not grow
   Nanoseconds look_ahead{};
@@ -109,5 +113,13 @@ struct PodPolicy {
 };
 
 PodPolicy policy_for(const PodFacts& pod, const Config& config);
+
+// Of a container that was raised and may not be any more: nothing is raised, and what was goes back
+// to what is declared, as far as its usage allows. By whatever way, for its own policy says none.
+// `declared_cpu`: absent where its CPU limit was left alone.
+ContainerPolicy leaving_policy(std::string name, Managed managed, Bytes declared,
+                               std::optional<MilliCpu> declared_cpu);
+// The same of its CPU limit alone.
+ContainerCpuPolicy leaving_cpu(MilliCpu declared);
 
 }  // namespace plimsoll::agent

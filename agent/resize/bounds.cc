@@ -147,7 +147,8 @@ Bytes confirmed(const Step& step, const ContainerResize& container) {
 
 Bytes direct_ceiling(const Step& step, const ContainerResize& container) {
   const ContainerPolicy* policy = step.policy(container);
-  if (policy == nullptr || !is_written(*policy) || is_held<Bytes>(step, container)) return {};
+  if (policy == nullptr || policy->leaving || !is_written(*policy)) return {};
+  if (is_held<Bytes>(step, container)) return {};
   return allowed_writes(step, container, policy->ceiling, confirmed(step, container));
 }
 

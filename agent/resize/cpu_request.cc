@@ -79,6 +79,11 @@ std::optional<Aim> aim_of(const Step& step, const ContainerResize& container) {
     return to > spec ? allowed_raise(step, cpu, to) : to;
   };
   const bool has_started = cpu.reason == Reason::kStarted;
+  if (range->most == range->floor) {  // it leaves: whatever stands in the cgroup
+    if (spec <= range->floor) return std::nullopt;
+    const MonotonicTime at = std::max(cpu.since + step.config.cpu_ask_after, cpu.lower_retry_at);
+    return Aim{range->floor, at};
+  }
   const std::optional<MilliCpu> level = cpu.starting ? std::nullopt : cpu.level;
   Aim aim;
   if (cpu.want && *cpu.want > spec) {

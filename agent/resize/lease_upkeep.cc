@@ -176,7 +176,8 @@ void keep_lease(Step& step, ContainerResize& container) {
     return;
   }
   if (seen == nullptr || step.facts.reading->at <= container.lease->written_at) return;
-  if (step.policy(container) == nullptr) container.lease->withdrawing = true;
+  const ContainerPolicy* policy = step.policy(container);
+  if (policy == nullptr || policy->leaving) container.lease->withdrawing = true;
   if (step.now >= container.lease->until) renew_or_end(step, container, *seen);
   if (container.lease->withdrawing) {
     withdraw_lease(step, container, *seen);
@@ -192,15 +193,18 @@ void keep_lease(Step& step, ContainerResize& container) {
 // before this one, or by a person: from now on it is a lease like any other.
 void adopt_level(Step& step, ContainerResize& container) {
   const ContainerReading* seen = step.reading(container);
-  if (seen == nullptr || container.level_known || !container.spec) return;
-  container.level_known = true;
   const ContainerPolicy* policy = step.policy(container);
+  const bool leaving = policy != nullptr && policy->leaving;
+  // Of one that leaves, whenever it is found.
+  if (seen == nullptr || (container.level_known && !leaving) || !container.spec) return;
+  container.level_known = true;
   if (policy == nullptr || policy->dry_run || policy->actuation == Actuation::kResize) return;
   const bool settled = step.state.phase == kube::ResizePhase::kNone && !step.state.unverified;
   const Bytes level{seen->memory.limit.bytes};
   if (container.lease || !settled || seen->memory.limit.is_max()) return;
-  if (level <= *container.spec || level > policy->ceiling) return;
+  if (level <= *container.spec || (level > policy->ceiling && !leaving)) return;
   take_lease(step, container, level, lease_why(step, container), step.now);
+  container.lease->withdrawing = leaving;
 }
 
 }  // namespace

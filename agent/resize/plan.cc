@@ -4,6 +4,7 @@
 #include "agent/resize/bounds.h"
 #include "agent/resize/cpu_request.h"
 #include "agent/resize/lease_upkeep.h"
+#include "agent/resize/leave.h"
 #include "agent/resize/outcome.h"
 #include "agent/resize/request.h"
 #include "agent/resize/seen.h"
@@ -20,7 +21,9 @@ ContainerResize* Step::find(std::string_view container) const {
 const ContainerPolicy* Step::policy(const ContainerResize& container) const {
   if (facts.policies == nullptr) return nullptr;
   for (const ContainerPolicy& each : *facts.policies) {
-    if (each.name == container.name && each.managed == Managed::kYes) return &each;
+    if (each.name == container.name && (each.managed == Managed::kYes || each.leaving)) {
+      return &each;
+    }
   }
   return nullptr;
 }
@@ -94,6 +97,7 @@ ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
   // From here on the state is what is known now; what follows only decides.
   verify(step);
   verify_cpu(step);
+  leave(step);
   ask(step);
   keep_leases(step);  // those that ask() found refused among them
   repair_slice(step);

@@ -22,7 +22,8 @@ struct Step {
   const ResizeConfig& config;
 
   ContainerResize* find(std::string_view container) const;
-  const ContainerPolicy* policy(const ContainerResize& container) const;  // of a managed one
+  // Of one that is managed or leaves.
+  const ContainerPolicy* policy(const ContainerResize& container) const;
   // Of the container's present cgroup.
   const ContainerReading* reading(const ContainerResize& container) const;
   const kube::Container* in_pod(const ContainerResize& container) const;

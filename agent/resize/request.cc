@@ -132,7 +132,9 @@ bool shrink(Step& step, const kube::Pod& known) {
       continue;
     }
     const MonotonicTime ready = container.last_word + step.config.shrink_quiet;
-    if (target > floor && step.now < ready) {
+    // A pod's author may change his mind as often as he likes.
+    const bool may_wait = target > floor || step.policy(container)->leaving;
+    if (may_wait && step.now < ready) {
       step.wake_at(ready);
       continue;
     }

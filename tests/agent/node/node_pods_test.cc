@@ -111,6 +111,8 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     return {.memory = [this](CgroupId id, Limit most) { return state_file->covers(id, most); },
             .cpu = [this](CgroupId id, MilliCpu most) { return state_file->covers_cpu(id, most); }};
   }
+  // One turn of the slow loop for that pod, a second after the one before.
+  void turn(kube::Pod pod);
   bool kept() { return pods->floors_kept(web(), floors_file->saved()); }
 
   kube::ScratchDirectory scratch;
@@ -123,8 +125,20 @@ class NodePodsTest : public test::InMemory, public testing::Test {
   std::unique_ptr<StateFile> state_file;
   std::unique_ptr<StateFile> floors_file;
   std::unique_ptr<NodePods> pods;
+  ApiStatus api = Scene().api;
+  std::vector<SendResize> sent;  // by turn(), storing ones
   MonotonicTime now = kStart;
 };
+
+// Grown to 512 MiB through the API.
+Scene raised(kube::Pod pod = app_pod()) {
+  Scene scene(std::move(pod));
+  scene.config.preflight = false;
+  scene.step();
+  scene.wish(mib(512));
+  scene.step();
+  return scene;
+}
 
 // ---- what is wrong with a pod's annotations
 
@@ -161,6 +175,7 @@ void NodePodsTest::bridge() {
   present(app_pod());
   web().containers[0].bounds.direct_ceiling = mib(512);
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
+  ASSERT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
   tree.set(kSlice, "memory.max", text(kBridged));
   tree.set(scope_of('a'), "memory.max", text(kBridged));
 }
@@ -180,19 +195,166 @@ TEST_F(NodePodsTest, WhatWasRaisedIsKnownBeforeThePodsAre) {
   EXPECT_EQ(pods->state().pods.size(), 1U);
 }
 
-TEST_F(NodePodsTest, ARaisedContainerThatIsNotManagedAnyMoreStaysKnown) {
+// ---- containers that may not be raised any more, and have been
+
+void NodePodsTest::turn(kube::Pod shown) {
+  now += std::chrono::seconds(1);
+  pods->present(std::move(shown), config);
+  (void)pods->settle(config, now);
+  NodePod& pod = web();
+  ResizeFacts facts{.pod = &pod.pod, .policies = &pod.policy.containers, .api = api};
+  facts.outcomes = std::exchange(pod.outcomes, {});
+  if (!pod.containers.empty()) facts.reading = pods->read(pod, now);
+  ResizeStep step = agent::step(std::move(pod.resize), facts, now, {.node_name = "node-a"});
+  pod.resize = std::move(step.state);
+  for (const ResizeAction& each : step.actions) {
+    const auto* set = std::get_if<SetBounds>(&each);
+    NodeContainer* found = set == nullptr ? nullptr : pod.find(set->container);
+    if (found == nullptr) continue;
+    if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) found->bounds = *memory;
+    if (const auto* cpu = std::get_if<CpuBounds>(&set->bounds)) found->set_cpu_bounds(*cpu);
+  }
+  if (pod.leaves()) pods->bring_back(pod, now);
+  (void)state_file->update(pods->state(), now);
+  (void)pods->give_bounds(what_is_on_disk(), {}, now);
+  for (const ResizeAction& each : step.actions) {
+    if (const auto* lower = std::get_if<LowerLimit>(&each)) {
+      (void)engine->lower(pod.find(lower->container)->slot, lower->limit, lower->reason);
+    } else if (const auto* send = std::get_if<SendResize>(&each)) {
+      if (!send->resize.dry_run) sent.push_back(*send);
+    }
+  }
+  (void)pods->settle(config, now);
+}
+
+// Whatever the author or the operator says for it.
+kube::Pod opted_out(kube::Pod pod = app_pod()) {
+  pod.labels["plimsoll.dev/enabled"] = "false";
+  return pod;
+}
+
+class NodePodsLeavingTest : public NodePodsTest {
+ protected:
+  void use(Bytes usage) {
+    tree.set(kSlice, "memory.current", text(usage));
+    tree.set(scope_of('a'), "memory.current", text(usage));
+  }
+  Bytes limit(const std::string& path = scope_of('a')) {
+    return {std::stoull(tree.get(path, "memory.max"))};
+  }
+  // Nothing is tracked any more, and nothing written down.
+  bool forgotten() { return web().containers.empty() && pods->state().pods.empty(); }
+};
+
+TEST_F(NodePodsLeavingTest, WhoOptsOutGivesBackWhatWasWrittenForIt) {
   bridge();
-  const NodeState before = pods->state();
-  Config opted_in = config;
-  opted_in.node.pods.opt_in = true;
-  pods->reconfigure(opted_in);
-  EXPECT_EQ(pods->settle(opted_in, now).ended.size(), 1U);
-  EXPECT_EQ(pods->state().pods, before.pods);
-  // As it was when it comes back.
+  use(mib(250));
+  for (int i = 0; i < 5; ++i) turn(opted_out());
+  EXPECT_LT(limit(), kBridged) << "as far as its usage allows";
+  EXPECT_GT(limit(), mib(250));
+  ASSERT_EQ(web().containers.size(), 1U) << "it is not let go with more than its spec";
+  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
+  EXPECT_EQ(web().containers[0].given.spec->ceiling, mib(128));
+  use(mib(50));
+  for (int i = 0; i < 5; ++i) turn(opted_out());
+  EXPECT_EQ(limit(), mib(128));
+  EXPECT_EQ(limit(kSlice), mib(128));
+  EXPECT_TRUE(forgotten());
+  EXPECT_EQ(pods->tracked(), 0U);
+}
+
+TEST_F(NodePodsLeavingTest, SoDoesAPodThatTheOperatorLeavesOut) {
+  bridge();
+  use(mib(50));
+  config.node.pods.selector = Selector::parse("app=other").value();
   pods->reconfigure(config);
-  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
-  EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
-  EXPECT_EQ(pods->state().pods.size(), 1U);
+  for (int i = 0; i < 5; ++i) turn(app_pod());
+  EXPECT_EQ(limit(), mib(128));
+  EXPECT_EQ(limit(kSlice), mib(128));
+  EXPECT_TRUE(forgotten());
+}
+
+TEST_F(NodePodsLeavingTest, SoDoesOneThatOnlyWantsToBeWatched) {
+  bridge();
+  use(mib(50));
+  kube::Pod pod = app_pod();
+  pod.annotations["plimsoll.dev/dry-run"] = "true";
+  for (int i = 0; i < 5; ++i) turn(pod);
+  EXPECT_EQ(limit(), mib(128));
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_TRUE(web().containers[0].policy.dry_run);
+  EXPECT_FALSE(web().containers[0].policy.leaving);
+}
+
+TEST_F(NodePodsLeavingTest, TheNextAgentBringsBackWhatTheOneBeforeHadWritten) {
+  bridge();
+  use(mib(50));
+  start();
+  for (int i = 0; i < 5; ++i) turn(opted_out());
+  EXPECT_EQ(limit(), mib(128));
+  EXPECT_EQ(limit(kSlice), mib(128));
+  EXPECT_TRUE(forgotten());
+}
+
+TEST_F(NodePodsLeavingTest, WhoeverChangesHisMindOverAndOverGainsNothing) {
+  bridge();
+  use(mib(250));
+  const Slot slot = web().containers[0].slot;
+  for (int i = 0; i < 4; ++i) turn(i % 2 == 0 ? opted_out() : app_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_EQ(web().containers[0].slot, slot) << "nothing is armed anew while it gives back";
+  use(mib(50));
+  for (int i = 0; i < 20; ++i) turn(i % 2 == 0 ? opted_out() : app_pod());
+  EXPECT_EQ(limit(), mib(128));
+  for (int i = 0; i < 5; ++i) turn(opted_out());
+  EXPECT_TRUE(forgotten());
+}
+
+TEST_F(NodePodsLeavingTest, WhoWasNeverRaisedIsLetGo) {
+  add_cgroups(mib(128));
+  use(mib(120));
+  turn(app_pod());
+  ASSERT_EQ(web().containers.size(), 1U);
+  for (int i = 0; i < 5; ++i) turn(opted_out());
+  EXPECT_TRUE(forgotten());
+  EXPECT_TRUE(sent.empty());
+}
+
+TEST_F(NodePodsLeavingTest, TheSpecGoesBackToWhatIsDeclared) {
+  add_cgroups(mib(512));
+  use(mib(300));
+  Scene scene = raised();
+  scene.accept();
+  scene.actuate();
+  follow(scene);
+  ASSERT_EQ(web().declared.at("app").memory, mib(128));
+  ASSERT_TRUE(save().value());
+  kube::Pod pod = opted_out(scene.pod);
+  for (int i = 0; i < 15; ++i) turn(pod);
+  ASSERT_EQ(sent.size(), 1U) << "as far as its usage allows";
+  EXPECT_LT(resize_test::asked(&sent[0]), mib(400));
+  EXPECT_GT(resize_test::asked(&sent[0]), mib(300));
+
+  // As the next agent finds it.
+  use(mib(50));
+  sent.clear();
+  start();
+  for (int i = 0; i < 15; ++i) turn(pod);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(resize_test::asked(&sent[0]), mib(128));
+  EXPECT_FALSE(forgotten()) << "while the answer is not there";
+  pod.containers[0].resources.limits.memory = mib(128);
+  pod.containers[0].status->resources->limits.memory = mib(128);
+  ++*pod.generation;
+  pod.resource_version += "1";
+  web().outcomes.push_back(
+      {.id = sent[0].id, .status = 200, .pod = pod, .sent = now, .answered = now});
+  tree.set(scope_of('a'), "memory.max", text(mib(128)));
+  tree.set(kSlice, "memory.max", text(mib(128)));
+  for (int i = 0; i < 5; ++i) turn(pod);
+  EXPECT_EQ(sent.size(), 1U);
+  EXPECT_TRUE(forgotten());
+  EXPECT_TRUE(pods->floors().pods.empty());
 }
 
 TEST_F(NodePodsTest, AnUnchangedPodOfARelistIsNoNews) {
@@ -218,16 +380,6 @@ TEST_F(NodePodsTest, ARecordGoesWithItsCgroup) {
 }
 
 // ---- floors that outlive a boot
-
-// Grown to 512 MiB through the API.
-Scene raised(kube::Pod pod = app_pod()) {
-  Scene scene(std::move(pod));
-  scene.config.preflight = false;
-  scene.step();
-  scene.wish(mib(512));
-  scene.step();
-  return scene;
-}
 
 TEST_F(NodePodsTest, OfASpecThatIsAsDeclaredNothingIsKept) {
   add_cgroups(mib(128));
@@ -900,6 +1052,65 @@ TEST_F(NodePodsCpuTest, WhatTheAgentBeforeMayHaveWrittenStaysKnown) {
   ASSERT_TRUE(limit);
   EXPECT_EQ(limit->floor, MilliCpu{300});
   EXPECT_EQ(limit->direct_ceiling, MilliCpu{2000});
+}
+
+// ---- CPU limits of those that may not be raised any more
+
+class NodePodsCpuLeavingTest : public NodePodsCpuTest {
+ protected:
+  // Boosted to 2 CPUs beside the API, by the agent before this one.
+  void boost() {
+    add_cpu_cgroups();
+    tree.set(kSlice, "memory.current", text(mib(10)));
+    tree.set(scope_of('a'), "memory.current", text(mib(10)));
+    present(cpu_pod());
+    web().containers[0].set_cpu_bounds(
+        {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}});
+    ASSERT_TRUE(state_file->update(pods->state(), now).value());
+    tree.set(scope_of('a'), "cpu.max", "200000 100000\n");
+    tree.set(kSlice, "cpu.max", "200000 100000\n");
+    start();
+  }
+  void turns(const kube::Pod& pod) {
+    for (int i = 0; i < 8; ++i) {
+      turn(pod);
+      engine->tick(now);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+};
+
+TEST_F(NodePodsCpuLeavingTest, WhoOptsOutGivesBackItsCpuLimit) {
+  boost();
+  turns(opted_out(cpu_pod()));
+  EXPECT_TRUE(tree.get(scope_of('a'), "cpu.max").starts_with("30000 100000\n"));
+  EXPECT_TRUE(tree.get(kSlice, "cpu.max").starts_with("30000 100000\n"));
+  EXPECT_TRUE(web().containers.empty());
+  EXPECT_TRUE(pods->state().pods.empty());
+}
+
+TEST_F(NodePodsCpuLeavingTest, WhoWantsNoMoreCpuGivesItBackAndIsManagedOn) {
+  boost();
+  kube::Pod pod = cpu_pod();
+  pod.annotations["plimsoll.dev/cpu-ceiling"] = "300m";
+  pod.annotations["plimsoll.dev/startup-boost"] = "300m";
+  turns(pod);
+  EXPECT_TRUE(tree.get(scope_of('a'), "cpu.max").starts_with("30000 100000\n"));
+  ASSERT_EQ(web().containers.size(), 1U);
+  EXPECT_FALSE(web().containers[0].policy.leaving);
+  EXPECT_FALSE(web().containers[0].policy.cpu) << "left alone";
+}
+
+TEST_F(NodePodsCpuLeavingTest, TheSpecOfTheCpuLimitGoesBackToo) {
+  add_cpu_cgroups();
+  tree.set(kSlice, "memory.current", text(mib(10)));
+  tree.set(scope_of('a'), "memory.current", text(mib(10)));
+  present(cpu_pod());
+  kube::Pod pod = opted_out(cpu_pod());
+  pod.containers[0].resources.limits.cpu = MilliCpu{2000};
+  for (int i = 0; i < 8; ++i) turn(pod);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(resize_test::asked_cpu(&sent[0]), MilliCpu{300});
 }
 
 }  // namespace
