@@ -97,6 +97,12 @@ Result<CpuPrograms> CpuPrograms::load() {
   return CpuPrograms(std::move(impl));
 }
 
+std::string_view CpuPrograms::elf() {
+  std::size_t size = 0;
+  const void* bytes = cpu_bpf::elf_bytes(&size);
+  return {static_cast<const char*>(bytes), size};
+}
+
 CpuPrograms::CpuPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CpuPrograms::CpuPrograms(CpuPrograms&&) noexcept = default;
 CpuPrograms& CpuPrograms::operator=(CpuPrograms&&) noexcept = default;

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <optional>
 
 #include "base/result.h"
@@ -78,6 +79,8 @@ class CpuPrograms {
  public:
   // kUnsupported or kDenied names the program that the kernel refused and what it said.
   static Result<CpuPrograms> load();
+  // The object that load() loads, for trial_load.h.
+  static std::string_view elf();
 
   CpuPrograms(CpuPrograms&&) noexcept;
   CpuPrograms& operator=(CpuPrograms&&) noexcept;

@@ -163,6 +163,12 @@ Result<ExecPrograms> ExecPrograms::load(const ExecRoom& room) {
   return ExecPrograms(std::move(impl));
 }
 
+std::string_view ExecPrograms::elf() {
+  std::size_t size = 0;
+  const void* bytes = exec_bpf::elf_bytes(&size);
+  return {static_cast<const char*>(bytes), size};
+}
+
 ExecPrograms::ExecPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ExecPrograms::ExecPrograms(ExecPrograms&&) noexcept = default;
 ExecPrograms& ExecPrograms::operator=(ExecPrograms&&) noexcept = default;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -56,6 +57,8 @@ class ExecPrograms {
  public:
   // kUnsupported or kDenied names the program that the kernel refused and what it said.
   static Result<ExecPrograms> load(const ExecRoom& room = {});
+  // The object that load() loads, for trial_load.h.
+  static std::string_view elf();
 
   ExecPrograms(ExecPrograms&&) noexcept;
   ExecPrograms& operator=(ExecPrograms&&) noexcept;

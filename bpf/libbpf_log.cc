@@ -3,6 +3,7 @@
 
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstdio>
@@ -23,6 +24,8 @@ int keep(libbpf_print_level level, const char* format, va_list arguments) {
   const int size = std::vsnprintf(text.data(), text.size(), format, arguments);
   std::string line(text.data());
   while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
+  // The verifier's own log has many.
+  std::ranges::replace(line, '\n', ' ');
   const std::lock_guard lock(mutex);
   lines.push_back(std::move(line));
   if (lines.size() > kLines) lines.pop_front();

@@ -149,6 +149,12 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
   return MemoryPrograms(std::move(impl));
 }
 
+std::string_view MemoryPrograms::elf() {
+  std::size_t size = 0;
+  const void* bytes = memory_bpf::elf_bytes(&size);
+  return {static_cast<const char*>(bytes), size};
+}
+
 MemoryPrograms::MemoryPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 MemoryPrograms::MemoryPrograms(MemoryPrograms&&) noexcept = default;
 MemoryPrograms& MemoryPrograms::operator=(MemoryPrograms&&) noexcept = default;

@@ -94,6 +94,8 @@ class MemoryPrograms {
   // Loads and attaches what `tier` (A or B) wants. kUnsupported or kDenied names the program that
   // the kernel refused and what it said.
   static Result<MemoryPrograms> load(Tier tier, const HoldBounds& bounds);
+  // The object that load() loads, for trial_load.h.
+  static std::string_view elf();
 
   MemoryPrograms(MemoryPrograms&&) noexcept;
   MemoryPrograms& operator=(MemoryPrograms&&) noexcept;

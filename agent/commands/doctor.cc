@@ -99,7 +99,7 @@ std::string to_json(const DoctorReport& report, const DoctorFacts& facts) {
   }
   json["exit_status"] = report.exit_status;
   json["guarantee"] = report.guarantee;
-  json["release"] = facts.features.release;
+  json["release"] = facts.release;
   json["findings"] = nlohmann::ordered_json::array();
   for (const Finding& finding : report.findings) {
     nlohmann::ordered_json entry;

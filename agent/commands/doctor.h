@@ -14,8 +14,8 @@
 #include "agent/commands/privileges.h"
 #include "agent/commands/scope.h"
 #include "base/units.h"
-#include "bpf/features.h"
 #include "bpf/memory_programs.h"
+#include "bpf/trial_load.h"
 #include "cgroup/mounts.h"
 
 namespace plimsoll::agent {
@@ -26,14 +26,6 @@ enum class Role { kAgent, kRun };
 std::string_view to_string(Role role);  // "agent", "run"
 
 enum class Psi { kOn, kOff, kNotBuiltIn };
-
-// The programs themselves, loaded and attached for a moment with nothing to watch.
-struct TrialLoad {
-  bpf::Tier tier = bpf::Tier::kA;
-  bpf::Answer loaded;
-
-  bool operator==(const TrialLoad&) const = default;
-};
 
 // The pods' cgroups as the agent would find them.
 struct AgentPlace {
@@ -49,10 +41,8 @@ struct AgentPlace {
 };
 
 struct DoctorFacts {
-  bpf::Features features;
-  std::vector<TrialLoad>
-      trials;                 // the tiers that `features` allow, best first, up to one that loads
-  bpf::Answer exec_programs;  // those of announced commands, tried in the same way
+  std::string release;  // as uname -r
+  bpf::TrialLoad bpf;
   Privileges privileges;
   ScopeFacts scope;
   AgentPlace agent;

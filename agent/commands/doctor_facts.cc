@@ -10,8 +10,6 @@
 #include "agent/commands/scope_enter.h"
 #include "agent/pods/pod_cgroups.h"
 #include "base/file.h"
-#include "bpf/exec_programs.h"
-#include "bpf/load_plan.h"
 #include "cgroup/text.h"
 #include "cgroup/walk.h"
 
@@ -19,20 +17,6 @@ namespace plimsoll::agent {
 namespace {
 
 constexpr cgroup::WalkBounds kWalk{.most_groups = 4096, .deepest = 4};
-
-std::vector<TrialLoad> try_loads(const bpf::Features& features) {
-  std::vector<TrialLoad> trials;
-  const bpf::Tier possible = bpf::plan_load(features, std::nullopt).possible;
-  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
-    if (tier < possible) continue;
-    // A tier above the possible one is not tried; below it, only when the better one failed.
-    const auto programs = bpf::MemoryPrograms::load(tier, bpf::HoldBounds{});
-    trials.push_back(
-        {tier, {.yes = programs.has_value(), .why = programs ? "" : programs.error().message}});
-    if (programs) break;
-  }
-  return trials;
-}
 
 Psi read_psi() {
   const auto text = read_file("/proc/pressure/memory");
@@ -140,11 +124,9 @@ AgentPlace read_agent_place(const std::optional<std::string>& path) {
 
 Result<DoctorFacts> read_doctor_facts(const std::string& cgroup_root) {
   DoctorFacts facts;
-  facts.features = bpf::probe_features();
-  facts.trials = try_loads(facts.features);
-  const auto exec_programs = bpf::ExecPrograms::load();
-  facts.exec_programs = {.yes = exec_programs.has_value(),
-                         .why = exec_programs ? "" : exec_programs.error().message};
+  utsname name{};
+  if (::uname(&name) == 0) facts.release = std::data(name.release);
+  facts.bpf = bpf::trial_load();
   auto privileges = read_privileges();
   if (!privileges) return tl::unexpected(privileges.error());
   facts.privileges = std::move(*privileges);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pure half of doctor.h: from facts to findings.
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "agent/commands/doctor.h"
-#include "bpf/load_plan.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -78,53 +80,150 @@ Result<std::string> place_of(Role role, const DoctorFacts& facts) {
   return role == Role::kAgent ? agent_place(facts.agent) : run_place(facts);
 }
 
-std::string tiers_of(const bpf::Reason& reason) {
-  std::string text;
-  for (const bpf::Tier tier : reason.needed_by) {
-    text += (text.empty() ? "" : " and ") + std::string(bpf::to_string(tier));
-  }
-  return text;
+// What to do about an errno at a hook; the first row whose hook begins so and whose errno is the
+// one, or 0 for any.
+struct HookCure {
+  std::string_view hook;
+  int error;
+  std::string_view cure;
+};
+
+constexpr int kEnotsupp =
+    524;  // the kernel's own "not supported", which user space has no name for
+constexpr std::string_view kRefused =
+    "a security module or a patch of this kernel refuses programs at its functions: run on the "
+    "host itself, not in a sandbox, or on a distribution's kernel";
+constexpr std::string_view kNewerKernel =
+    "run a kernel with this function, such as Debian's 6.1 or newer";
+constexpr std::string_view kTrampolines =
+    "run a kernel with CONFIG_FUNCTION_TRACER=y, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y and "
+    "CONFIG_BPF_JIT=y (Debian's 6.1 or newer; on arm64 6.6 or newer)";
+constexpr std::string_view kReport = "run Linux 6.1 or newer; if it is, report it with this text";
+constexpr std::string_view kFtrace = "set `sysctl kernel.ftrace_enabled=1`";
+constexpr std::string_view kTypes =
+    "run a kernel with CONFIG_DEBUG_INFO_BTF=y, and mount sysfs on /sys";
+constexpr std::string_view kPermission =
+    "run as root, or grant CAP_BPF and CAP_PERFMON (Kubernetes: securityContext.capabilities.add: "
+    "[BPF, PERFMON]; systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON), with a seccomp profile "
+    "that allows bpf()";
+constexpr std::string_view kLockdown = "boot without `lockdown=confidentiality`";
+
+constexpr std::array kHookCures = {
+    HookCure{"fentry/", EPERM, kRefused},
+    HookCure{"fexit/", EPERM, kRefused},
+    HookCure{"fentry/", ESRCH, kNewerKernel},
+    HookCure{"fexit/", ESRCH, kNewerKernel},
+    HookCure{"fentry/", kEnotsupp, kTrampolines},
+    HookCure{"fexit/", kEnotsupp, kTrampolines},
+    HookCure{"tp_btf/", ESRCH,
+             "run Linux 6.1 or newer, with CONFIG_BPF_EVENTS=y and CONFIG_TRACEPOINTS=y"},
+    HookCure{"iter/", 0, "run Linux 6.1 or newer, with CONFIG_CGROUPS=y"},
+    // bpf_loop, ring buffers and programs of this kind.
+    HookCure{"syscall", EINVAL, "run Linux 5.17 or newer; if it is, report it with this text"},
+};
+
+std::string error_text(int error) {
+  return error == kEnotsupp ? "not supported (ENOTSUPP)"
+                            : std::error_code(error, std::generic_category()).message();
 }
 
-void add_features(const DoctorFacts& facts, const bpf::LoadPlan& plan, Findings& findings) {
-  findings.push_back(ok({"release", "kernel", "release"}, facts.features.release));
-  for (const bpf::Reason& reason : plan.reasons) {
-    const bool hook = reason.id.starts_with("hook_");
-    const Place place{std::string(reason.id), hook ? "hooks" : "kernel", std::string(reason.what)};
-    if (reason.present) {
-      findings.push_back(ok(place, hook ? "can be hooked" : "works"));
+std::string cure_of(const bpf::ProgramTrial& trial, const DoctorFacts& facts) {
+  if (facts.lockdown == "confidentiality") return std::string(kLockdown);
+  const auto* row = std::ranges::find_if(kHookCures, [&](const HookCure& each) {
+    return trial.hook.starts_with(each.hook) && (each.error == 0 || each.error == trial.error);
+  });
+  return std::string(row == kHookCures.end() ? kReport : row->cure);
+}
+
+std::string shown_hook(const bpf::ProgramTrial& trial) {
+  std::string hook = trial.hook;
+  std::ranges::replace(hook, '/', ' ');
+  return hook;
+}
+
+// A row for each program that was tried alone. Returns the first refused one's cure.
+std::string add_programs(const bpf::ObjectTrial& trial, Status refused, const DoctorFacts& facts,
+                         Findings& findings) {
+  std::string cure;
+  for (const bpf::ProgramTrial& program : trial.programs) {
+    const Place place{program.name, "hooks", program.name};
+    if (program.error == 0) {
+      findings.push_back(ok(place, shown_hook(program) + ": taken"));
       continue;
     }
-    const bool tier_a = std::ranges::count(reason.needed_by, bpf::Tier::kA) != 0;
-    std::string text = reason.why + "; needed for tier " + tiers_of(reason);
+    const bool function = program.hook.starts_with("f");
+    const std::string why = function && program.error == ESRCH
+                                ? "this kernel has no such function (inlined or renamed)"
+                                : error_text(program.error);
     findings.push_back(
-        worse(place, tier_a ? Status::kMissing : Status::kDegraded, std::move(text), reason.cure));
+        worse(place, refused, shown_hook(program) + ": " + why, cure_of(program, facts)));
+    if (cure.empty()) cure = findings.back().cure;
   }
-  for (const TrialLoad& trial : facts.trials) {
-    const std::string tier(bpf::to_string(trial.tier));
-    const Place place{"load_" + tier, "hooks", "all programs of tier " + tier};
-    findings.push_back(trial.loaded.yes
-                           ? ok(place, "loaded and attached")
-                           : worse(place, Status::kMissing, trial.loaded.why,
-                                   "report it with this text: every single feature is there"));
+  return cure;
+}
+
+// A row for all programs of an object, below those of each where they were refused. `without` says
+// what is lost then.
+void add_object(const Place& place, const bpf::ObjectTrial& trial, Status refused,
+                const std::string& without, const DoctorFacts& facts, Findings& findings) {
+  if (!trial.tried) {
+    const auto [what, untried_cure] =
+        facts.bpf.permission_error != 0 ? std::pair("permission to load BPF programs", kPermission)
+        : facts.bpf.btf_error != 0      ? std::pair("kernel types", kTypes)
+                                        : std::pair("function tracing", kFtrace);
+    findings.push_back(worse(place, refused,
+                             std::string("not tried without ") + what + ": " + without,
+                             std::string(untried_cure)));
+    return;
   }
-  const Place announced{"announced_commands", "hooks", "begin and end of announced commands"};
-  findings.push_back(facts.exec_programs.yes
-                         ? ok(announced, "loaded and attached")
-                         : worse(announced, Status::kDegraded,
-                                 facts.exec_programs.why +
-                                     ": limits are raised when the need is there, not before",
-                                 "run Linux 6.1 or newer; if every feature above is there, report "
-                                 "it with this text"));
+  if (trial.refused.empty()) {
+    std::string hooks;
+    for (const bpf::ProgramTrial& program : trial.programs) {
+      if (program.hook.find('/') == std::string::npos) continue;  // run by us
+      hooks += (hooks.empty() ? "" : ", ") + shown_hook(program);
+    }
+    findings.push_back(ok(place, "loaded and attached: " + hooks));
+    return;
+  }
+  const std::string cure = add_programs(trial, refused, facts, findings);
+  if (!cure.empty()) {
+    findings.push_back(worse(place, refused, "refused: " + without, cure));
+    return;
+  }
+  findings.push_back(worse(place, refused, trial.refused + ": " + without, std::string(kReport)));
+}
+
+void add_bpf(const DoctorFacts& facts, Findings& findings) {
+  const bpf::TrialLoad& bpf = facts.bpf;
+  const auto add = [&](const Place& place, int error, std::string_view cure) {
+    findings.push_back(error == 0
+                           ? ok(place, "works")
+                           : worse(place, Status::kMissing,
+                                   error_text(error) + "; needed for tier A", std::string(cure)));
+  };
+  findings.push_back(ok({"release", "kernel", "release"}, facts.release));
+  add({"btf", "kernel", "kernel types (BTF)"}, bpf.btf_error, kTypes);
+  add({"permitted", "kernel", "permission to load BPF programs"}, bpf.permission_error,
+      kPermission);
+  const Place tracing{"function_tracing", "kernel", "function tracing"};
+  findings.push_back(bpf.function_tracing
+                         ? ok(tracing, "on")
+                         : worse(tracing, Status::kMissing,
+                                 "off: programs at functions are not called; needed for tier A",
+                                 std::string(kFtrace)));
   const Place lockdown{"lockdown", "kernel", "lockdown"};
-  if (facts.lockdown == "confidentiality") {
-    findings.push_back(worse(lockdown, Status::kMissing, facts.lockdown,
-                             "boot without `lockdown=confidentiality`"));
-  } else {
-    findings.push_back(ok(lockdown, facts.lockdown.empty() ? "not readable" : facts.lockdown));
-  }
+  findings.push_back(facts.lockdown == "confidentiality"
+                         ? worse(lockdown, Status::kMissing, facts.lockdown, std::string(kLockdown))
+                         : ok(lockdown, facts.lockdown.empty() ? "not readable" : facts.lockdown));
   findings.push_back(ok({"preemption", "kernel", "preemption"},
                         facts.preemption.empty() ? "not readable" : facts.preemption));
+  add_object({"memory_programs", "hooks", "memory programs"}, bpf.memory, Status::kMissing,
+             "needed for tier A", facts, findings);
+  add_object({"cpu_programs", "hooks", "CPU programs"}, bpf.cpu, Status::kDegraded,
+             "cpu.stat is read instead", facts, findings);
+  add_object({"exec_programs", "hooks", "programs of announced commands"}, bpf.exec,
+             Status::kDegraded, "limits are raised when the need is there, not before", facts,
+             findings);
 }
 
 // `optional` is absent where no cgroup was there to look at.
@@ -262,11 +361,22 @@ void add_node(const DoctorFacts& facts, Findings& findings) {
 }
 
 // Whatever the role; the place is another question.
-bpf::Tier resulting_tier(const DoctorFacts& facts, const bpf::LoadPlan& plan) {
-  for (const TrialLoad& trial : facts.trials) {
-    if (trial.loaded.yes) return std::max(trial.tier, plan.possible);
+bpf::Tier resulting_tier(const bpf::TrialLoad& bpf) {
+  return bpf.memory.tried && bpf.memory.refused.empty() ? bpf::Tier::kA : bpf::Tier::kC;
+}
+
+// What a tier promises and what it does not.
+std::string_view guarantee_of(bpf::Tier tier) {
+  if (tier == bpf::Tier::kA) {
+    return "Growth is seen before the limit is met, and a task at its limit, or at the OOM "
+           "killer's door, is held for a bounded time (at the door at most 200 ms) until the limit "
+           "is raised. A kill remains possible where the raise takes longer than that, and is "
+           "wanted where the ceiling or the node's budget is spent.";
   }
-  return bpf::Tier::kC;
+  return "No BPF: memory.high brakes the program, and the change of memory.events and PSI are the "
+         "signals. Growth of up to some hundred MB/s mostly survives, at the price of sleeps of up "
+         "to 2 s; MAP_POPULATE, mlock and huge pages can pass the brake and be killed by the OOM "
+         "killer.";
 }
 
 RoleResult result_of(Role role, const DoctorFacts& facts, bpf::Tier tier) {
@@ -295,14 +405,13 @@ std::string_view to_string(Status status) {
 std::string_view to_string(Role role) { return role == Role::kAgent ? "agent" : "run"; }
 
 DoctorReport make_report(const DoctorFacts& facts, std::optional<Role> role) {
-  const bpf::LoadPlan plan = bpf::plan_load(facts.features, std::nullopt);
   DoctorReport report;
   for (const Role one : {Role::kAgent, Role::kRun}) {
     if (role.value_or(one) != one) continue;
-    report.roles.push_back(result_of(one, facts, resulting_tier(facts, plan)));
+    report.roles.push_back(result_of(one, facts, resulting_tier(facts.bpf)));
     if (report.roles.back().tier) report.tier = report.roles.back().tier;
   }
-  add_features(facts, plan, report.findings);
+  add_bpf(facts, report.findings);
   add_cgroups(facts, report.findings);
   add_places(facts, report, report.findings);
   add_privileges(facts, report.findings);
@@ -317,7 +426,7 @@ DoctorReport make_report(const DoctorFacts& facts, std::optional<Role> role) {
     return report;
   }
   report.exit_status = *report.tier == bpf::Tier::kA ? 0 : 1;
-  report.guarantee = bpf::guarantee_of(*report.tier);
+  report.guarantee = guarantee_of(*report.tier);
   return report;
 }
 

@@ -257,16 +257,17 @@ TEST(DoctorVm, WithoutCgroupsNothingWorks) {
 }
 
 // The kernel accepts programs at functions then, and never calls them.
-TEST(DoctorVm, FunctionTracingSwitchedOffIsTierB) {
+TEST(DoctorVm, FunctionTracingSwitchedOffIsTierC) {
   constexpr const char* kSwitch = "/proc/sys/kernel/ftrace_enabled";
   write_file(kSwitch, "0");
   const Outcome outcome = doctor_in([] {});
   write_file(kSwitch, "1");
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_EQ(outcome.json["tier"], "B");
-  EXPECT_EQ(outcome.finding("function_entry")["status"], "missing");
-  EXPECT_EQ(outcome.finding("load_B")["status"], "ok");
-  EXPECT_NE(outcome.cure("function_entry").find("kernel.ftrace_enabled=1"), std::string::npos);
+  EXPECT_EQ(outcome.json["tier"], "C");
+  EXPECT_EQ(outcome.finding("function_tracing")["status"], "missing");
+  EXPECT_NE(outcome.cure("function_tracing").find("kernel.ftrace_enabled=1"), std::string::npos);
+  EXPECT_EQ(outcome.finding("memory_programs")["status"], "missing");
+  EXPECT_EQ(outcome.finding("exec_programs")["status"], "ok");
   EXPECT_EQ(doctor_in([] {}).status, 0);
 }
 
@@ -280,7 +281,8 @@ TEST(DoctorVm, ZLockdownIsTierC) {
   const Outcome outcome = doctor_in([] {});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_EQ(outcome.json["tier"], "C");
-  EXPECT_EQ(outcome.finding("kernel_reads")["status"], "missing");
+  EXPECT_EQ(outcome.finding("memory_programs")["status"], "missing");
+  EXPECT_NE(outcome.cure("memory_programs").find("lockdown=confidentiality"), std::string::npos);
   EXPECT_NE(outcome.cure("lockdown").find("lockdown=confidentiality"), std::string::npos);
 }
 

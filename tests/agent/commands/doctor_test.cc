@@ -4,8 +4,10 @@
 #include "agent/commands/doctor.h"
 
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -15,10 +17,17 @@ namespace {
 
 DoctorFacts healthy() {
   DoctorFacts facts;
-  facts.features.release = "6.12.1";
-  for (const auto& name : bpf::feature_names()) facts.features.*name.answer = {.yes = true};
-  facts.trials = {{bpf::Tier::kA, {.yes = true}}};
-  facts.exec_programs = {.yes = true};
+  facts.release = "6.12.1";
+  facts.bpf.memory = {.tried = true,
+                      .refused = {},
+                      .programs = {{"on_charge", "fentry/page_counter_try_charge"},
+                                   {"on_reclaim_end", "fexit/try_to_free_mem_cgroup_pages"},
+                                   {"on_track", "iter/cgroup"},
+                                   {"on_sweep", "syscall"}}};
+  facts.bpf.cpu = {
+      .tried = true, .refused = {}, .programs = {{"on_throttle", "fexit/throttle_cfs_rq"}}};
+  facts.bpf.exec = {
+      .tried = true, .refused = {}, .programs = {{"on_exec", "tp_btf/sched_process_exec"}}};
   facts.privileges.capabilities = (1ULL << 41) - 1;
   facts.privileges.real_time = true;
   facts.privileges.memory_lock = true;
@@ -67,11 +76,16 @@ std::optional<bpf::Tier> tier_of(const DoctorReport& report, Role role) {
   return found == report.roles.end() ? std::nullopt : found->tier;
 }
 
-void refuse(DoctorFacts& facts, bpf::Answer bpf::Features::*answer, bpf::Tier left) {
-  facts.features.*answer = {.yes = false, .why = "load: no"};
-  facts.trials.clear();
-  if (left != bpf::Tier::kC) facts.trials = {{left, {.yes = true}}};
+// As a kernel that refuses the programs at hooks that begin so.
+void refuse(bpf::ObjectTrial& trial, std::string_view hook, int error) {
+  trial.refused = "load the BPF programs: no";
+  for (bpf::ProgramTrial& program : trial.programs) {
+    if (program.hook.starts_with(hook)) program.error = error;
+  }
 }
+
+// As a kernel whose programs cannot even be tried.
+void leave_untried(DoctorFacts& facts) { facts.bpf.memory = facts.bpf.cpu = facts.bpf.exec = {}; }
 
 const Finding& finding_of(const DoctorReport& report, std::string_view id) {
   const auto found = std::ranges::find(report.findings, id, &Finding::id);
@@ -101,34 +115,71 @@ TEST(Doctor, WhatIsMissingAndWhatItCosts) {
     const char* cure;
   };
   const Row rows[] = {
-      {"fentry is refused",
-       [](DoctorFacts& f) { refuse(f, &bpf::Features::function_entry, bpf::Tier::kB); }, 1,
-       "function_entry", Status::kMissing, "kernel.ftrace_enabled=1"},
+      {"a sandbox refuses programs at functions",
+       [](DoctorFacts& f) { refuse(f.bpf.memory, "fentry/", EPERM); }, 1, "on_charge",
+       Status::kMissing, "sandbox"},
+      {"and all of them with it", [](DoctorFacts& f) { refuse(f.bpf.memory, "fexit/", EPERM); }, 1,
+       "memory_programs", Status::kMissing, "sandbox"},
+      {"a function was inlined", [](DoctorFacts& f) { refuse(f.bpf.memory, "fentry/", ESRCH); }, 1,
+       "on_charge", Status::kMissing, "with this function"},
+      {"no function can be hooked", [](DoctorFacts& f) { refuse(f.bpf.memory, "fexit/", 524); }, 1,
+       "on_reclaim_end", Status::kMissing, "CONFIG_FUNCTION_TRACER"},
+      {"functions are not traced",
+       [](DoctorFacts& f) {
+         f.bpf.function_tracing = false;
+         f.bpf.memory = f.bpf.cpu = {};
+       },
+       1, "function_tracing", Status::kMissing, "kernel.ftrace_enabled=1"},
+      {"and nothing at functions with it",
+       [](DoctorFacts& f) {
+         f.bpf.function_tracing = false;
+         f.bpf.memory = f.bpf.cpu = {};
+       },
+       1, "memory_programs", Status::kMissing, "kernel.ftrace_enabled=1"},
+      {"no iterator over cgroups", [](DoctorFacts& f) { refuse(f.bpf.memory, "iter/", EINVAL); }, 1,
+       "on_track", Status::kMissing, "CONFIG_CGROUPS"},
+      {"no bpf_loop", [](DoctorFacts& f) { refuse(f.bpf.memory, "syscall", EINVAL); }, 1,
+       "on_sweep", Status::kMissing, "5.17"},
       {"no permission for BPF",
        [](DoctorFacts& f) {
-         refuse(f, &bpf::Features::permitted, bpf::Tier::kC);
+         leave_untried(f);
+         f.bpf.permission_error = EPERM;
          f.privileges.capabilities = 1 << 1;
        },
        1, "capabilities_bpf", Status::kMissing, "CAP_BPF and CAP_PERFMON"},
-      {"no BTF", [](DoctorFacts& f) { refuse(f, &bpf::Features::btf, bpf::Tier::kC); }, 1, "btf",
-       Status::kMissing, "CONFIG_DEBUG_INFO_BTF"},
+      {"seccomp refuses bpf()",
+       [](DoctorFacts& f) {
+         leave_untried(f);
+         f.bpf.permission_error = EPERM;
+       },
+       1, "permitted", Status::kMissing, "seccomp"},
+      {"no BTF",
+       [](DoctorFacts& f) {
+         leave_untried(f);
+         f.bpf.btf_error = ENOENT;
+       },
+       1, "btf", Status::kMissing, "CONFIG_DEBUG_INFO_BTF"},
+      {"what was not tried is cured with what stood before it",
+       [](DoctorFacts& f) {
+         leave_untried(f);
+         f.bpf.btf_error = ENOENT;
+       },
+       1, "memory_programs", Status::kMissing, "CONFIG_DEBUG_INFO_BTF"},
       {"lockdown",
        [](DoctorFacts& f) {
-         refuse(f, &bpf::Features::kernel_reads, bpf::Tier::kC);
+         refuse(f.bpf.memory, "fentry/", EINVAL);
          f.lockdown = "confidentiality";
        },
-       1, "lockdown", Status::kMissing, "lockdown=confidentiality"},
-      {"every feature, but the programs are refused",
-       [](DoctorFacts& f) {
-         f.trials = {{bpf::Tier::kA, {.yes = false, .why = "too big"}},
-                     {bpf::Tier::kB, {.yes = true}}};
-       },
-       1, "load_A", Status::kMissing, "report it"},
+       1, "on_charge", Status::kMissing, "lockdown=confidentiality"},
+      {"an errno that nobody knows", [](DoctorFacts& f) { refuse(f.bpf.memory, "fentry/", E2BIG); },
+       1, "on_charge", Status::kMissing, "report it"},
+      {"each program is taken, all together are not",
+       [](DoctorFacts& f) { f.bpf.memory.refused = "too big"; }, 1, "memory_programs",
+       Status::kMissing, "report it"},
+      {"throttling cannot be seen", [](DoctorFacts& f) { refuse(f.bpf.cpu, "fexit/", ESRCH); }, 0,
+       "cpu_programs", Status::kDegraded, "with this function"},
       {"announced commands cannot be seen",
-       [](DoctorFacts& f) { f.exec_programs = {.yes = false, .why = "no such hook"}; }, 0,
-       "announced_commands", Status::kDegraded, "6.1 or newer"},
-      {"only a tracepoint is missing",
-       [](DoctorFacts& f) { f.features.tracepoint = {.yes = false, .why = "no"}; }, 0, "tracepoint",
+       [](DoctorFacts& f) { refuse(f.bpf.exec, "tp_btf/", ESRCH); }, 0, "exec_programs",
        Status::kDegraded, "CONFIG_BPF_EVENTS"},
       {"no cgroup v2",
        [](DoctorFacts& f) {
@@ -203,14 +254,28 @@ TEST(Doctor, WhatIsMissingAndWhatItCosts) {
 
 TEST(Doctor, TheExitStatusFollowsTheTier) {
   DoctorFacts facts = healthy();
-  refuse(facts, &bpf::Features::hook_oom, bpf::Tier::kB);
-  EXPECT_EQ(make_report(facts).tier, bpf::Tier::kB);
-  refuse(facts, &bpf::Features::loop, bpf::Tier::kC);
+  const std::string best = make_report(facts).guarantee;
+  refuse(facts.bpf.memory, "fentry/", ESRCH);
   EXPECT_EQ(make_report(facts).tier, bpf::Tier::kC);
   EXPECT_EQ(make_report(facts).exit_status, 1);
+  EXPECT_NE(make_report(facts).guarantee, best);
   facts.memory_controller = facts.agent.memory_controller = false;
   EXPECT_EQ(make_report(facts).tier, std::nullopt);
   EXPECT_EQ(make_report(facts).exit_status, 2);
+}
+
+// What the kernel takes is told beside what it refuses, and one cure for one reason.
+TEST(Doctor, ARefusalNamesTheProgram) {
+  DoctorFacts facts = healthy();
+  refuse(facts.bpf.memory, "fentry/", ESRCH);
+  const DoctorReport report = make_report(facts);
+  EXPECT_EQ(
+      finding_of(report, "on_charge").text,
+      "fentry page_counter_try_charge: this kernel has no such function (inlined or renamed)");
+  EXPECT_EQ(finding_of(report, "on_track").status, Status::kOk);
+  EXPECT_EQ(finding_of(report, "memory_programs").cure, finding_of(report, "on_charge").cure);
+  EXPECT_EQ(finding_of(report, "cpu_programs").text, "loaded and attached: fexit throttle_cfs_rq");
+  EXPECT_EQ(std::ranges::count(report.findings, "on_throttle", &Finding::id), 0);
 }
 
 TEST(Doctor, EachRoleIsJudgedByThePlaceThatItNeeds) {
@@ -241,7 +306,7 @@ TEST(Doctor, ARoleThatWasAskedForIsJudgedAlone) {
   EXPECT_EQ(make_report(on_a_laptop(), Role::kAgent).exit_status, 2);
   EXPECT_EQ(make_report(on_a_laptop(), Role::kRun).exit_status, 0);
   DoctorFacts lower = in_the_daemonset();
-  refuse(lower, &bpf::Features::btf, bpf::Tier::kC);
+  leave_untried(lower);
   EXPECT_EQ(make_report(lower, Role::kAgent).exit_status, 1);
 }
 
@@ -261,12 +326,13 @@ TEST(Doctor, EveryThingThatIsNotOkHasACure) {
 
 TEST(Doctor, TextIsNarrowAndColourIsAChoice) {
   DoctorFacts facts = healthy();
-  refuse(facts, &bpf::Features::function_entry, bpf::Tier::kB);
+  facts.bpf.function_tracing = false;
+  facts.bpf.memory = facts.bpf.cpu = {};
   const DoctorReport report = make_report(facts);
   const std::string text = to_text(report, false);
   EXPECT_EQ(text.find('\033'), std::string::npos);
   EXPECT_NE(to_text(report, true).find('\033'), std::string::npos);
-  EXPECT_NE(text.find("result for plimsoll run: tier B"), std::string::npos);
+  EXPECT_NE(text.find("result for plimsoll run: tier C"), std::string::npos);
   EXPECT_NE(text.find("cure: set `sysctl kernel.ftrace_enabled=1`"), std::string::npos);
   std::size_t start = 0;
   while (start < text.size()) {
@@ -279,7 +345,7 @@ TEST(Doctor, TextIsNarrowAndColourIsAChoice) {
 
 TEST(Doctor, JsonIsOneObjectWithStableKeys) {
   DoctorFacts facts = healthy();
-  facts.features.release = "6.12\xff";
+  facts.release = "6.12\xff";
   const DoctorReport report = make_report(facts);
   const std::string text = to_json(report, facts);
   EXPECT_EQ(text.find('\n'), std::string::npos);
@@ -306,7 +372,9 @@ TEST(Doctor, ThisMachineHasAReport) {
   const auto facts = read_doctor_facts();
   ASSERT_TRUE(facts.has_value()) << facts.error().message;
   const DoctorReport report = make_report(*facts);
-  EXPECT_EQ(finding_of(report, "release").text, facts->features.release);
+  utsname name{};
+  ASSERT_EQ(::uname(&name), 0);
+  EXPECT_EQ(finding_of(report, "release").text, std::string(std::data(name.release)));
   // No tier without the controller, whatever BPF says.
   EXPECT_TRUE(report.exit_status == 2 || facts->memory_controller ||
               facts->agent.memory_controller);
