@@ -49,7 +49,7 @@ void Trigger::aim(std::uint32_t slot, std::uint32_t epoch) {
 void Trigger::fire(Ring ring, Bytes limit) {
   impl_->record().limit_bytes = limit.value;
   impl_->record().ring = ring == Ring::kBare ? PL_RING_BARE : PL_RING_URGENT;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // The program runs in this call, on this thread: it sees what was written before.
   ::prctl(PR_SET_NAME, PL_TRIGGER_NAME);
 }
 

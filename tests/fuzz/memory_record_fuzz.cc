@@ -16,7 +16,7 @@ using plimsoll::test::require;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // As the ring buffer aligns its records.
   std::vector<std::uint64_t> aligned(size / 8 + 1);
-  std::memcpy(aligned.data(), data, size);
+  if (size > 0) std::memcpy(aligned.data(), data, size);  // no data at all may be a null pointer
   const auto event = bpf::read_record(aligned.data(), size);
   require(event.has_value() <= (size == sizeof(pl_memory_event)), "a record has its size");
   if (!event) return 0;
