@@ -619,7 +619,7 @@ TEST_F(EngineOnAKernel, WhoWritesALimitBelowTheUsageReturns) {
 }
 
 TEST(EngineWithoutPrograms, WhoWritesALimitBelowTheUsageReturns) {
-  agent::Config config;
+  agent::EngineConfig config;
   config.tier = bpf::Tier::kC;
   expect_that_who_undercuts_returns(*value(Engine::start(config)));
 }
