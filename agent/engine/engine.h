@@ -156,7 +156,11 @@ class Engine {
   const ReactionQuality& quality() const { return reaction_->quality(); }
   std::optional<bpf::Counters> counters() const;
   std::optional<bpf::MemorySample> sample(Slot slot);
+  // Everything of the memory half that was lost on its way, as of the last tick: the two below, and
+  // what the kernel had no room for (counters()).
   std::uint64_t lost() const { return lost_total_; }
+  std::uint64_t reports_lost() const { return reaction_->reports_lost(); }
+  std::uint64_t malformed_events() const { return programs_ ? programs_->malformed() : 0; }
   // Cgroups that were not tracked because all slots were taken.
   std::uint64_t refused() const { return refused_; }
   // Of the last tick.

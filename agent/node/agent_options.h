@@ -13,6 +13,7 @@
 #include "agent/systemd/units.h"
 #include "agent/telemetry/explain_server.h"
 #include "base/units.h"
+#include "cgroup/root.h"
 
 namespace plimsoll::agent {
 
@@ -21,6 +22,7 @@ struct AgentOptions {
   std::string config_file;  // empty: defaults, and nothing to reload
   ApiAccess api;
   std::string cgroup_root;  // empty: where cgroup v2 is mounted
+  cgroup::Filesystem cgroup_filesystem = cgroup::Filesystem::kCgroup2;
   std::string state_file = kStatePath;
   std::string floors_file = kFloorsPath;
   std::string socket = kExplainSocket;

@@ -7,7 +7,9 @@
 #include <array>
 #include <utility>
 
+#include "agent/node/publish.h"
 #include "agent/node/resident_memory.h"
+#include "agent/telemetry/explain.h"
 #include "base/clock.h"
 
 namespace plimsoll::agent {
@@ -277,9 +279,9 @@ NodeState NodeAgent::floors_state() const {
 void NodeAgent::save_one(StateFile& file, NodeState state, std::string& trouble,
                          MonotonicTime now) {
   const auto saved = file.update(std::move(state), now);
-  if (saved && *saved) ++stats_.state_writes;
+  if (saved && *saved) ++state_stats_.writes;
   if (!saved) {
-    ++stats_.state_write_failures;
+    ++state_stats_.write_failures;
     if (trouble.empty()) {
       log_->write(LogLevel::kError,
                   "the state cannot be saved, no limit is raised that is not in it",
@@ -359,11 +361,58 @@ void NodeAgent::tell_systemd(const PodCgroup& cgroup, Limit limit) {
 }
 
 void NodeAgent::tell(const ContainerRef& subject, const ResizeEvent& answer) {
-  stats_.activity.add(answer);
+  activity_.add(answer);
   if (answer.patch_to_limit) api_.note_patch_to_limit(*answer.patch_to_limit);
   log_->answer(subject, answer);
   timelines_.add(subject, answer);
   if (auto notice = notice_of(subject, answer)) poster_->post(std::move(*notice));
+}
+
+void NodeAgent::publish(MonotonicTime now) {
+  const PodWatcherStatus watcher = watcher_->status();
+  const Published parts{.node = options_.node_name,
+                        .engine = *engine_,
+                        .pods = *pods_,
+                        .announce = *announce_,
+                        .startup = *startup_,
+                        .watcher = watcher,
+                        .resizer = *resizer_,
+                        .poster = *poster_,
+                        .log = *log_,
+                        .api = tally_,
+                        .activity = activity_,
+                        .config = config_state_,
+                        .state = state_stats_};
+  const bool refused = config_watch_ && config_watch_->error();
+  const Troubles troubles{.config = refused ? config_watch_->error()->message : std::string(),
+                          .state = state_trouble_.empty() ? floors_trouble_ : state_trouble_};
+  board_.publish({stats_of(parts), health_of(parts, troubles, now)});
+}
+
+std::string NodeAgent::explain(const ExplainRequest& request) const {
+  std::vector<ExplainedContainer> states;
+  for (const auto& [uid, pod] : pods_->pods()) {
+    if (pod.pod.id.namespace_name != request.name_space || pod.pod.id.name != request.pod) {
+      continue;
+    }
+    for (const kube::Container& container : pod.pod.containers) {
+      ExplainedContainer& state = states.emplace_back(pods_->explain(pod, container.name));
+      const auto tracked = std::find_if(
+          pod.containers.begin(), pod.containers.end(),
+          [&](const NodeContainer& each) { return each.policy.name == container.name; });
+      if (tracked == pod.containers.end()) continue;
+      const std::vector<std::string> announced = announce_->explain(tracked->slot);
+      state.notes.insert(state.notes.end(), announced.begin(), announced.end());
+      if (auto boost = startup_->explain(tracked->slot); !boost.empty()) {
+        state.notes.push_back(std::move(boost));
+      }
+    }
+  }
+  const auto now = monotonic_now();
+  const auto wall =
+      std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
+  return explain_json(timelines_, states, request.name_space, request.pod, request.container, now,
+                      wall);
 }
 
 void NodeAgent::set_alarm(MonotonicTime now) {

@@ -94,13 +94,12 @@ class NodeAgent {
   void tell_systemd(const PodCgroup& cgroup, Limit limit);
   void tell(const ContainerRef& subject, const ResizeEvent& answer);
   void publish(MonotonicTime now);
-  void publish_cpu();
   void set_alarm(MonotonicTime now);
   std::string explain(const ExplainRequest& request) const;
 
   AgentOptions options_;
   Config config_;
-  ConfigState config_state_;
+  ConfigState config_state_{.taken = std::chrono::system_clock::now()};
   std::unique_ptr<cgroup::Root> root_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<PodCgroups> cgroups_;
@@ -112,7 +111,8 @@ class NodeAgent {
   std::unique_ptr<DecisionLog> log_;
   Timelines timelines_;
   StatusBoard board_;
-  AgentStats stats_;
+  Activity activity_;
+  StateStats state_stats_;
   ApiTally tally_;
   std::string state_trouble_;
   std::string floors_trouble_;

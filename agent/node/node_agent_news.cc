@@ -68,7 +68,7 @@ void NodeAgent::take_cgroups() {
 
 void NodeAgent::take_records(const std::vector<Record>& records) {
   for (const Record& record : records) {
-    stats_.activity.add(record);
+    activity_.add(record);
     const SlotOwner* owner = pods_->owner(record.slot);
     NodePod* pod = owner == nullptr ? nullptr : pods_->find(owner->uid);
     if (pod == nullptr) continue;
@@ -194,8 +194,7 @@ void NodeAgent::take_config() {
     poster_->post(config_notice(options_.node_name, news->error().message));
     return;
   }
-  config_state_.last_success_unix_seconds =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  config_state_.taken = std::chrono::system_clock::now();
   const auto later = keys_for_next_start(config_, **news);
   config_ = **news;
   engine_->reconfigure(config_.policy);

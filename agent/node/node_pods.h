@@ -163,6 +163,7 @@ class NodePods {
   bool give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now);
 
   std::map<std::string, NodePod>& pods() { return pods_; }  // by uid
+  const std::map<std::string, NodePod>& pods() const { return pods_; }
   NodePod* find(std::string_view uid);
   const SlotOwner* owner(Slot slot) const;
   // For the state file, and for the one that outlives the boot.

@@ -51,7 +51,7 @@ Result<void> NodeAgent::start_parts() {
 
   const auto root_path = find_cgroup_root(options_);
   if (!root_path) return tl::unexpected(root_path.error());
-  auto root = cgroup::Root::open(*root_path);
+  auto root = cgroup::Root::open(*root_path, options_.cgroup_filesystem);
   if (!root) return tl::unexpected(root.error());
   root_ = std::make_unique<cgroup::Root>(std::move(*root));
   auto boot_id = read_boot_id();

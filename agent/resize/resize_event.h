@@ -48,7 +48,7 @@ struct ResizeEvent {
     kWithdrawn,        // our request was taken back
     kBridgeWithdrawn,  // a direct write ahead of a request that was refused was taken back
     kFallback,         // written directly under a lease, the API being of no use
-    kLeaseEnded,       // such a direct write was taken back or confirmed
+    kLeaseEnded,       // such a direct write was taken back; one that is confirmed ends unsaid
     kReasserted,       // somebody overwrote the limit; it was written again
     kRepaired,         // the pod's own limit had stayed behind; it was raised
     kSteppedBack,      // somebody else resizes this container

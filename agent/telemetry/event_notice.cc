@@ -1,11 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// What deserves a Kubernetes Event, and its words.
+#include "agent/telemetry/event_notice.h"
+
+#include <array>
+
 #include "agent/policy/reason.h"
-#include "agent/telemetry/event_policy.h"
 
 namespace plimsoll::agent {
 namespace {
+
+struct EventRow {
+  std::string_view name;
+  std::string_view action;
+  bool warning;
+};
+// In the order of EventReason.
+constexpr std::array kRows{EventRow{"MemoryLimitRaised", "Resize", false},
+                           EventRow{"MemoryLimitLowered", "Resize", false},
+                           EventRow{"CpuLimitRaised", "Resize", false},
+                           EventRow{"CpuLimitLowered", "Resize", false},
+                           EventRow{"ResizeRefused", "Resize", true},
+                           EventRow{"ResizeWithdrawn", "Withdraw", false},
+                           EventRow{"CgroupFallback", "WriteCgroup", true},
+                           EventRow{"BridgeWithdrawn", "Withdraw", true},
+                           EventRow{"LeakSuspected", "Hold", true},
+                           EventRow{"OutOfBudget", "Hold", true},
+                           EventRow{"CeilingReached", "Hold", true},
+                           EventRow{"OomKilled", "Watch", true},
+                           EventRow{"SteppedBack", "Hold", false},
+                           EventRow{"AnnotationInvalid", "Configure", true},
+                           EventRow{"ConfigRejected", "Configure", true}};
+static_assert(kRows.size() == static_cast<std::size_t>(EventReason::kConfigRejected) + 1);
+
+const EventRow& row_of(EventReason reason) { return kRows[static_cast<std::size_t>(reason)]; }
 
 kube::EventSubject on_pod(const ContainerRef& subject) {
   return {.name_space = subject.name_space,
@@ -14,10 +40,13 @@ kube::EventSubject on_pod(const ContainerRef& subject) {
           .container = subject.container};
 }
 
+std::string whom(const ContainerRef& subject) {
+  return subject.container.empty() ? "the pod" : "container " + subject.container;
+}
+
 // "memory limit of container app"
 std::string limit_of_whom(const ContainerRef& subject, std::string_view resource = "memory") {
-  const std::string limit = std::string(resource) + " limit of ";
-  return limit + (subject.container.empty() ? "the pod" : "container " + subject.container);
+  return std::string(resource) + " limit of " + whom(subject);
 }
 
 template <typename Amount>
@@ -64,82 +93,9 @@ std::string words_of(const ResizeEvent& answer) {
 
 }  // namespace
 
-std::string_view to_string(EventReason reason) {
-  switch (reason) {
-    case EventReason::kMemoryLimitRaised:
-      return "MemoryLimitRaised";
-    case EventReason::kMemoryLimitLowered:
-      return "MemoryLimitLowered";
-    case EventReason::kCpuLimitRaised:
-      return "CpuLimitRaised";
-    case EventReason::kCpuLimitLowered:
-      return "CpuLimitLowered";
-    case EventReason::kResizeRefused:
-      return "ResizeRefused";
-    case EventReason::kResizeWithdrawn:
-      return "ResizeWithdrawn";
-    case EventReason::kCgroupFallback:
-      return "CgroupFallback";
-    case EventReason::kBridgeWithdrawn:
-      return "BridgeWithdrawn";
-    case EventReason::kLeakSuspected:
-      return "LeakSuspected";
-    case EventReason::kOutOfBudget:
-      return "OutOfBudget";
-    case EventReason::kCeilingReached:
-      return "CeilingReached";
-    case EventReason::kOomKilled:
-      return "OomKilled";
-    case EventReason::kSteppedBack:
-      return "SteppedBack";
-    case EventReason::kAnnotationInvalid:
-      return "AnnotationInvalid";
-    case EventReason::kConfigRejected:
-      return "ConfigRejected";
-  }
-  return "Unknown";
-}
-
-std::string_view action_of(EventReason reason) {
-  switch (reason) {
-    case EventReason::kMemoryLimitRaised:
-    case EventReason::kMemoryLimitLowered:
-    case EventReason::kCpuLimitRaised:
-    case EventReason::kCpuLimitLowered:
-    case EventReason::kResizeRefused:
-      return "Resize";
-    case EventReason::kResizeWithdrawn:
-    case EventReason::kBridgeWithdrawn:
-      return "Withdraw";
-    case EventReason::kCgroupFallback:
-      return "WriteCgroup";
-    case EventReason::kLeakSuspected:
-    case EventReason::kOutOfBudget:
-    case EventReason::kCeilingReached:
-    case EventReason::kSteppedBack:
-      return "Hold";
-    case EventReason::kOomKilled:
-      return "Watch";
-    case EventReason::kAnnotationInvalid:
-    case EventReason::kConfigRejected:
-      return "Configure";
-  }
-  return "Unknown";
-}
-
-bool is_warning(EventReason reason) {
-  switch (reason) {
-    case EventReason::kMemoryLimitRaised:
-    case EventReason::kMemoryLimitLowered:
-    case EventReason::kCpuLimitRaised:
-    case EventReason::kCpuLimitLowered:
-    case EventReason::kResizeWithdrawn:
-    case EventReason::kSteppedBack:
-      return false;
-    default:
-      return true;
-  }
-}
+std::string_view to_string(EventReason reason) { return row_of(reason).name; }
+std::string_view action_of(EventReason reason) { return row_of(reason).action; }
+bool is_warning(EventReason reason) { return row_of(reason).warning; }
 
 std::optional<Notice> notice_of(const ContainerRef& subject, const Record& record) {
   // CPU limits change several times a second; `explain` and the metrics have them.
@@ -160,9 +116,9 @@ std::optional<Notice> notice_of(const ContainerRef& subject, const Record& recor
       }
       return std::nullopt;
     case Record::Kind::kOomKill:
-      return notice(EventReason::kOomKilled,
-                    "the kernel's OOM killer ended a process of container " + subject.container +
-                        " at a limit of " + to_string(record.facts.limit));
+      return notice(EventReason::kOomKilled, "the kernel's OOM killer ended a process of " +
+                                                 whom(subject) + " at a limit of " +
+                                                 to_string(record.facts.limit));
     case Record::Kind::kReclaim:
     case Record::Kind::kFailure:
     case Record::Kind::kWish:

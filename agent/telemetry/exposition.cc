@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// metrics_text(): the table's samples in the exposition format, written by prometheus-cpp
-// (docs/decisions/0011).
+#include "agent/telemetry/exposition.h"
+
 #include <prometheus/text_serializer.h>
 
 #include <limits>
@@ -9,7 +8,6 @@
 #include <utility>
 
 #include "agent/telemetry/metric_table.h"
-#include "agent/telemetry/stats.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -22,6 +22,10 @@ Sample labelled(std::string_view label, double value) {
   return {.label_values = {std::string(label)}, .value = value};
 }
 
+double unix_seconds(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
 template <typename T>
 Samples known(const std::optional<T>& value, Samples (*sample)(T)) {
   return value ? sample(*value) : Samples{};
@@ -45,19 +49,21 @@ constexpr std::pair kShrinkReasons{Reason::kLeaseEnded, Reason::kWithdrawn};
 
 Samples grants(const Scrape& scrape) {
   Samples samples;
-  add_reasons(samples, scrape.stats.activity.grants, kGrantReasons.first, kGrantReasons.second);
+  add_reasons(samples, scrape.stats.activity.memory.grants, kGrantReasons.first,
+              kGrantReasons.second);
   return samples;
 }
 
 Samples denials(const Scrape& scrape) {
   Samples samples;
-  add_reasons(samples, scrape.stats.activity.denials, kDenialReasons.first, kDenialReasons.second);
+  add_reasons(samples, scrape.stats.activity.memory.denials, kDenialReasons.first,
+              kDenialReasons.second);
   return samples;
 }
 
 Samples wishes(const Scrape& scrape) {
   Samples samples;
-  const auto& counts = scrape.stats.activity.wishes;
+  const auto& counts = scrape.stats.activity.memory.wishes;
   add_reasons(samples, counts, kGrantReasons.first, kGrantReasons.second);
   add_reasons(samples, counts, kShrinkReasons.first, kShrinkReasons.second);
   return samples;
@@ -115,6 +121,10 @@ Samples resizes(const Scrape& scrape) {
   return samples;
 }
 
+Samples answered(const Scrape& scrape, ResizeEvent::Kind kind) {
+  return count(scrape.stats.activity.answers[static_cast<std::size_t>(kind)]);
+}
+
 Samples refusals(const Scrape& scrape) {
   Samples samples;
   for (const auto& [cause, times] : scrape.stats.activity.refusals) {
@@ -126,45 +136,45 @@ Samples refusals(const Scrape& scrape) {
 Samples tiers(const Scrape& scrape) {
   Samples samples;
   for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB, bpf::Tier::kC}) {
-    samples.push_back(labelled(bpf::to_string(tier), tier == scrape.stats.tier ? 1 : 0));
+    samples.push_back(labelled(bpf::to_string(tier), tier == scrape.stats.engine.tier ? 1 : 0));
   }
   return samples;
 }
 
 template <std::uint64_t bpf::Counters::*member>
 Samples kernel(const Scrape& scrape) {
-  if (!scrape.stats.kernel) return {};
-  return count((*scrape.stats.kernel).*member);
+  if (!scrape.stats.engine.kernel) return {};
+  return count((*scrape.stats.engine.kernel).*member);
 }
 
 Samples holds_refused(const Scrape& scrape) {
-  if (!scrape.stats.kernel) return {};
-  return {labelled("heartbeat", number(scrape.stats.kernel->refused_heartbeat)),
-          labelled("budget", number(scrape.stats.kernel->refused_budget))};
+  if (!scrape.stats.engine.kernel) return {};
+  return {labelled("heartbeat", number(scrape.stats.engine.kernel->refused_heartbeat)),
+          labelled("budget", number(scrape.stats.engine.kernel->refused_budget))};
 }
 
 Samples held_seconds(const Scrape& scrape) {
-  if (!scrape.stats.kernel) return {};
-  return one(std::chrono::duration<double>(scrape.stats.kernel->held_for).count());
+  if (!scrape.stats.engine.kernel) return {};
+  return one(std::chrono::duration<double>(scrape.stats.engine.kernel->held_for).count());
 }
 
 Samples lost(const Scrape& scrape) {
   const AgentStats& stats = scrape.stats;
-  const auto kernel = stats.kernel.value_or(bpf::Counters{});
+  const auto kernel = stats.engine.kernel.value_or(bpf::Counters{});
   const auto announced = stats.announce.kernel.value_or(bpf::ExecCounters{});
   return {labelled("kernel_events", number(kernel.events_dropped)),
           labelled("kernel_recursion", number(kernel.missed)),
-          labelled("kernel_malformed", number(stats.malformed_events)),
+          labelled("kernel_malformed", number(stats.engine.malformed_events)),
           labelled("announced_events", number(announced.events_dropped)),
           labelled("announced_recursion", number(announced.missed)),
           labelled("announced_table_full", number(announced.forgotten)),
           labelled("cpu_events_and_reports", number(stats.cpu.lost)),
-          labelled("reaction_reports", number(stats.reports_lost)),
-          labelled("containers_untracked", number(stats.containers_refused)),
-          labelled("watch_relists", number(stats.watch_relists)),
-          labelled("pods_malformed", number(stats.pods_malformed)),
+          labelled("reaction_reports", number(stats.engine.reports_lost)),
+          labelled("containers_untracked", number(stats.engine.untracked)),
+          labelled("watch_relists", number(stats.watch.relists)),
+          labelled("pods_malformed", number(stats.watch.pods_malformed)),
           labelled("resizes_dropped", number(stats.resizes_dropped)),
-          labelled("events_dropped", number(stats.events_dropped)),
+          labelled("events_dropped", number(stats.events.dropped)),
           labelled("log_lines", number(stats.log_overruns))};
 }
 
@@ -192,24 +202,24 @@ Samples api_seconds(const Scrape& scrape) {
 // The name of the sum of those that have no series of their own: no namespace can be called so.
 constexpr const char* kOtherNamespaces = "_other";
 
-std::vector<NamespaceBudget> largest_namespaces(const AgentStats& stats) {
-  std::vector<NamespaceBudget> all = stats.namespaces;
-  if (all.size() <= AgentStats::kMostNamespaces) return all;
+std::vector<NamespaceBudget> largest_namespaces(const PodsStats& pods) {
+  std::vector<NamespaceBudget> all = pods.namespaces;
+  if (all.size() <= PodsStats::kMostNamespaces) return all;
   std::stable_sort(all.begin(), all.end(), [](const NamespaceBudget& a, const NamespaceBudget& b) {
     return a.granted > b.granted;
   });
   NamespaceBudget others{.name_space = kOtherNamespaces};
-  for (std::size_t i = AgentStats::kMostNamespaces; i < all.size(); ++i) {
+  for (std::size_t i = PodsStats::kMostNamespaces; i < all.size(); ++i) {
     others.granted += all[i].granted;
   }
-  all.resize(AgentStats::kMostNamespaces);
+  all.resize(PodsStats::kMostNamespaces);
   all.push_back(others);
   return all;
 }
 
 Samples namespace_granted(const Scrape& scrape) {
   Samples samples;
-  for (const NamespaceBudget& each : largest_namespaces(scrape.stats)) {
+  for (const NamespaceBudget& each : largest_namespaces(scrape.stats.pods)) {
     samples.push_back(labelled(each.name_space, number(each.granted.value)));
   }
   return samples;
@@ -217,7 +227,7 @@ Samples namespace_granted(const Scrape& scrape) {
 
 Samples namespace_left(const Scrape& scrape) {
   Samples samples;
-  for (const NamespaceBudget& each : largest_namespaces(scrape.stats)) {
+  for (const NamespaceBudget& each : largest_namespaces(scrape.stats.pods)) {
     if (!each.limit) continue;
     samples.push_back(labelled(each.name_space, number((*each.limit - each.granted).value)));
   }
@@ -225,10 +235,10 @@ Samples namespace_left(const Scrape& scrape) {
 }
 
 Samples kubernetes_events(const Scrape& scrape) {
-  return {labelled("posted", number(scrape.stats.events_posted)),
-          labelled("suppressed", number(scrape.stats.events_suppressed)),
-          labelled("dropped", number(scrape.stats.events_dropped)),
-          labelled("failed", number(scrape.stats.events_failed))};
+  return {labelled("posted", number(scrape.stats.events.posted)),
+          labelled("suppressed", number(scrape.stats.events.suppressed)),
+          labelled("dropped", number(scrape.stats.events.dropped)),
+          labelled("failed", number(scrape.stats.events.failed))};
 }
 
 using enum MetricType;
@@ -264,7 +274,7 @@ const std::array kRows{
            kCounter,
            "Limits that the agent wrote lower.",
            {},
-           [](const Scrape& s) { return count(s.stats.activity.shrinks); }},
+           [](const Scrape& s) { return count(s.stats.activity.memory.shrinks); }},
     Metric{"plimsoll_reclaims_total",
            kCounter,
            "Probes with memory.reclaim before a shrink.",
@@ -274,7 +284,7 @@ const std::array kRows{
            kCounter,
            "Writes to a cgroup that failed.",
            {},
-           [](const Scrape& s) { return count(s.stats.activity.failures); }},
+           [](const Scrape& s) { return count(s.stats.activity.memory.failures); }},
     Metric{"plimsoll_oom_kills_total",
            kCounter,
            "Kernel OOM kills seen in watched containers.",
@@ -285,7 +295,7 @@ const std::array kRows{
            "From the kernel's event to the written limit, of raises that answered an event.",
            {},
            [](const Scrape& s) {
-             return Samples{{.distribution = &s.stats.activity.reaction_seconds}};
+             return Samples{{.distribution = &s.stats.activity.memory.reaction_seconds}};
            }},
     Metric{"plimsoll_resizes_total",
            kCounter,
@@ -308,36 +318,34 @@ const std::array kRows{
            kGauge,
            "Direct writes that the API has not confirmed.",
            {},
-           [](const Scrape& s) { return count(s.stats.leases_active); }},
+           [](const Scrape& s) { return count(s.stats.pods.leases); }},
     Metric{"plimsoll_leases_expired_total",
            kCounter,
-           "Direct writes that ended without having been confirmed.",
+           "Direct writes that ended without having been confirmed, but for those that a refusal "
+           "ended (plimsoll_bridges_withdrawn_total).",
            {},
-           [](const Scrape& s) { return count(s.stats.leases_expired); }},
+           [](const Scrape& s) { return answered(s, ResizeEvent::Kind::kLeaseEnded); }},
     Metric{"plimsoll_bridges_withdrawn_total",
            kCounter,
            "Direct writes ahead of a request that was refused, taken back.",
            {},
-           [](const Scrape& s) {
-             constexpr auto kWithdrawn =
-                 static_cast<std::size_t>(ResizeEvent::Kind::kBridgeWithdrawn);
-             return count(s.stats.activity.answers[kWithdrawn]);
-           }},
+           [](const Scrape& s) { return answered(s, ResizeEvent::Kind::kBridgeWithdrawn); }},
     Metric{"plimsoll_budget_bytes",
            kGauge,
            "What the node can still give.",
            {},
-           [](const Scrape& s) { return known(s.stats.budget, bytes); }},
-    Metric{
-        "plimsoll_namespace_granted_bytes",
-        kGauge,
-        "What the containers of a namespace stand above their floors. The 20 largest; the others "
-        "together as `_other`.",
-        {"namespace"},
-        namespace_granted},
+           [](const Scrape& s) { return known(s.stats.engine.budget, bytes); }},
+    Metric{"plimsoll_namespace_granted_bytes",
+           kGauge,
+           "What the containers of a namespace stand above their floors. The 20 that are largest "
+           "at the "
+           "time; the others together as `_other`.",
+           {"namespace"},
+           namespace_granted},
     Metric{"plimsoll_namespace_budget_bytes",
            kGauge,
-           "What a namespace with a budget of its own can still be given.",
+           "What is left of the budget of a namespace that has one: the whole of it is this and "
+           "plimsoll_namespace_granted_bytes together. Of the same 20 namespaces.",
            {"namespace"},
            namespace_left},
     Metric{"plimsoll_holds_total",
@@ -370,12 +378,13 @@ const std::array kRows{
            "Time that allocations were held.",
            {},
            held_seconds},
-    Metric{"plimsoll_lost_total",
-           kCounter,
-           "What was lost or skipped on its way, by what it was. A window with lost kernel events "
-           "shrinks nothing.",
-           {"what"},
-           lost},
+    Metric{
+        "plimsoll_lost_total",
+        kCounter,
+        "What was lost or skipped on its way, by what it was; `watch_relists`: times that all pods "
+        "were listed again. A window with lost kernel events shrinks nothing.",
+        {"what"},
+        lost},
     Metric{"plimsoll_tier",
            kGauge,
            "1 for the tier in use: `A` with the hold, `B` tracepoints only, `C` without BPF.",
@@ -385,22 +394,22 @@ const std::array kRows{
            kGauge,
            "1 if the reaction thread is real-time and its memory is locked.",
            {},
-           [](const Scrape& s) { return flag(s.stats.reaction_predictable); }},
+           [](const Scrape& s) { return flag(s.stats.engine.predictable); }},
     Metric{"plimsoll_containers_tracked",
            kGauge,
            "Cgroups that are watched, pods' own included.",
            {},
-           [](const Scrape& s) { return count(s.stats.containers_tracked); }},
+           [](const Scrape& s) { return count(s.stats.pods.tracked); }},
     Metric{"plimsoll_pods",
            kGauge,
            "Pods of the node that the agent knows.",
            {},
-           [](const Scrape& s) { return count(s.stats.pods_seen); }},
+           [](const Scrape& s) { return count(s.stats.pods.known); }},
     Metric{"plimsoll_pods_managed",
            kGauge,
            "Pods of which at least one container may grow.",
            {},
-           [](const Scrape& s) { return count(s.stats.pods_managed); }},
+           [](const Scrape& s) { return count(s.stats.pods.managed); }},
     Metric{"plimsoll_config_generation",
            kGauge,
            "Configurations in force so far; rises with every reload that was taken.",
@@ -414,9 +423,9 @@ const std::array kRows{
         [](const Scrape& s) { return flag(s.stats.config.last_reload_good); }},
     Metric{"plimsoll_config_last_reload_success_timestamp_seconds",
            kGauge,
-           "When the configuration in force was taken.",
+           "When the configuration in force was taken; that of the start counts.",
            {},
-           [](const Scrape& s) { return one(s.stats.config.last_success_unix_seconds); }},
+           [](const Scrape& s) { return one(unix_seconds(s.stats.config.taken)); }},
     Metric{"plimsoll_config_reload_failures_total",
            kCounter,
            "Configuration files that were refused.",
@@ -453,12 +462,12 @@ const std::array kRows{
            kCounter,
            "Throttles that were answered by cpu.max.burst, the limit left as it was.",
            {},
-           [](const Scrape& s) { return count(s.stats.activity.cpu.bursts); }},
+           [](const Scrape& s) { return count(s.stats.activity.cpu_bursts); }},
     Metric{"plimsoll_cpu_lowerings_total",
            kCounter,
            "CPU limits lowered in the cgroup.",
            {},
-           [](const Scrape& s) { return count(s.stats.activity.cpu.lowerings); }},
+           [](const Scrape& s) { return count(s.stats.activity.cpu.shrinks); }},
     Metric{"plimsoll_cpu_wishes_total",
            kCounter,
            "Changes of CPU limits that the API was to make, by reason.",
@@ -537,16 +546,16 @@ const std::array kRows{
            "Containers whose announced commands could not be watched for.",
            {},
            [](const Scrape& s) { return count(s.stats.announce.failures); }},
-    Metric{
-        "plimsoll_api_requests_total",
-        kCounter,
-        "Exchanges with the API server, by class of the HTTP status (`none`: no reply) and by what "
-        "the answer means to the agent.",
-        {"verb", "status", "outcome"},
-        api_requests},
+    Metric{"plimsoll_api_requests_total",
+           kCounter,
+           "Exchanges with the API server that have ended (a watch lasts for minutes), by class of "
+           "the "
+           "HTTP status (`none`: no reply) and by what the answer means to the agent.",
+           {"verb", "status", "outcome"},
+           api_requests},
     Metric{"plimsoll_api_request_seconds",
            kHistogram,
-           "Time of exchanges with the API server; of a watch: until its reply began.",
+           "Time of exchanges with the API server; of a list and a watch: until the reply began.",
            {"verb"},
            api_seconds},
     Metric{"plimsoll_kubernetes_events_total",
@@ -558,12 +567,12 @@ const std::array kRows{
            kCounter,
            "Writes of the state file.",
            {},
-           [](const Scrape& s) { return count(s.stats.state_writes); }},
+           [](const Scrape& s) { return count(s.stats.state.writes); }},
     Metric{"plimsoll_state_write_failures_total",
            kCounter,
            "Writes of the state file that failed.",
            {},
-           [](const Scrape& s) { return count(s.stats.state_write_failures); }},
+           [](const Scrape& s) { return count(s.stats.state.write_failures); }},
     Metric{"plimsoll_build_info",
            kGauge,
            "1; the version and the node are labels.",
@@ -610,7 +619,8 @@ std::string labels_of(const Metric& metric) {
     if (label.empty()) break;
     text.append(text.empty() ? "`" : ", `").append(label).append("`");
   }
-  const AgentStats stats{.kernel = bpf::Counters{}};
+  AgentStats stats{};
+  stats.engine.kernel = bpf::Counters{};
   const Samples samples = metric.read({stats, ProcessStats{}});
   if (metric.labels[0].empty() || !metric.labels[1].empty() || samples.empty()) return text;
   std::string_view separator = ": ";

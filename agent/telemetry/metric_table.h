@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/telemetry/process_stats.h"
 #include "agent/telemetry/stats.h"
 
 namespace plimsoll::agent {

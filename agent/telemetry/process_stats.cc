@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// read_own_process(): what the kernel says of this process, under the names that every Prometheus
-// client library uses for it.
+#include "agent/telemetry/process_stats.h"
+
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "agent/telemetry/stats.h"
 #include "base/file.h"
 
 namespace plimsoll::agent {

@@ -21,65 +21,40 @@ bool is_raise(const ResizeEvent& answer) { return !answer.cpu && answer.to > ans
 
 }  // namespace
 
-Activity::Activity() : reaction_seconds(kReactionBounds), patch_to_limit_seconds(kPatchBounds) {}
+ChangeCounts::ChangeCounts() : reaction_seconds(kReactionBounds) {}
 
-CpuActivity::CpuActivity() : reaction_seconds(kReactionBounds) {}
-
-void CpuActivity::add(const Record& record) {
-  switch (record.kind) {
-    case Record::Kind::kGrant:
-      if (record.cpu->burst) {
-        ++bursts;
-      } else {
-        ++grants[record.reason];
-      }
-      if (record.layer != Layer::kSlowLoop) reaction_seconds.add(seconds(record.reaction));
-      break;
-    case Record::Kind::kWish:
-      ++wishes[record.reason];
-      break;
-    case Record::Kind::kShrink:
-      ++lowerings;
-      break;
-    case Record::Kind::kDenial:
-      ++denials[record.reason];
-      break;
-    case Record::Kind::kFailure:
-      ++failures;
-      break;
-    case Record::Kind::kReclaim:
-    case Record::Kind::kOomKill:
-      break;
-  }
-}
+Activity::Activity() : patch_to_limit_seconds(kPatchBounds) {}
 
 void Activity::add(const Record& record) {
-  if (record.cpu) {
-    cpu.add(record);
-    return;
-  }
+  ChangeCounts& counts = record.cpu ? cpu : memory;
   switch (record.kind) {
     case Record::Kind::kGrant:
-      ++saves[static_cast<std::size_t>(record.layer)];
-      ++grants[record.reason];
-      granted_bytes += (record.to - record.from).value;
+      if (record.cpu && record.cpu->burst) {
+        ++cpu_bursts;
+      } else {
+        ++counts.grants[record.reason];
+      }
+      if (!record.cpu) {
+        ++saves[static_cast<std::size_t>(record.layer)];
+        granted_bytes += (record.to - record.from).value;
+      }
       // A raise of the slow loop answers no event.
-      if (record.layer != Layer::kSlowLoop) reaction_seconds.add(seconds(record.reaction));
+      if (record.layer != Layer::kSlowLoop) counts.reaction_seconds.add(seconds(record.reaction));
       break;
     case Record::Kind::kWish:
-      ++wishes[record.reason];
+      ++counts.wishes[record.reason];
       break;
     case Record::Kind::kShrink:
-      ++shrinks;
+      ++counts.shrinks;
       break;
     case Record::Kind::kReclaim:
       ++reclaims;
       break;
     case Record::Kind::kDenial:
-      ++denials[record.reason];
+      ++counts.denials[record.reason];
       break;
     case Record::Kind::kFailure:
-      ++failures;
+      ++counts.failures;
       break;
     case Record::Kind::kOomKill:
       ++oom_kills;

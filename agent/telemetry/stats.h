@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the agent shows of itself, as plain values. The slow loop owns an AgentStats, adds every
-// record and answer to its activity, sets the rest once a tick and hands a copy to StatusBoard;
-// agent/telemetry/metric_table says under which names the numbers are exported. The reaction thread
-// touches none of it.
+// What the agent shows of itself, as plain values: what has been counted from records and answers
+// (Activity), and the stats of each part. agent/node/publish.h puts them together once a tick for
+// the StatusBoard; agent/telemetry/metric_table.h says under which names they are exported. The
+// reaction threads touch none of it.
+//
+// Members without a default are to be named by who puts them together: publish.cc does not compile
+// without one of them, so that none is 0 for ever.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/apiserver/request_stats.h"
 #include "agent/engine/engine.h"
 #include "agent/policy/startup_boost.h"
 #include "agent/resize/resize_event.h"
+#include "agent/telemetry/event_poster.h"
 #include "base/histogram.h"
 #include "base/units.h"
 #include "bpf/exec_programs.h"
@@ -26,18 +30,16 @@
 
 namespace plimsoll::agent {
 
-// The same of CPU limits.
-struct CpuActivity {
-  CpuActivity();
-  void add(const Record& record);
+// What was done to limits of one resource.
+struct ChangeCounts {
+  ChangeCounts();
 
   std::map<Reason, std::uint64_t> grants;
   std::map<Reason, std::uint64_t> wishes;
   std::map<Reason, std::uint64_t> denials;
-  std::uint64_t bursts = 0;
-  std::uint64_t lowerings = 0;
+  std::uint64_t shrinks = 0;
   std::uint64_t failures = 0;
-  Distribution reaction_seconds;  // throttle to written limit or burst
+  Distribution reaction_seconds;  // event to written limit, of what answered an event
 };
 
 // Counted from the stream of records and answers.
@@ -46,23 +48,19 @@ struct Activity {
   void add(const Record& record);
   void add(const ResizeEvent& answer);
 
+  ChangeCounts memory;
+  ChangeCounts cpu;  // a burst is no grant
   // Needs for memory that were met: raises written directly, and through the API without one.
   std::array<std::uint64_t, kLayers> saves{};
-  std::map<Reason, std::uint64_t> grants;
-  std::map<Reason, std::uint64_t> wishes;
-  std::map<Reason, std::uint64_t> denials;
-  std::uint64_t shrinks = 0;
-  std::uint64_t reclaims = 0;
-  std::uint64_t failures = 0;
-  std::uint64_t oom_kills = 0;
   std::uint64_t granted_bytes = 0;
-  Distribution reaction_seconds;
+  std::uint64_t reclaims = 0;
+  std::uint64_t oom_kills = 0;
+  std::uint64_t cpu_bursts = 0;
   std::array<std::uint64_t, ResizeEvent::kKinds> answers{};
   // Refusals by cause; causes over the bound are counted as "other".
   static constexpr std::size_t kMostCauses = 24;
   std::map<std::string, std::uint64_t> refusals;
   Distribution patch_to_limit_seconds;
-  CpuActivity cpu;
 };
 
 struct NamespaceBudget {
@@ -92,76 +90,67 @@ struct StartupStats {
 };
 
 // Of the engine's last tick.
+struct EngineStats {
+  bpf::Tier tier;
+  bool predictable;                     // the reaction thread is real-time, and memory locked
+  std::optional<bpf::Counters> kernel;  // absent in tier C
+  std::uint64_t reports_lost;           // by the reaction thread's queue
+  std::uint64_t malformed_events;
+  std::uint64_t untracked;      // cgroups that found all slots taken
+  std::optional<Bytes> budget;  // what the node can still give
+};
+
 struct CpuStats {
-  std::size_t containers = 0;           // whose CPU limit is kept
-  MilliCpu granted;                     // above their floors now
-  std::optional<MilliCpu> budget;       // what the node can still give; absent: nothing asks for it
-  std::uint64_t throttled_periods = 0;  // of all of them, since the start
-  std::uint64_t lost = 0;               // events and reports
+  std::size_t containers;           // whose CPU limit is kept
+  MilliCpu granted;                 // above their floors now
+  std::optional<MilliCpu> budget;   // what the node can still give; absent: nothing asks for it
+  std::uint64_t throttled_periods;  // of all of them, since the start
+  std::uint64_t lost;               // events and reports
+};
+
+struct PodsStats {
+  std::size_t known;
+  std::size_t managed;
+  std::size_t tracked;  // cgroups
+  std::size_t leases;   // of containers, now
+  // Any number; the largest kMostNamespaces are exported, the others summed up.
+  static constexpr std::size_t kMostNamespaces = 20;
+  std::vector<NamespaceBudget> namespaces;
+};
+
+struct WatchStats {
+  std::uint64_t relists;         // LISTs after the first: news had been missed
+  std::uint64_t pods_malformed;  // skipped in a list or a watch
 };
 
 struct ConfigState {
   std::uint64_t generation = 1;  // of the configuration in force; rises with every reload
   bool last_reload_good = true;
-  double last_success_unix_seconds = 0;
+  std::chrono::system_clock::time_point taken{};  // when the one in force was
   std::uint64_t failures = 0;
 };
 
-struct AgentStats {
-  Activity activity;
-  ApiTotals api;
+struct StateStats {
+  std::uint64_t writes = 0;
+  std::uint64_t write_failures = 0;
+};
 
+struct AgentStats {
   std::string version;
   std::string node;
-  bpf::Tier tier = bpf::Tier::kC;
-  std::optional<bpf::Counters> kernel;  // absent in tier C
-  std::uint64_t reports_lost = 0;       // by the reaction thread's queue
-  std::uint64_t malformed_events = 0;
-  std::uint64_t watch_relists = 0;
-  std::uint64_t pods_malformed = 0;   // skipped in a list or a watch
-  std::uint64_t resizes_dropped = 0;  // by the resizer's queue
-  std::uint64_t log_overruns = 0;
-
-  bool reaction_predictable = false;  // real-time, and memory locked
-  std::size_t containers_tracked = 0;
-  std::uint64_t containers_refused = 0;  // not tracked: all slots are taken
-  std::size_t pods_seen = 0;
-  std::size_t pods_managed = 0;
-  std::size_t leases_active = 0;
-  std::uint64_t leases_expired = 0;
-
-  std::optional<Bytes> budget;  // what the node can still give
-  // Any number; the largest kMostNamespaces are exported, the others summed up.
-  static constexpr std::size_t kMostNamespaces = 20;
-  std::vector<NamespaceBudget> namespaces;
-
+  Activity activity;
+  EngineStats engine;
+  CpuStats cpu;
+  PodsStats pods;
   AnnouncedStats announce;
   StartupStats startup;
-  CpuStats cpu;
-
+  ApiTotals api;
+  WatchStats watch;
+  std::uint64_t resizes_dropped;  // by the resizer's queue
+  EventPoster::Totals events;
   ConfigState config;
-  std::uint64_t state_writes = 0;
-  std::uint64_t state_write_failures = 0;
-
-  // agent/telemetry/event_poster's totals.
-  std::uint64_t events_posted = 0;
-  std::uint64_t events_suppressed = 0;  // aggregated or over the rate
-  std::uint64_t events_dropped = 0;     // by the queue
-  std::uint64_t events_failed = 0;
+  StateStats state;
+  std::uint64_t log_overruns;
 };
-
-// Of this process, read when it is asked for.
-struct ProcessStats {
-  std::optional<Bytes> resident;
-  std::optional<Bytes> virtual_size;
-  std::optional<double> cpu_seconds;
-  std::optional<double> start_unix_seconds;
-  std::optional<std::uint64_t> open_fds;
-  std::optional<std::uint64_t> threads;
-};
-ProcessStats read_own_process();
-
-// The text exposition format, version 0.0.4.
-std::string metrics_text(const AgentStats& stats, const ProcessStats& process);
 
 }  // namespace plimsoll::agent

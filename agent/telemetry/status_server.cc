@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "agent/telemetry/exposition.h"
 #include "agent/telemetry/request_server.h"
 #include "base/clock.h"
 #include "base/wakeup.h"

@@ -23,7 +23,7 @@ namespace plimsoll::agent {
 class StatusBoard {
  public:
   struct Page {
-    AgentStats stats;
+    AgentStats stats{};
     Health health;
   };
 

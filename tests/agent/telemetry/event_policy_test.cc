@@ -207,6 +207,10 @@ TEST(EventNotice, RecordsSayWhatWasDoneAndWhy) {
               EventReason::kOutOfBudget);
   }
   EXPECT_EQ(notice_of(kApp, record(Record::Kind::kOomKill, {}))->reason, EventReason::kOomKilled);
+  ContainerRef pod = kApp;
+  pod.container.clear();  // its own limit was the one that bound
+  EXPECT_THAT(notice_of(pod, record(Record::Kind::kOomKill, {}))->note,
+              HasSubstr("ended a process of the pod at"));
   EXPECT_EQ(notice_of(kApp, record(Record::Kind::kShrink, Reason::kLeaseEnded))->reason,
             EventReason::kMemoryLimitLowered);
 }
@@ -295,6 +299,9 @@ TEST(EventNotice, EveryReasonHasItsNames) {
   }
   EXPECT_FALSE(is_warning(EventReason::kMemoryLimitRaised));
   EXPECT_TRUE(is_warning(EventReason::kResizeRefused));
+  EXPECT_EQ(to_string(EventReason::kMemoryLimitRaised), "MemoryLimitRaised");
+  EXPECT_EQ(to_string(EventReason::kBridgeWithdrawn), "BridgeWithdrawn");
+  EXPECT_EQ(to_string(EventReason::kConfigRejected), "ConfigRejected");
 }
 
 TEST(EventNotice, AConfigurationIsTheNodes) {

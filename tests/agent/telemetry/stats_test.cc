@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/telemetry/exposition.h"
 #include "agent/telemetry/metric_table.h"
 #include "base/file.h"
 #include "tests/support/source_path.h"
@@ -103,23 +104,23 @@ TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
   record.reason = Reason::kNodeBusy;
   activity.add(record);
   EXPECT_EQ(activity.cpu.grants.at(Reason::kThrottled), 1U);
-  EXPECT_EQ(activity.cpu.bursts, 1U);
-  EXPECT_EQ(activity.cpu.lowerings, 1U);
+  EXPECT_EQ(activity.cpu_bursts, 1U);
+  EXPECT_EQ(activity.cpu.shrinks, 1U);
   EXPECT_EQ(activity.cpu.denials.at(Reason::kNodeBusy), 1U);
   EXPECT_GT(activity.cpu.reaction_seconds.sum(), 0);
-  EXPECT_TRUE(activity.grants.empty());
-  EXPECT_TRUE(activity.denials.empty());
-  EXPECT_EQ(activity.shrinks, 0U);
+  EXPECT_TRUE(activity.memory.grants.empty());
+  EXPECT_TRUE(activity.memory.denials.empty());
+  EXPECT_EQ(activity.memory.shrinks, 0U);
   EXPECT_EQ(activity.granted_bytes, 0U);
   EXPECT_EQ(activity.saves, (std::array<std::uint64_t, kLayers>{}));
 }
 
 TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
-  AgentStats stats;
-  stats.kernel = bpf::Counters{};
-  stats.budget = mebibytes(1);
+  AgentStats stats{};
+  stats.engine.kernel = bpf::Counters{};
+  stats.engine.budget = mebibytes(1);
   stats.cpu.budget = MilliCpu{500};
-  stats.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
+  stats.pods.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
   stats.api.add({.verb = ApiVerb::kPatch, .status = 200});
   stats.activity.add(ResizeEvent{.kind = ResizeEvent::Kind::kRefused, .cause = "quota"});
   const ProcessStats process = read_own_process();
@@ -139,7 +140,7 @@ TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
 }
 
 TEST(Metrics, RecordsAreCountedByKind) {
-  AgentStats stats;
+  AgentStats stats{};
   stats.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
   stats.activity.add(record(Record::Kind::kGrant, Layer::kAtTheDoor, Reason::kOomDoor));
   stats.activity.add(record(Record::Kind::kGrant, Layer::kSlowLoop, Reason::kThrashing));
@@ -170,7 +171,7 @@ TEST(Metrics, RecordsAreCountedByKind) {
 
 // A raise is one save, whether it was written, applied by the API, or first one and then the other.
 TEST(Metrics, ABridgedRaiseIsOneSave) {
-  AgentStats stats;
+  AgentStats stats{};
   ResizeEvent applied{.kind = ResizeEvent::Kind::kApplied,
                       .from = mebibytes(64),
                       .to = mebibytes(96),
@@ -192,7 +193,7 @@ TEST(Metrics, ABridgedRaiseIsOneSave) {
 }
 
 TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
-  AgentStats stats;
+  AgentStats stats{};
   stats.activity.add(ResizeEvent{.kind = ResizeEvent::Kind::kApplied,
                                  .from = mebibytes(1),
                                  .to = mebibytes(2),
@@ -204,7 +205,7 @@ TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
 }
 
 TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
-  AgentStats stats;
+  AgentStats stats{};
   for (const int micros : {5, 10, 60, 60, 5'000'000}) {
     Record grant = record(Record::Kind::kGrant);
     grant.reaction = microseconds(micros);
@@ -221,7 +222,7 @@ TEST(Metrics, HistogramsAreCumulativeAndEndInInfinity) {
 }
 
 TEST(Metrics, ExchangesAreCountedByVerbStatusAndOutcome) {
-  AgentStats stats;
+  AgentStats stats{};
   stats.api.add({.verb = ApiVerb::kPatch, .status = 200, .took = milliseconds(6)});
   stats.api.add({.verb = ApiVerb::kPatch, .status = 409, .code = Code::kConflict});
   stats.api.add({.verb = ApiVerb::kList, .status = 0, .code = Code::kUnavailable});
@@ -237,11 +238,11 @@ TEST(Metrics, ExchangesAreCountedByVerbStatusAndOutcome) {
 }
 
 TEST(Metrics, SeriesStayBoundedWhateverComes) {
-  AgentStats stats;
+  AgentStats stats{};
   for (std::uint64_t i = 0; i < 500; ++i) {
     stats.activity.add(
         ResizeEvent{.kind = ResizeEvent::Kind::kRefused, .cause = "cause" + std::to_string(i)});
-    stats.namespaces.push_back({"ns" + std::to_string(i), mebibytes(i), mebibytes(1000)});
+    stats.pods.namespaces.push_back({"ns" + std::to_string(i), mebibytes(i), mebibytes(1000)});
   }
   const auto samples = scraped(stats);
   const auto series = [&](const std::string& name) {
@@ -263,9 +264,9 @@ TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
   EXPECT_FALSE(samples.contains("plimsoll_budget_bytes"));
   EXPECT_FALSE(samples.contains("plimsoll_holds_total"));
   EXPECT_FALSE(samples.contains("process_resident_memory_bytes"));
-  AgentStats known;
-  known.budget = Bytes{0};
-  known.kernel = bpf::Counters{
+  AgentStats known{};
+  known.engine.budget = Bytes{0};
+  known.engine.kernel = bpf::Counters{
       .held = 3, .saved = 2, .expired = 1, .missed = 4, .held_for = milliseconds(1500)};
   const auto more = scraped(known);
   EXPECT_EQ(more.at("plimsoll_budget_bytes"), 0);
@@ -278,16 +279,15 @@ TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
 }
 
 TEST(Metrics, StateIsShownAsItIs) {
-  AgentStats stats;
-  stats.tier = bpf::Tier::kB;
+  AgentStats stats{};
+  stats.engine.tier = bpf::Tier::kB;
   stats.version = "1.2.3";
   stats.node = "node-\"a\"\n";
   stats.config = {.generation = 7,
                   .last_reload_good = false,
-                  .last_success_unix_seconds = 1795296692,
+                  .taken = std::chrono::system_clock::time_point(std::chrono::seconds(1795296692)),
                   .failures = 2};
-  stats.leases_active = 3;
-  stats.leases_expired = 4;
+  stats.pods.leases = 3;
   stats.log_overruns = 5;
   const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_tier{tier=\"A\"}"), 0);
@@ -298,7 +298,6 @@ TEST(Metrics, StateIsShownAsItIs) {
   EXPECT_EQ(samples.at("plimsoll_config_last_reload_success_timestamp_seconds"), 1795296692);
   EXPECT_EQ(samples.at("plimsoll_config_reload_failures_total"), 2);
   EXPECT_EQ(samples.at("plimsoll_leases_active"), 3);
-  EXPECT_EQ(samples.at("plimsoll_leases_expired_total"), 4);
   EXPECT_EQ(samples.at("plimsoll_lost_total{what=\"log_lines\"}"), 5);
 }
 

@@ -80,10 +80,10 @@ class StatusServerTest : public testing::Test {
 };
 
 TEST_F(StatusServerTest, ServesTheMetricsThatWerePublishedLast) {
-  StatusBoard::Page page;
-  page.stats.leases_active = 3;
+  StatusBoard::Page page{};
+  page.stats.pods.leases = 3;
   board_.publish(page);
-  page.stats.leases_active = 4;
+  page.stats.pods.leases = 4;
   board_.publish(page);
   const std::string reply = get("/metrics");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
@@ -96,7 +96,7 @@ TEST_F(StatusServerTest, ServesTheMetricsThatWerePublishedLast) {
 
 TEST_F(StatusServerTest, HealthFollowsTheBoard) {
   EXPECT_THAT(get("/healthz"), StartsWith("HTTP/1.1 503 "));
-  StatusBoard::Page page;
+  StatusBoard::Page page{};
   page.health = {.ticked = now(), .beat = now(), .conditions = {{"pods", false, "not listed yet"}}};
   board_.publish(page);
   EXPECT_THAT(get("/healthz"), StartsWith("HTTP/1.1 200 "));
@@ -110,7 +110,7 @@ TEST_F(StatusServerTest, HealthFollowsTheBoard) {
 
 // Nobody publishes any more: the loop hangs. The server says so by its own clock.
 TEST_F(StatusServerTest, ALoopThatWentSilentIsUnhealthy) {
-  StatusBoard::Page page;
+  StatusBoard::Page page{};
   page.health = {.ticked = now() - seconds(60), .beat = now() - seconds(60)};
   board_.publish(page);
   EXPECT_THAT(get("/healthz"), StartsWith("HTTP/1.1 503 "));
