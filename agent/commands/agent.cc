@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <iostream>
+#include <utility>
 
 #include "agent/commands/restore.h"
 #include "agent/node/node_agent.h"
@@ -38,9 +39,10 @@ int agent_main(const AgentOptions& options) {
   if (!stop) return failed(stop.error());
   keep_heap_small();
   {
-    auto agent = NodeAgent::start(options, Config{});
-    if (!agent) return failed(agent.error());
-    if (auto ran = (*agent)->run(stop->get()); !ran) return failed(ran.error());
+    auto parts = start(options, Config{});
+    if (!parts) return failed(parts.error());
+    NodeAgent agent(options, std::move(*parts));
+    if (auto ran = agent.run(stop->get()); !ran) return failed(ran.error());
   }
   if (!options.restore) return 0;
   return run_restore({.state = options.state_file,

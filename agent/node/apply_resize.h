@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a step of a pod's resize plan asks for, done: limits through the engine, PATCHes through the
+// resizer. Lowering blocks for as long as reclaim takes.
+#pragma once
+
+#include <span>
+
+#include "agent/apiserver/health.h"
+#include "agent/engine/engine.h"
+#include "agent/node/node_pods.h"
+#include "agent/resize/plan.h"
+#include "agent/resize/resizer.h"
+#include "agent/state/state_store.h"
+#include "agent/systemd/units.h"
+#include "agent/telemetry/reporter.h"
+#include "base/units.h"
+
+namespace plimsoll::agent {
+
+// Borrowed for the call.
+struct ResizeTools {
+  Engine& engine;
+  Resizer& resizer;
+  const NodePods& pods;
+  const StateStore& state;
+  const ApiServerHealth& api;
+  Reporter& reporter;
+  SystemdUnits* systemd;  // null: it is told nothing
+};
+
+// What could not be sent has an outcome at once, and the pod is due again.
+void apply_resize(std::span<const ResizeAction> actions, NodePod& pod, const ResizeTools& tools,
+                  MonotonicTime now);
+
+}  // namespace plimsoll::agent
