@@ -189,7 +189,8 @@ Result<nlohmann::json> Run::measure() {
   engine_ = std::move(*engine);
   for (cgroup::Group& group : groups_) {
     const auto slot = engine_->track(
-        std::move(group), {.floor = {64 * kMiB}, .ceiling = {256 * kMiB}, .parent = std::nullopt});
+        std::move(group),
+        {.bounds = {.floor = {64 * kMiB}, .ceiling = {256 * kMiB}}, .parent = std::nullopt});
     if (!slot) return tl::unexpected(slot.error());
     // As the agent does it: what tracking has queued is taken off at the next tick.
     if (*slot % 256 == 255) {

@@ -120,7 +120,7 @@ Result<void> Run::prepare() {
   bare_ = std::move(*reader);
 
   const Bytes ceiling{std::uint64_t{1} << 50};
-  const agent::Armed armed{.floor = kStart, .ceiling = ceiling};
+  const agent::Armed armed{.bounds = {.floor = kStart, .ceiling = ceiling}};
   using Kind = agent::Command::Kind;
   for (const agent::Command& command :
        {agent::Command{.kind = Kind::kTrack,

@@ -151,7 +151,7 @@ Result<void> Session::prepare() {
   report_.start_limit = limited->after;
   report_.final_limit = limited->after;
 
-  ContainerSpec spec{.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling};
+  ContainerSpec spec{.bounds = {.floor = {report_.start_limit.bytes}, .ceiling = report_.ceiling}};
   if (options_.cpu) {
     const auto cpu = limit_cpu();
     if (!cpu) return tl::unexpected(cpu.error());
@@ -169,8 +169,9 @@ Result<void> Session::prepare() {
     if (!limit) return tl::unexpected(limit.error());
     auto tracked = place_->root.open_group(parent.path());
     if (!tracked) return tl::unexpected(tracked.error());
-    const auto slot = engine_->track(
-        std::move(*tracked), {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling});
+    const auto slot =
+        engine_->track(std::move(*tracked),
+                       {.bounds = {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling}});
     if (!slot) return tl::unexpected(slot.error());
     parent_slot = *slot;
     parent_limit_ = *limit;
@@ -201,16 +202,16 @@ Result<CpuSpec> Session::limit_cpu() {
   }
   const auto node = cgroup::read_node_cpu();
   if (!node) return tl::unexpected(node.error());
+  const MilliCpu all{std::uint64_t{node->cpus} * 1000};
   const CpuSpec spec{
-      .floor = *options_.cpu,
-      .ceiling = std::max(
-          *options_.cpu, options_.cpu_ceiling.value_or(MilliCpu{std::uint64_t{node->cpus} * 1000})),
+      .bounds = {.floor = *options_.cpu,
+                 .ceiling = std::max(*options_.cpu, options_.cpu_ceiling.value_or(all))},
       .promised = *options_.cpu};
-  const auto limited = writer_.set_cpu_max(cgroup_->group(),
-                                           cgroup::cpu_max_of(spec.floor, cgroup::CpuMax{}.period));
+  const auto limited = writer_.set_cpu_max(
+      cgroup_->group(), cgroup::cpu_max_of(spec.bounds.floor, cgroup::CpuMax{}.period));
   if (!limited) return tl::unexpected(limited.error());
-  report_.cpu = RunReport::Cpu{.floor = cgroup::cpus_of(limited->after).value_or(spec.floor),
-                               .ceiling = spec.ceiling};
+  report_.cpu = RunReport::Cpu{.floor = cgroup::cpus_of(limited->after).value_or(spec.bounds.floor),
+                               .ceiling = spec.bounds.ceiling};
   return spec;
 }
 

@@ -117,7 +117,8 @@ void AnnouncedCommands::begin(Engine& engine, const MemoryPolicy& policy,
   container.changed = true;
   // How many CPUs it will use is not known: as many as it may, until that is seen.
   if (before != nullptr && before->cpu && engine.cpu() != nullptr) {
-    (void)engine.cpu()->raise_ahead(container.slot, before->cpu->ceiling, Reason::kAnnounced);
+    (void)engine.cpu()->raise_ahead(container.slot, before->cpu->bounds.ceiling,
+                                    Reason::kAnnounced);
   }
 }
 

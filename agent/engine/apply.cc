@@ -187,11 +187,11 @@ Result<Bytes> Engine::lower(Slot slot, Bytes to, Reason reason) {
 
 // What a slice needs for its children's limits of now.
 Bytes Engine::covering(Slot slot) const {
-  Bytes sum = tracked_[slot]->spec.floor;
+  Bytes sum = tracked_[slot]->spec.bounds.floor;
   for (const auto& child : tracked_) {
     if (child == nullptr || child->leaving || child->spec.parent != slot) continue;
     const std::optional<Limit> limit = child->limit_file.read();
-    if (limit && !limit->is_max()) sum += Bytes{limit->bytes} - child->spec.floor;
+    if (limit && !limit->is_max()) sum += Bytes{limit->bytes} - child->spec.bounds.floor;
   }
   return sum;
 }
@@ -235,7 +235,7 @@ Result<void> Engine::raise(Slot slot, Bytes to, Reason reason) {
   const Tracked* tracked = find(slot);
   if (tracked == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
   const ContainerSpec& spec = tracked->spec;
-  if (to > std::min(spec.ceiling, spec.direct_ceiling.value_or(spec.ceiling))) {
+  if (to > direct_ceiling(spec.bounds)) {
     return fail(Code::kDenied, to_string(to) + " is above the direct ceiling of " +
                                    tracked->group.name_of("memory.max"));
   }
@@ -295,7 +295,7 @@ void Engine::take_report(const Report& report, Tracked& tracked, std::vector<Rec
     case Report::Kind::kDenial:
       record.kind = Record::Kind::kDenial;
       if (is_budget(report.reason)) {
-        const Armed armed{.ceiling = tracked.spec.ceiling, .look_ahead = tracked.spec.look_ahead};
+        const Armed armed{.bounds = tracked.spec.bounds, .look_ahead = tracked.spec.look_ahead};
         tracked.starved = std::max(
             tracked.starved,
             wanted(config_.policy.memory, armed, report.facts, report.layer) - report.facts.limit);

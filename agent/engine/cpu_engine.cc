@@ -77,17 +77,17 @@ Result<void> CpuEngine::track(Slot slot, std::uint32_t epoch, const cgroup::Grou
     if (!tracked) return tl::unexpected(tracked.error());
   }
   Entry* above = parent ? find(*parent) : nullptr;
-  std::unique_ptr<Entry> entry(
-      new Entry{.tracked = {.files = std::move(*files),
-                            .slot = slot,
-                            .epoch = epoch,
-                            .parent = above == nullptr ? nullptr : &above->tracked,
-                            .original = *max,
-                            .armed = {.floor = spec.floor, .denial = Reason::kNotArmed},
-                            .max = *max,
-                            .burst = burst},
-                .id = group.id(),
-                .spec = spec});
+  std::unique_ptr<Entry> entry(new Entry{
+      .tracked = {.files = std::move(*files),
+                  .slot = slot,
+                  .epoch = epoch,
+                  .parent = above == nullptr ? nullptr : &above->tracked,
+                  .original = *max,
+                  .armed = {.bounds = {.floor = spec.bounds.floor}, .denial = Reason::kNotArmed},
+                  .max = *max,
+                  .burst = burst},
+      .id = group.id(),
+      .spec = spec});
   if (const auto stat = entry->tracked.files.read_stat()) {
     entry->throttled = stat->throttled.value_or(0);
   }
@@ -117,10 +117,7 @@ Result<void> CpuEngine::update(Slot slot, const CpuSpec& spec, std::optional<Slo
   // Narrower bounds hold at once.
   if (sent && entry->armed) {
     CpuArmed armed = *entry->armed;
-    armed.floor = std::max(spec.floor, spec.direct_floor.value_or(MilliCpu{}));
-    armed.direct_ceiling = std::min(armed.direct_ceiling.value_or(armed.ceiling),
-                                    spec.direct_ceiling.value_or(spec.ceiling));
-    armed.ceiling = std::min(armed.ceiling, spec.ceiling);
+    armed.bounds = narrowed(armed.bounds, spec.bounds);
     sent = reaction_->send(
         {.kind = CpuCommand::Kind::kArm, .tracked = &entry->tracked, .armed = armed});
     if (sent) entry->armed = armed;
@@ -133,7 +130,7 @@ Result<void> CpuEngine::raise(Slot slot, MilliCpu to, Reason reason) {
   Entry* entry = find(slot);
   if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
   const CpuSpec& spec = entry->spec;
-  if (to > std::min(spec.ceiling, spec.direct_ceiling.value_or(spec.ceiling))) {
+  if (to > direct_ceiling(spec.bounds)) {
     return fail(Code::kDenied, to_string(to) + " CPUs are above the direct ceiling");
   }
   const bool sent = reaction_->send({.kind = CpuCommand::Kind::kRaise,
@@ -234,10 +231,7 @@ CpuSnapshot CpuEngine::observe_one(Entry& entry, MonotonicTime now) {
   const CpuTracked& tracked = entry.tracked;
   const auto max = tracked.files.read_max();
   const auto burst = tracked.files.read_burst();
-  CpuSnapshot seen{.floor = entry.spec.floor,
-                   .ceiling = entry.spec.ceiling,
-                   .direct_ceiling = entry.spec.direct_ceiling,
-                   .direct_floor = entry.spec.direct_floor,
+  CpuSnapshot seen{.bounds = entry.spec.bounds,
                    .promised = entry.spec.promised,
                    .raises = std::exchange(entry.raises, 0),
                    .starved = std::exchange(entry.starved, {})};
@@ -246,7 +240,8 @@ CpuSnapshot CpuEngine::observe_one(Entry& entry, MonotonicTime now) {
     // Never above the floor's quota: somebody else may bring the limit down to that, and the kernel
     // takes no quota below the burst.
     if (burst && max->quota) {
-      seen.burst = std::min(*cgroup::cpu_max_of(entry.spec.floor, max->period).quota, *max->quota);
+      seen.burst =
+          std::min(*cgroup::cpu_max_of(entry.spec.bounds.floor, max->period).quota, *max->quota);
     }
     if (entry.seen && entry.seen != max) {
       reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry.tracked});

@@ -24,10 +24,7 @@ namespace plimsoll::agent {
 
 // The CPU part of a ContainerSpec; the members that both have mean the same.
 struct CpuSpec {
-  MilliCpu floor;    // declared by the author; never lowered below
-  MilliCpu ceiling;  // the most it may get, by us or by wish; 0: it is never changed
-  std::optional<MilliCpu> direct_ceiling;
-  std::optional<MilliCpu> direct_floor;
+  Bounds<MilliCpu> bounds;
   MilliCpu promised;  // its request: kept for it whether it uses it or not
 
   bool operator==(const CpuSpec&) const = default;

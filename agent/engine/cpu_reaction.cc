@@ -118,7 +118,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       arm(tracked);
       withdraw(tracked, time);
       // Raised by whoever was here before us.
-      if (tracked.limit() > tracked.armed.floor) watch(tracked, time);
+      if (tracked.limit() > tracked.armed.least()) watch(tracked, time);
       return;
     case CpuCommand::Kind::kParent:
       if (tracked.parent != nullptr) --tracked.parent->children;
@@ -127,7 +127,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       return;
     case CpuCommand::Kind::kObserve:
       tracked.read_limit();
-      if (tracked.limit() > tracked.armed.floor) watch(tracked, time);
+      if (tracked.limit() > tracked.armed.least()) watch(tracked, time);
       arm(tracked);
       return;
     case CpuCommand::Kind::kRaise: {
@@ -337,7 +337,7 @@ void CpuReaction::raise_ahead(CpuTracked& tracked, MilliCpu to, Reason reason,
   const MilliCpu from = tracked.limit();
   if (!tracked.has_limit() || to <= from) return;
   const MilliCpu wanted = round_down(to, policy_.round_to);
-  const MilliCpu direct = std::min(wanted, tracked.armed.direct_ceiling.value_or(wanted));
+  const MilliCpu direct = std::min(wanted, tracked.armed.bounds.direct_ceiling.value_or(wanted));
   CpuReport told{.tracked = &tracked,
                  .layer = Layer::kSlowLoop,
                  .reason = reason,
@@ -368,7 +368,7 @@ void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, Mi
   parent.read_limit();
   if (!parent.has_limit()) return raise_parents(parent, increase, to, time);
   const MilliCpu limit = parent.limit();
-  const MilliCpu most = std::max(limit, direct_ceiling(parent.armed));
+  const MilliCpu most = std::max(limit, direct_ceiling(parent.armed.bounds));
   const MilliCpu own = std::min(std::max(limit + increase, to), most);
   raise_parents(parent, increase, own, time);
   // One that cannot be raised binds, and its own event will say so.
@@ -379,11 +379,11 @@ void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, Mi
 
 // A parent is not lowered below what its children have.
 MilliCpu CpuReaction::floor_of(const CpuTracked& tracked) const noexcept {
-  MilliCpu floor = tracked.armed.floor;
+  MilliCpu floor = tracked.armed.least();
   if (tracked.children == 0) return floor;
   for (const CpuTracked* child : by_slot_) {
     if (child != nullptr && child->parent == &tracked && child->has_limit()) {
-      floor += child->limit() - child->armed.floor;
+      floor += child->limit() - child->armed.least();
     }
   }
   return floor;
@@ -391,10 +391,10 @@ MilliCpu CpuReaction::floor_of(const CpuTracked& tracked) const noexcept {
 
 // What we wrote and may not write any more: somebody has refused it, or resizes the pod himself.
 void CpuReaction::withdraw(CpuTracked& tracked, MonotonicTime time) noexcept {
-  const CpuArmed& armed = tracked.armed;
+  const std::optional<MilliCpu>& most = tracked.armed.bounds.direct_ceiling;
   tracked.read_limit();
-  if (!armed.direct_ceiling || !tracked.has_limit() || tracked.limit() != tracked.written) return;
-  lower(tracked, std::max(*armed.direct_ceiling, floor_of(tracked)), Reason::kWithdrawn, time);
+  if (!most || !tracked.has_limit() || tracked.limit() != tracked.written) return;
+  lower(tracked, std::max(*most, floor_of(tracked)), Reason::kWithdrawn, time);
 }
 
 void CpuReaction::lower(CpuTracked& tracked, MilliCpu to, Reason reason,
@@ -452,7 +452,7 @@ void CpuReaction::arm(CpuTracked& tracked) noexcept {
   programs_->set_tolerance(
       tracked.slot, {.window = policy_.window, .periods = tolerated_periods(policy_, at_once)});
   programs_->arm(tracked.slot, tracked.has_limit() && !tracked.armed.denial &&
-                                   (limit < tracked.armed.ceiling || burst));
+                                   (limit < tracked.armed.bounds.ceiling || burst));
 }
 
 void CpuReaction::disarm(CpuTracked& tracked) noexcept {

@@ -102,14 +102,14 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
     const auto id = programs_->track(slot, tracked->epoch, tracked->group.fd().get(), thresholds());
     if (!id) return tl::unexpected(id.error());
   }
-  const bool sent = reaction_->send(
-      {.kind = Command::Kind::kTrack,
-       .slot = slot,
-       .epoch = tracked->epoch,
-       .limit_file = &tracked->limit_file,
-       .signals = tracked->signals ? &*tracked->signals : nullptr,
-       .parent = spec.parent,
-       .armed = {.floor = spec.floor, .ceiling = spec.ceiling, .denial = Reason::kNotArmed}});
+  const bool sent =
+      reaction_->send({.kind = Command::Kind::kTrack,
+                       .slot = slot,
+                       .epoch = tracked->epoch,
+                       .limit_file = &tracked->limit_file,
+                       .signals = tracked->signals ? &*tracked->signals : nullptr,
+                       .parent = spec.parent,
+                       .armed = {.bounds = spec.bounds, .denial = Reason::kNotArmed}});
   if (!sent) {
     if (programs_) programs_->untrack(slot);
     return fail(Code::kUnavailable, "the reaction thread's queue is full");
@@ -192,10 +192,7 @@ Result<void> Engine::update(Slot slot, const ContainerSpec& spec) {
   }
   if (!tracked->armed) return {};
   Armed armed = *tracked->armed;
-  armed.floor = spec.floor;
-  armed.direct_ceiling =
-      std::min(direct_ceiling(armed), spec.direct_ceiling.value_or(spec.ceiling));
-  armed.ceiling = std::min(armed.ceiling, spec.ceiling);
+  armed.bounds = narrowed(armed.bounds, spec.bounds);
   armed.bridge_within = spec.bridge_within;
   armed.look_ahead = spec.look_ahead;
   armed.group = spec.group;

@@ -33,22 +33,12 @@ namespace plimsoll::agent {
 
 // The defaults are those of `plimsoll run`: every limit is the engine's to write.
 struct ContainerSpec {
-  Bytes floor;  // declared by the author; never shrunk below
-  // The most it may get, by us or by wish. 0: it is never changed, and what is below it gets no
-  // more than its limit has room for (kubepods.slice).
-  Bytes ceiling;
+  // A ceiling of 0: what is below it gets no more than its limit has room for (kubepods.slice).
+  Bounds<Bytes> bounds;
   std::optional<Slot> parent;  // a tracked ancestor that is raised with it
-
-  // How far the engine writes itself; absent: to the ceiling; 0: never. What is needed beyond is
-  // wished.
-  std::optional<Bytes> direct_ceiling;
   // A need that is foreseen farther away than this is only wished (what a resize through the API
   // takes); absent: all is written.
   std::optional<Nanoseconds> bridge_within;
-  // How far the engine lowers the limit itself; absent: to the floor. Who has limits lowered
-  // through the API gives the limit that the API knows: a lease above it ends here, the rest is
-  // wished.
-  std::optional<Bytes> direct_floor;
   std::optional<Nanoseconds> look_ahead;  // absent: the policy's
   // A pod slice: its limit is kept at no less than its floor plus what its children's limits stand
   // above theirs, repaired where it is, and not shrunk below that.

@@ -376,7 +376,7 @@ void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
       if (layer != Layer::kPredicted) disarm(slot);
     } else if (is_denial(verdict.reason)) {
       // Not held any more, from this line on; at the ceiling the kernel sees to that itself.
-      if (facts.limit < entry.armed.ceiling) disarm(slot);
+      if (facts.limit < entry.armed.bounds.ceiling) disarm(slot);
       answer.kind = Report::Kind::kDenial;
       answer.written_time = monotonic_now();
       mailbox_.report(answer);
@@ -459,7 +459,7 @@ void MemoryReaction::raise_parents(const Entry& entry, Bytes increase, Bytes to)
     raise_parents(parent, increase, to);
     return;
   }
-  const Bytes most = std::max(parent.limit, direct_ceiling(parent.armed));
+  const Bytes most = std::max(parent.limit, direct_ceiling(parent.armed.bounds));
   const Bytes own = std::min(std::max(parent.limit + increase, to), most);
   raise_parents(parent, increase, own);
   // A parent that cannot be raised binds, and its own event will say so.
@@ -509,7 +509,7 @@ void MemoryReaction::arm(Slot slot) noexcept {
   const bool paid =
       budget_ >= enough && (group == kNoGroup || group_budget_[group] >= group_enough);
   if (paid) {
-    if (programs_ != nullptr) programs_->arm(slot, entry.armed.ceiling);
+    if (programs_ != nullptr) programs_->arm(slot, entry.armed.bounds.ceiling);
     enough_ = std::max(enough_, enough);
     group_enough_[group] = std::max(group_enough_[group], group_enough);
   } else {

@@ -46,24 +46,21 @@ std::optional<ContainerSnapshot> Engine::observe_one(Slot slot, Tracked& tracked
   }
   ContainerSnapshot seen{.slot = slot,
                          .id = tracked.id,
-                         .floor = spec.floor,
-                         .ceiling = spec.ceiling,
+                         .bounds = spec.bounds,
                          .facts = {.limit = {limit->bytes}},
                          .oom_kills = tracked.oom_kills,
                          .grants = std::exchange(tracked.grants, 0),
                          .can_reclaim = tracked.can_reclaim,
                          .parent = spec.parent,
-                         .direct_ceiling = spec.direct_ceiling,
                          .bridge_within = spec.bridge_within,
                          .look_ahead = spec.look_ahead,
-                         .direct_floor = spec.direct_floor,
                          .covers_children = spec.covers_children,
                          .group = spec.group,
                          .rank = spec.rank,
                          .wished = tracked.wished,
                          .starved = std::exchange(tracked.starved, {}),
                          .announced = tracked.announced};
-  bool busy = seen.facts.limit > spec.floor || !programs_;
+  bool busy = seen.facts.limit > spec.bounds.floor || !programs_;
   if (programs_) {
     const bpf::MemorySample sample = programs_->read_sample(slot);
     seen.facts.usage = sample.usage;

@@ -437,7 +437,7 @@ std::optional<Slot> NodePods::kubepods_slot(const std::string& pod_path) {
     auto group = root_.open_group(path);
     const auto limit = group ? group->read_memory_max() : tl::unexpected(group.error());
     if (!limit || limit->is_max()) break;
-    const auto slot = engine_.track(std::move(*group), {.floor = {limit->bytes}, .ceiling = {}});
+    const auto slot = engine_.track(std::move(*group), {.bounds = {.floor = {limit->bytes}}});
     if (slot) kubepods_ = *slot;
     break;
   }
@@ -470,18 +470,19 @@ ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& contain
   if (container.cpu && container.policy.cpu) {
     const CpuBounds& bounds = container.cpu_bounds;
     cpu = CpuSpec{
-        .floor = bounds.floor,
-        .ceiling = std::min(std::max(container.policy.cpu->ceiling, bounds.floor), bounds.ceiling),
-        .direct_ceiling = MilliCpu{},
-        .direct_floor = bounds.direct_floor,
+        .bounds = {.floor = bounds.floor,
+                   .ceiling = std::min(std::max(container.policy.cpu->ceiling, bounds.floor),
+                                       bounds.ceiling),
+                   .direct_ceiling = MilliCpu{},
+                   .direct_floor = bounds.direct_floor},
         .promised = container.policy.cpu->promised};
   }
-  return {.floor = container.bounds.floor,
-          .ceiling = container.bounds.ceiling,
+  return {.bounds = {.floor = container.bounds.floor,
+                     .ceiling = container.bounds.ceiling,
+                     .direct_ceiling = Bytes{},
+                     .direct_floor = container.bounds.direct_floor},
           .parent = pod.slice ? pod.slice->slot : std::nullopt,
-          .direct_ceiling = Bytes{},
           .bridge_within = container.bounds.bridge_within,
-          .direct_floor = container.bounds.direct_floor,
           .look_ahead = std::max(container.policy.look_ahead, api_time),
           .group = container.budget_group,
           .rank = rank_of(pod.pod),
@@ -490,18 +491,18 @@ ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& contain
 
 ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
   const Bytes floor{pod.slice->first_limit.bytes};
-  ContainerSpec spec{.floor = floor,
-                     .ceiling = floor,
+  ContainerSpec spec{.bounds = {.floor = floor,
+                                .ceiling = floor,
+                                .direct_ceiling = floor,
+                                .direct_floor = kube::pod_memory_limit(pod.pod)},
                      .parent = kubepods_,
-                     .direct_ceiling = floor,
-                     .direct_floor = kube::pod_memory_limit(pod.pod),
                      .covers_children = true,
                      .rank = rank_of(pod.pod)};
   for (const NodeContainer& container : pod.containers) {
     // Of which the slice's first limit is the sum, whatever its floor is by now.
     const Bytes first{container.first_limit.bytes};
-    spec.ceiling += above(container.bounds.ceiling, first);
-    *spec.direct_ceiling += above(container.bounds.direct_ceiling, first);
+    spec.bounds.ceiling += above(container.bounds.ceiling, first);
+    *spec.bounds.direct_ceiling += above(container.bounds.direct_ceiling, first);
   }
   spec.cpu = slice_cpu_of(pod);
   return spec;
@@ -510,12 +511,12 @@ ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
 std::optional<CpuSpec> NodePods::slice_cpu_of(const NodePod& pod) const {
   if (!pod.slice->cpu) return std::nullopt;
   const MilliCpu floor = pod.slice->cpu->first;
-  CpuSpec spec{.floor = floor, .ceiling = floor, .direct_ceiling = floor};
+  CpuSpec spec{.bounds = {.floor = floor, .ceiling = floor, .direct_ceiling = floor}};
   for (const NodeContainer& container : pod.containers) {
     if (!container.cpu) continue;
     const MilliCpu first = container.cpu->first;
-    spec.ceiling += container.cpu_bounds.ceiling - first;
-    *spec.direct_ceiling += container.cpu_bounds.direct_ceiling - first;
+    spec.bounds.ceiling += container.cpu_bounds.ceiling - first;
+    *spec.bounds.direct_ceiling += container.cpu_bounds.direct_ceiling - first;
     spec.promised += container.policy.cpu ? container.policy.cpu->promised : MilliCpu{};
   }
   return spec;
@@ -526,21 +527,21 @@ bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, Monotonic
   const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct, MilliCpu cpu,
                         GivenBounds& given, std::optional<GivenCpu>& kept) {
     const bool covered = direct == Bytes{} || covers.memory(id, limit_of(direct));
-    spec.direct_ceiling = covered ? direct : Bytes{};
+    spec.bounds.direct_ceiling = covered ? direct : Bytes{};
     const bool cpu_covered = !spec.cpu || cpu == MilliCpu{} || covers.cpu(id, cpu);
-    if (spec.cpu) spec.cpu->direct_ceiling = cpu_covered ? cpu : MilliCpu{};
+    if (spec.cpu) spec.cpu->bounds.direct_ceiling = cpu_covered ? cpu : MilliCpu{};
     all = all && covered && cpu_covered;
     if (given.spec == spec || !engine_.update(slot, spec)) return;
     given.spec = spec;
     given.at = now;
-    given.reach = std::max(given.reach, limit_of(*spec.direct_ceiling));
-    if (kept && spec.cpu) kept->reach = std::max(kept->reach, *spec.cpu->direct_ceiling);
+    given.reach = std::max(given.reach, limit_of(*spec.bounds.direct_ceiling));
+    if (kept && spec.cpu) kept->reach = std::max(kept->reach, *spec.cpu->bounds.direct_ceiling);
   };
   for (auto& [uid, pod] : pods_) {
     if (pod.slice && pod.slice->slot) {
       const ContainerSpec spec = slice_spec_of(pod);
-      const MilliCpu cpu = spec.cpu ? *spec.cpu->direct_ceiling : MilliCpu{};
-      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.direct_ceiling, cpu,
+      const MilliCpu cpu = spec.cpu ? *spec.cpu->bounds.direct_ceiling : MilliCpu{};
+      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.bounds.direct_ceiling, cpu,
            pod.slice->given, pod.slice->cpu);
     }
     for (NodeContainer& container : pod.containers) {
@@ -559,7 +560,7 @@ std::size_t NodePods::managed() const {
 }
 
 void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
-  const Limit most = limit_of(spec ? spec->direct_ceiling.value_or(Bytes{}) : Bytes{});
+  const Limit most = limit_of(spec ? spec->bounds.direct_ceiling.value_or(Bytes{}) : Bytes{});
   // Nobody here writes "max".
   const bool ours = limit > std::max(most, stored) && !limit.is_max();
   if (!ours && is_obeyed(now)) reach = most;

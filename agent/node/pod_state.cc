@@ -136,12 +136,12 @@ std::optional<PodState> NodePods::state_of(const NodePod& pod) const {
                    .path = pod.slice->cgroup.path,
                    .floor = pod.slice->first_limit,
                    .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
-                   .direct_ceiling = std::max(limit_of(*slice_spec_of(pod).direct_ceiling),
+                   .direct_ceiling = std::max(limit_of(*slice_spec_of(pod).bounds.direct_ceiling),
                                               pod.slice->given.reach),
                    .written = pod.slice->written};
     if (const auto cpu = slice_cpu_of(pod)) {
       entry.slice->cpu =
-          cpu_state(*pod.slice->cpu, *cpu->direct_ceiling, kube::pod_cpu_limit(pod.pod));
+          cpu_state(*pod.slice->cpu, *cpu->bounds.direct_ceiling, kube::pod_cpu_limit(pod.pod));
     }
   }
   for (const NodeContainer& container : pod.containers) {

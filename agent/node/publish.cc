@@ -29,7 +29,7 @@ CpuStats cpu_stats_of(Engine& engine) {
     if (!seen.cpu) continue;
     ++containers;
     // A pod's own limit has risen for its containers'.
-    if (!seen.covers_children) granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->floor;
+    if (!seen.covers_children) granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->bounds.floor;
   }
   const CpuEngine* cpu = engine.cpu();
   return {.containers = containers,

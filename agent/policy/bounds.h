@@ -11,8 +11,8 @@ namespace plimsoll::agent {
 
 template <class Amount>
 struct Bounds {
-  Amount floor;    // declared by the author; never lowered below
-  Amount ceiling;  // the most that it may get, by us or by wish; 0: it is never changed
+  Amount floor{};    // declared by the author; never lowered below
+  Amount ceiling{};  // the most that it may get, by us or by wish; 0: it is never changed
   // How far we write ourselves; absent: to the ceiling; 0: never. What is needed beyond is wished,
   // for somebody else to apply (the API).
   std::optional<Amount> direct_ceiling{};
@@ -39,7 +39,8 @@ constexpr Amount direct_floor(const Bounds<Amount>& bounds) {
 template <class Amount>
 constexpr Bounds<Amount> narrowed(const Bounds<Amount>& old, const Bounds<Amount>& now) {
   Bounds<Amount> both = now;
-  both.direct_ceiling = std::min(direct_ceiling(old), now.direct_ceiling.value_or(now.ceiling));
+  both.direct_ceiling =
+      std::min(old.direct_ceiling.value_or(old.ceiling), now.direct_ceiling.value_or(now.ceiling));
   both.ceiling = std::min(old.ceiling, now.ceiling);
   return both;
 }

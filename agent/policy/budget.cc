@@ -24,8 +24,8 @@ struct Promise {
 Promise promise_of(const ContainerSnapshot& container) {
   if (is_unlimited(container.facts.limit)) return {};
   const Bytes limit = promised_limit(container);
-  return {limit - container.floor,
-          limit - std::max(container.floor, unreclaimable(container.facts))};
+  return {limit - container.bounds.floor,
+          limit - std::max(container.bounds.floor, unreclaimable(container.facts))};
 }
 
 // What hangs below one cgroup.

@@ -85,15 +85,15 @@ CpuVerdict grow_on_throttle(const CpuPolicy& policy, const CpuArmed& armed, cons
   if (is_burst_next(armed, facts.limit, facts.burst)) {
     return {.burst = armed.burst, .reason = Reason::kBurst};
   }
-  if (facts.limit >= armed.ceiling) return {.reason = Reason::kCeiling};
-  const MilliCpu wanted = std::min(wanted_cpu(policy, facts), armed.ceiling);
+  if (facts.limit >= armed.bounds.ceiling) return {.reason = Reason::kCeiling};
+  const MilliCpu wanted = std::min(wanted_cpu(policy, facts), armed.bounds.ceiling);
   const MilliCpu given = std::min(wanted, facts.limit + (budget - armed.kept));
   // Less than a unit of limits is not worth a write, unless that is all there is to the ceiling.
-  if (given < std::min(facts.limit + policy.round_to, armed.ceiling)) {
+  if (given < std::min(facts.limit + policy.round_to, armed.bounds.ceiling)) {
     return {.reason = budget > policy.round_to ? Reason::kPriority : Reason::kBudget};
   }
   CpuVerdict verdict{.reason = Reason::kThrottled};
-  const MilliCpu direct = std::min(given, direct_ceiling(armed));
+  const MilliCpu direct = std::min(given, direct_ceiling(armed.bounds));
   if (direct > facts.limit) verdict.limit = direct;
   if (given > std::max(direct, facts.limit)) verdict.wish = given;
   return verdict;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "agent/policy/bounds.h"
 #include "agent/policy/history.h"
 #include "agent/policy/memory.h"
 #include "base/result.h"
@@ -83,14 +84,15 @@ MilliCpu use_of(Nanoseconds used, Nanoseconds elapsed) noexcept;
 
 // What the slow loop decided beforehand for one container.
 struct CpuArmed {
-  MilliCpu floor;                          // we never lower below
-  MilliCpu ceiling;                        // 0: may not grow
-  std::optional<Reason> denial;            // set: every event is refused with this reason
-  std::optional<MilliCpu> direct_ceiling;  // as Armed::direct_ceiling
-  microseconds burst{};                    // cpu.max.burst that may be given; 0: none
-  MilliCpu average;                        // use, as of the last tick
-  MilliCpu kept;         // of the node's budget, what it leaves to those that come first
-  bool follows = false;  // a pod's: raised with its containers only
+  Bounds<MilliCpu> bounds;
+  std::optional<Reason> denial;  // set: every event is refused with this reason
+  microseconds burst{};          // cpu.max.burst that may be given; 0: none
+  MilliCpu average;              // use, as of the last tick
+  MilliCpu kept;                 // of the node's budget, what it leaves to those that come first
+  bool follows = false;          // a pod's: raised with its containers only
+
+  // The least that we lower to ourselves.
+  constexpr MilliCpu least() const { return std::max(bounds.floor, direct_floor(bounds)); }
 
   bool operator==(const CpuArmed&) const = default;
 };
@@ -147,12 +149,6 @@ void note_raise(const CpuPolicy& policy, MonotonicTime now, CpuHold& hold) noexc
 // down; that is taken for done.
 std::optional<MilliCpu> give_back_cpu(const CpuPolicy& policy, MilliCpu floor, MilliCpu limit,
                                       MilliCpu use, MonotonicTime now, CpuHold& hold) noexcept;
-
-// The most that may be written without asking anybody.
-constexpr MilliCpu direct_ceiling(const CpuArmed& armed) {
-  const MilliCpu direct = armed.direct_ceiling.value_or(armed.ceiling);
-  return direct < armed.ceiling ? direct : armed.ceiling;
-}
 
 // `cpus` times `part`, to the nearest thousandth; what does not fit is the largest that does.
 MilliCpu scaled(MilliCpu cpus, double part) noexcept;

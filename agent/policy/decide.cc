@@ -108,7 +108,7 @@ void grow(const Tick& tick, Candidate& each, Budget& budget) {
   if (!need) return;
   const Budgets budgets = budget.of(container);
   Bytes target = wanted(policy, armed, container.facts, Layer::kSlowLoop);
-  if (*need == Reason::kAnnounced) target = std::min(*container.announced, armed.ceiling);
+  if (*need == Reason::kAnnounced) target = std::min(*container.announced, armed.bounds.ceiling);
   const Verdict verdict = grant_up_to(policy, armed, container.facts, target, budgets, *need);
   const Bytes given = std::max(verdict.limit.value_or(container.facts.limit),
                                verdict.wish.value_or(container.facts.limit));
@@ -159,7 +159,7 @@ void cover_children(const Tree& tree, std::vector<Candidate>& candidates) {
     const ContainerSnapshot& child = candidates[i].container;
     const std::optional<std::size_t> parent = tree.parent(i);
     if (parent && !is_unlimited(child.facts.limit))
-      above[*parent] += child.facts.limit - child.floor;
+      above[*parent] += child.facts.limit - child.bounds.floor;
   }
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     Candidate& each = candidates[i];
@@ -167,13 +167,13 @@ void cover_children(const Tree& tree, std::vector<Candidate>& candidates) {
     const Bytes limit = slice.facts.limit;
     if (!slice.covers_children || is_unlimited(limit) || is_boundary(slice)) continue;
     const Armed armed = arm(slice, each.past, limit);
-    const Bytes needed = slice.floor + above[i];
-    const Bytes to = std::min(needed, direct_ceiling(armed));
+    const Bytes needed = slice.bounds.floor + above[i];
+    const Bytes to = std::min(needed, direct_ceiling(armed.bounds));
     if (to > limit + kRepairFrom) {
       each.action = make_grow(slice, to, Reason::kBelowChildren);
       each.past.limit = to;
     }
-    slice.floor = std::max(slice.floor, std::min(needed, slice.ceiling));
+    slice.bounds.floor = std::max(slice.bounds.floor, std::min(needed, slice.bounds.ceiling));
   }
 }
 
@@ -237,14 +237,12 @@ ContainerHistory close(const ContainerSnapshot& seen, Candidate& each) {
 }  // namespace
 
 Armed arm(const ContainerSnapshot& container, const ContainerHistory& past, Bytes limit) {
-  Armed armed{.floor = container.floor,
-              .ceiling = container.ceiling,
+  Armed armed{.bounds = container.bounds,
               .settled = past.settled,
-              .direct_ceiling = container.direct_ceiling,
               .bridge_within = container.bridge_within,
               .look_ahead = container.look_ahead,
               .group = container.group};
-  if (!is_unlimited(limit) && limit >= container.ceiling) {
+  if (!is_unlimited(limit) && limit >= container.bounds.ceiling) {
     armed.denial = Reason::kCeiling;
   } else if (past.leaking) {
     armed.denial = Reason::kLeak;

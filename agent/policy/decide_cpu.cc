@@ -24,7 +24,7 @@ struct Candidate {
   MilliCpu limit() const { return cpu->limit.value_or(MilliCpu{}); }
   // A pod slice is raised with its containers only.
   bool may_grow() const {
-    return cpu->limit && !container->covers_children && *cpu->limit < cpu->ceiling;
+    return cpu->limit && !container->covers_children && *cpu->limit < cpu->bounds.ceiling;
   }
   // It would take more at once.
   bool is_hot() const { return may_grow() && (cpu->starved > MilliCpu{} || cpu->throttled > 0); }
@@ -51,13 +51,13 @@ CpuAction lowering(const Candidate& each, MilliCpu to, Reason reason) {
 // What stands above what is written by us: the limit that the API knows.
 void give_back(const CpuPolicy& policy, MonotonicTime now, Candidate& each) {
   const MilliCpu limit = each.limit();
-  const MilliCpu known = each.cpu->direct_floor.value_or(each.cpu->floor);
-  if (known <= each.cpu->floor || limit > known || now - each.past.quiet_since < policy.lower_after)
-    return;
+  const MilliCpu floor = each.cpu->bounds.floor;
+  const MilliCpu known = direct_floor(each.cpu->bounds);
+  if (known <= floor || limit > known || now - each.past.quiet_since < policy.lower_after) return;
   const MilliCpu needed = round_up(
       scaled(each.past.peaks.peak(now, policy.lower_after), 1 + policy.margin), policy.round_to);
-  const MilliCpu to = std::max(each.cpu->floor, needed);
-  if (to >= limit || (to > each.cpu->floor && to > scaled(limit, policy.lower_below))) return;
+  const MilliCpu to = std::max(floor, needed);
+  if (to >= limit || (to > floor && to > scaled(limit, policy.lower_below))) return;
   each.wish = lowering(each, to, Reason::kLeaseEnded);
   each.past.quiet_since = now;
 }
@@ -66,7 +66,7 @@ void give_back(const CpuPolicy& policy, MonotonicTime now, Candidate& each) {
 MilliCpu next_of(const CpuPolicy& policy, const Candidate& each) {
   const CpuFacts facts{.limit = each.limit()};
   return std::max(each.cpu->starved,
-                  std::min(wanted_cpu(policy, facts), each.cpu->ceiling) - each.limit());
+                  std::min(wanted_cpu(policy, facts), each.cpu->bounds.ceiling) - each.limit());
 }
 
 struct Hot {
@@ -97,8 +97,7 @@ void take_back(const CpuPolicy& policy, MilliCpu budget, std::vector<Candidate>&
     budget -= next;
     for (Candidate* each : order) {
       if (missing == MilliCpu{} || each->container->rank >= (*needy)->container->rank) break;
-      const MilliCpu least =
-          std::max(each->cpu->direct_floor.value_or(each->cpu->floor), each->cpu->promised);
+      const MilliCpu least = std::max(direct_floor(each->cpu->bounds), each->cpu->promised);
       const MilliCpu spare = std::min(each->cpu->use, each->limit()) - least;
       if (spare == MilliCpu{} || each->lower) continue;
       const MilliCpu taken = std::min(spare, missing);
@@ -158,9 +157,7 @@ CpuDecision decide_cpu(const Snapshot& snapshot, const CpuPolicy& policy,
   const bool busy =
       node && node->pressure >= policy.node_pressure && node->use >= scaled(node->capacity, kBusy);
   for (Candidate& each : candidates) {
-    CpuArmed armed{.floor = std::max(each.cpu->floor, each.cpu->direct_floor.value_or(MilliCpu{})),
-                   .ceiling = each.cpu->ceiling,
-                   .direct_ceiling = each.cpu->direct_ceiling,
+    CpuArmed armed{.bounds = each.cpu->bounds,
                    .burst = each.cpu->burst,
                    .average = round_up(each.cpu->use, policy.round_to),
                    .kept = reserved_for_higher(hot, each.container->rank)};

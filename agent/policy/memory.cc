@@ -47,7 +47,7 @@ Verdict divide(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts
   if (armed.bridge_within && is_early(reason) && !at_limit_within(facts, *armed.bridge_within)) {
     return {std::nullopt, reason, target};
   }
-  const Bytes direct = direct_ceiling(armed);
+  const Bytes direct = direct_ceiling(armed.bounds);
   if (direct >= target) return {target, reason, std::nullopt};
   // Less than the unit of limits is gone before anybody has applied the rest.
   if (direct < facts.limit + policy.round_to) return {std::nullopt, reason, target};
@@ -143,8 +143,8 @@ Verdict grant_up_to(const MemoryPolicy& policy, const Armed& armed, const Memory
   const auto no = [](Reason why) { return Verdict{std::nullopt, why, std::nullopt}; };
   if (armed.denial) return no(*armed.denial);
   if (is_unlimited(facts.limit)) return no(Reason::kEnoughHeadroom);
-  if (facts.limit >= armed.ceiling) return no(Reason::kCeiling);
-  Bytes target = std::min(limit, armed.ceiling);
+  if (facts.limit >= armed.bounds.ceiling) return no(Reason::kCeiling);
+  Bytes target = std::min(limit, armed.bounds.ceiling);
   if (target <= facts.limit) return no(Reason::kEnoughHeadroom);
   if (const auto short_of = shortage(policy, armed, budgets)) return no(*short_of);
   const Bytes budget = std::min(budgets.node - armed.kept, budgets.group - armed.kept_in_group);
@@ -167,7 +167,7 @@ Bytes wanted(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& 
                                 scaled_to_fit(facts.limit, policy.step_ratio_max));
 
   const Bytes target = round_up(std::max(working + growth, base + step), policy.round_to);
-  return std::min(target, armed.ceiling);
+  return std::min(target, armed.bounds.ceiling);
 }
 
 Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
@@ -175,7 +175,7 @@ Verdict grow_on_event(const MemoryPolicy& policy, const Armed& armed, const Memo
   const auto no = [](Reason reason) { return Verdict{std::nullopt, reason, std::nullopt}; };
   if (armed.denial) return no(*armed.denial);
   if (is_unlimited(facts.limit)) return no(Reason::kEnoughHeadroom);
-  if (facts.limit >= armed.ceiling) return no(Reason::kCeiling);
+  if (facts.limit >= armed.bounds.ceiling) return no(Reason::kCeiling);
 
   if (layer == Layer::kPredicted || layer == Layer::kSlowLoop) {
     const std::optional<Reason> need = foreseen(policy, armed, facts);

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/policy/bounds.h"
 #include "agent/policy/reason.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -97,15 +98,11 @@ inline constexpr BudgetGroup kMaxGroups = 512;
 
 // What the slow loop decided beforehand for one container: how far an event may go without asking.
 struct Armed {
-  Bytes floor;
-  Bytes ceiling;                 // 0: may not grow
+  Bounds<Bytes> bounds;
   std::optional<Reason> denial;  // set: every event is refused with this reason
   // The peak that the last shrink was fitted to; 0: the limit was not shrunk since it grew. Below
   // it the watermark is silent: a limit 5 % above the need is over its watermark by design.
   Bytes settled;
-  // How far the limit may be written; absent: to the ceiling; 0: never. What is needed beyond is
-  // wished, for somebody else to apply (the API).
-  std::optional<Bytes> direct_ceiling;
   // A need that is foreseen farther away than this is wished and not written: whoever applies it
   // comes in time. Absent: all is written.
   std::optional<Nanoseconds> bridge_within;
@@ -177,12 +174,6 @@ Verdict grant(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts&
 // kEnoughHeadroom.
 Verdict grant_up_to(const MemoryPolicy& policy, const Armed& armed, const MemoryFacts& facts,
                     Bytes limit, const Budgets& budgets, Reason reason) noexcept;
-
-// The most that may be written without asking anybody.
-constexpr Bytes direct_ceiling(const Armed& armed) {
-  const Bytes direct = armed.direct_ceiling.value_or(armed.ceiling);
-  return direct < armed.ceiling ? direct : armed.ceiling;
-}
 
 // `bytes` up or down to a multiple of `unit` (above 0).
 constexpr Bytes round_down(Bytes bytes, Bytes unit) {

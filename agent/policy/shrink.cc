@@ -52,7 +52,7 @@ Target target_of(const ContainerSnapshot& container, const MemoryPolicy& policy,
   const Bytes working = unreclaimable(container.facts);
   const Bytes climb = working - past.peaks.earliest(now, wait);
   const Bytes need = std::max(peak, working + Bytes{climb.value * kClimbWindows});
-  const Bytes least = std::max(container.floor, container.announced.value_or(Bytes{}));
+  const Bytes least = std::max(container.bounds.floor, container.announced.value_or(Bytes{}));
   return {peak, std::max(least, round_up(need + slack + cache, policy.round_to))};
 }
 
@@ -78,7 +78,7 @@ bool is_falling(const MemoryPolicy& policy, MonotonicTime now, const ContainerHi
 bool would_hold(const ContainerSnapshot& container, const MemoryPolicy& policy, Target target) {
   MemoryFacts after = container.facts;
   after.limit = target.limit;
-  const Armed armed{.floor = container.floor, .ceiling = container.ceiling, .settled = target.peak};
+  const Armed armed{.bounds = container.bounds, .settled = target.peak};
   return unreclaimable(after) <= target.limit && !foreseen(policy, armed, after);
 }
 
@@ -129,7 +129,7 @@ Lowering commit(const ContainerSnapshot& container, Target target, MonotonicTime
                 ContainerHistory& past, Reason reason = Reason::kLeaseEnded) {
   Lowering result;
   const Bytes limit = container.facts.limit;
-  const Bytes direct = std::max(target.limit, container.direct_floor.value_or(container.floor));
+  const Bytes direct = std::max(target.limit, direct_floor(container.bounds));
   if (direct == target.limit || direct <= scaled_to_fit(limit, kWorthIt)) {
     settle(now, target.peak, past);
     result.action = make(container, ActionKind::kShrink, direct, reason);
@@ -189,7 +189,7 @@ void note_shrink(MonotonicTime now, Bytes limit, ContainerHistory& past) {
 std::optional<Bytes> idle_limit(const ContainerSnapshot& container, const MemoryPolicy& policy,
                                 MonotonicTime now, bool lost, const ContainerHistory& past) {
   const Bytes limit = container.facts.limit;
-  if (lost || is_unlimited(limit) || limit <= container.floor) return std::nullopt;
+  if (lost || is_unlimited(limit) || limit <= container.bounds.floor) return std::nullopt;
   const Nanoseconds wait = shrink_wait(policy, past);
   if (now - past.quiet_since < wait / kIdlePart || is_resting(now, wait, past)) return std::nullopt;
   if (stalled(container, policy)) return std::nullopt;
@@ -215,7 +215,7 @@ Lowering shrink(const ContainerSnapshot& container, const MemoryPolicy& policy, 
   const std::optional<Probe> pending = past.probe;
   past.probe.reset();
   const Bytes limit = container.facts.limit;
-  if (lost || is_unlimited(limit) || limit <= container.floor) return {};
+  if (lost || is_unlimited(limit) || limit <= container.bounds.floor) return {};
   const Nanoseconds wait = shrink_wait(policy, past);
   if (now - past.quiet_since < wait) return {};
   if (is_resting(now, wait, past)) return {};

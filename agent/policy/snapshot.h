@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "agent/policy/bounds.h"
 #include "agent/policy/memory.h"
 #include "base/units.h"
 
@@ -32,19 +33,16 @@ struct Rank {
 
 // The CPU part of a tracked cgroup. "Since" is since the previous tick.
 struct CpuSnapshot {
-  MilliCpu floor;                          // what its author declared; never lowered below
-  MilliCpu ceiling;                        // the most we may grant
-  std::optional<MilliCpu> direct_ceiling;  // see CpuArmed
-  std::optional<MilliCpu> direct_floor;    // how far we may lower; absent: to the floor
-  MilliCpu promised;                       // its request: kept for it whether it uses it or not
-  std::optional<MilliCpu> limit;           // cpu.max; absent: none, so that there is nothing to do
-  std::chrono::microseconds burst{};       // cpu.max.burst that it may be given; 0: none
-  MilliCpu use;                            // since, on average
-  MilliCpu peak;                           // since, most in one CFS period
-  std::uint64_t throttled = 0;             // since: periods
-  std::uint32_t raises = 0;                // since, made by the CPU thread
-  MilliCpu starved;                        // since: the most that the budget kept from an event
-  MilliCpu wished;                         // asked of somebody else and not seen in the limit yet
+  Bounds<MilliCpu> bounds;
+  MilliCpu promised;                  // its request: kept for it whether it uses it or not
+  std::optional<MilliCpu> limit;      // cpu.max; absent: none, so that there is nothing to do
+  std::chrono::microseconds burst{};  // cpu.max.burst that it may be given; 0: none
+  MilliCpu use;                       // since, on average
+  MilliCpu peak;                      // since, most in one CFS period
+  std::uint64_t throttled = 0;        // since: periods
+  std::uint32_t raises = 0;           // since, made by the CPU thread
+  MilliCpu starved;                   // since: the most that the budget kept from an event
+  MilliCpu wished;                    // asked of somebody else and not seen in the limit yet
 
   bool operator==(const CpuSnapshot&) const = default;
 };
@@ -53,8 +51,7 @@ struct CpuSnapshot {
 struct ContainerSnapshot {
   Slot slot = 0;
   CgroupId id{};
-  Bytes floor;    // what its author declared; never shrunk below
-  Bytes ceiling;  // the most we may grant
+  Bounds<Bytes> bounds;
   MemoryFacts facts;
   // Highest usage - reclaimable since the last tick, where a finer source than this tick has it.
   std::optional<Bytes> peak;
@@ -72,11 +69,8 @@ struct ContainerSnapshot {
   std::optional<Slot> parent;
 
   // See Armed.
-  std::optional<Bytes> direct_ceiling;
   std::optional<Nanoseconds> bridge_within;
   std::optional<Nanoseconds> look_ahead;
-  std::optional<Bytes>
-      direct_floor;              // how far the limit may be lowered by us; absent: to the floor
   bool covers_children = false;  // see ContainerSpec
   BudgetGroup group = kNoGroup;
   Rank rank;
@@ -91,7 +85,7 @@ struct ContainerSnapshot {
 
 // It is only looked at, as a bound of what is below it.
 constexpr bool is_boundary(const ContainerSnapshot& container) {
-  return container.ceiling == Bytes{};
+  return container.bounds.ceiling == Bytes{};
 }
 
 struct NodeCpuSnapshot {

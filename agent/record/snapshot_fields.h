@@ -25,11 +25,22 @@ void fields(auto& field, Like<MemoryFacts> auto& facts) {
   field("rate_bytes_per_second", facts.rate_per_second);
 }
 
+void fields(auto& field, Like<Bounds<Bytes>> auto& bounds) {
+  field("floor_bytes", bounds.floor);
+  field("ceiling_bytes", bounds.ceiling);
+  field("direct_ceiling_bytes", bounds.direct_ceiling);
+  field("direct_floor_bytes", bounds.direct_floor);
+}
+
+void fields(auto& field, Like<Bounds<MilliCpu>> auto& bounds) {
+  field("floor_millicpu", bounds.floor);
+  field("ceiling_millicpu", bounds.ceiling);
+  field("direct_ceiling_millicpu", bounds.direct_ceiling);
+  field("direct_floor_millicpu", bounds.direct_floor);
+}
+
 void fields(auto& field, Like<CpuSnapshot> auto& cpu) {
-  field("floor_millicpu", cpu.floor);
-  field("ceiling_millicpu", cpu.ceiling);
-  field("direct_ceiling_millicpu", cpu.direct_ceiling);
-  field("direct_floor_millicpu", cpu.direct_floor);
+  fields(field, cpu.bounds);
   field("promised_millicpu", cpu.promised);
   field("limit_millicpu", cpu.limit);
   field("burst_ns", cpu.burst);
@@ -50,8 +61,7 @@ void fields(auto& field, Like<NodeCpuSnapshot> auto& cpu) {
 void fields(auto& field, Like<ContainerSnapshot> auto& container) {
   field("slot", container.slot);
   field("id", container.id);
-  field("floor_bytes", container.floor);
-  field("ceiling_bytes", container.ceiling);
+  fields(field, container.bounds);
   field("facts", container.facts);
   field("peak_bytes", container.peak);
   field("refaults", container.refaults);
@@ -61,10 +71,8 @@ void fields(auto& field, Like<ContainerSnapshot> auto& container) {
   field("grants", container.grants);
   field("can_reclaim", container.can_reclaim, true);
   field("parent", container.parent);
-  field("direct_ceiling_bytes", container.direct_ceiling);
   field("bridge_within_ns", container.bridge_within);
   field("look_ahead_ns", container.look_ahead);
-  field("direct_floor_bytes", container.direct_floor);
   field("covers_children", container.covers_children);
   field("group", container.group);
   field("priority", container.rank.priority);
@@ -100,11 +108,9 @@ void fields(auto& field, Like<Action> auto& action) {
 }
 
 void fields(auto& field, Like<Armed> auto& armed) {
-  field("floor_bytes", armed.floor);
-  field("ceiling_bytes", armed.ceiling);
+  fields(field, armed.bounds);
   field("denial", armed.denial);
   field("settled_bytes", armed.settled);
-  field("direct_ceiling_bytes", armed.direct_ceiling);
   field("bridge_within_ns", armed.bridge_within);
   field("look_ahead_ns", armed.look_ahead);
   field("group", armed.group);
@@ -132,10 +138,8 @@ void fields(auto& field, Like<CpuAction> auto& action) {
 }
 
 void fields(auto& field, Like<CpuArmed> auto& armed) {
-  field("floor_millicpu", armed.floor);
-  field("ceiling_millicpu", armed.ceiling);
+  fields(field, armed.bounds);
   field("denial", armed.denial);
-  field("direct_ceiling_millicpu", armed.direct_ceiling);
   field("burst_ns", armed.burst);
   field("average_millicpu", armed.average);
   field("kept_millicpu", armed.kept);

@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Whatever the kernel is made to say: the answer is above the limit and not above what is
   // allowed.
   const agent::Armed armed{
-      .floor = {64 * kMiB}, .ceiling = {kGiB}, .direct_ceiling = Bytes{512 * kMiB}};
+      .bounds = {.floor = {64 * kMiB}, .ceiling = {kGiB}, .direct_ceiling = Bytes{512 * kMiB}}};
   const agent::MemoryFacts facts{.limit = event->limit,
                                  .usage = event->usage,
                                  .reclaimable = event->reclaimable,
@@ -37,10 +37,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const agent::Verdict verdict = agent::grow_on_event({}, armed, facts, layer, Bytes{256 * kMiB});
     if (verdict.limit) {
       require(*verdict.limit > facts.limit, "a grant raises");
-      require(*verdict.limit <= *armed.direct_ceiling, "as far as may be written");
+      require(*verdict.limit <= *armed.bounds.direct_ceiling, "as far as may be written");
       require(*verdict.limit - facts.limit <= Bytes{256 * kMiB}, "within the budget");
     }
-    if (verdict.wish) require(*verdict.wish <= armed.ceiling, "no wish above the ceiling");
+    if (verdict.wish) require(*verdict.wish <= armed.bounds.ceiling, "no wish above the ceiling");
   }
   return 0;
 }

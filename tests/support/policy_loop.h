@@ -30,8 +30,8 @@ inline ContainerSnapshot container(Slot slot, Bytes limit, Bytes usage, Bytes re
   ContainerSnapshot result;
   result.slot = slot;
   result.id = CgroupId{1000 + slot};
-  result.floor = mib(64);
-  result.ceiling = mib(4096);
+  result.bounds.floor = mib(64);
+  result.bounds.ceiling = mib(4096);
   result.facts = {limit, usage, reclaimable, {}};
   result.refaults = 0;
   result.activations = 0;

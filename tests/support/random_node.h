@@ -74,8 +74,8 @@ class RandomNode {
   void add() {
     ContainerSnapshot c = policy_test::container(next_ % 16, mib(16 + below(256)), {});
     c.id = CgroupId{++next_};
-    c.floor = c.facts.limit;
-    c.ceiling = c.floor + mib(below(4096));
+    c.bounds.floor = c.facts.limit;
+    c.bounds.ceiling = c.bounds.floor + mib(below(4096));
     if (below(3) == 0) c.parent = static_cast<Slot>(below(16));
     c.can_reclaim = below(8) != 0;
     if (shared_) share(c);
@@ -84,10 +84,11 @@ class RandomNode {
   void share(ContainerSnapshot& c) {
     c.group = static_cast<BudgetGroup>(below(kGroups + 1));
     c.rank = {static_cast<std::int32_t>(below(3)), static_cast<QosRank>(below(3))};
-    if (below(2) == 0) c.direct_ceiling = below(3) == 0 ? Bytes{} : c.floor + mib(below(2048));
+    if (below(2) == 0)
+      c.bounds.direct_ceiling = below(3) == 0 ? Bytes{} : c.bounds.floor + mib(below(2048));
     if (below(3) == 0) c.bridge_within = std::chrono::milliseconds(below(3000));
     if (below(3) == 0) c.look_ahead = std::chrono::milliseconds(below(5000));
-    if (below(2) == 0) c.direct_floor = c.floor + mib(below(1024));
+    if (below(2) == 0) c.bounds.direct_floor = c.bounds.floor + mib(below(1024));
     c.covers_children = below(4) == 0;
   }
   // Every fourth slot only ever climbs.
@@ -98,8 +99,8 @@ class RandomNode {
     c.refaults = 0;
     c.peak.reset();
     c.grants = 0;
-    while (c.facts.usage > scaled_to_fit(c.facts.limit, 0.9) && c.facts.limit < c.ceiling) {
-      c.facts.limit = std::min(c.ceiling, c.facts.limit + mib(16));
+    while (c.facts.usage > scaled_to_fit(c.facts.limit, 0.9) && c.facts.limit < c.bounds.ceiling) {
+      c.facts.limit = std::min(c.bounds.ceiling, c.facts.limit + mib(16));
       ++c.grants;
     }
   }
@@ -108,8 +109,8 @@ class RandomNode {
     if (c.wished <= c.facts.limit || below(10) == 0) c.wished = {};
     if (c.slot % 4 == 0) return climb(c);
     c.grants = 0;
-    if (below(10) == 0 && c.facts.limit < c.ceiling) {
-      c.facts.limit = std::min(c.ceiling, c.facts.limit + mib(64));
+    if (below(10) == 0 && c.facts.limit < c.bounds.ceiling) {
+      c.facts.limit = std::min(c.bounds.ceiling, c.facts.limit + mib(64));
       c.grants = 1;
     }
     if (below(6) == 0 || c.facts.usage > c.facts.limit) {

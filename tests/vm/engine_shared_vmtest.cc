@@ -44,9 +44,10 @@ const Record* last(const std::vector<Record>& records, Record::Kind kind) {
 // The way of the API: the engine writes up to its direct ceiling, and somebody else what it wishes.
 TEST_F(SharedNode, AStormIsBridgedAndWishedAndOthersApplyTheRest) {
   const OwnGroup group("bridged", mebibytes(64));
-  const agent::Slot slot = value(engine_->track(
-      group.group(),
-      {.floor = mebibytes(64), .ceiling = mebibytes(512), .direct_ceiling = mebibytes(96)}));
+  const agent::Slot slot =
+      value(engine_->track(group.group(), {.bounds = {.floor = mebibytes(64),
+                                                      .ceiling = mebibytes(512),
+                                                      .direct_ceiling = mebibytes(96)}}));
   tick();
   tick();
   Load load(group, [] { fill_slowly(mebibytes(200), mebibytes(1)); });
@@ -84,7 +85,7 @@ TEST_F(SharedNode, WithoutADirectCeilingEventsOnlyWish) {
   const OwnGroup group("wished", mebibytes(64));
   value(engine_->track(
       group.group(),
-      {.floor = mebibytes(64), .ceiling = mebibytes(512), .direct_ceiling = Bytes{}}));
+      {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512), .direct_ceiling = Bytes{}}}));
   tick();
   tick();
   Load load(group, [] { (void)fill(mebibytes(128)); });
@@ -110,7 +111,7 @@ TEST_F(SharedNode, EventsKeepToTheSharesOfTheLastTick) {
   const OwnGroup low("low", mebibytes(64));
   const OwnGroup high("high", mebibytes(64));
   const OwnGroup grouped("grouped", mebibytes(64));
-  const ContainerSpec spec{.floor = mebibytes(64), .ceiling = mebibytes(512)};
+  const ContainerSpec spec{.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}};
   ContainerSpec first = spec;
   first.rank.priority = 1000;
   ContainerSpec member = spec;
@@ -160,11 +161,12 @@ TEST_F(SharedNode, TwoHundredAndFiftyPodsAreTrackedAndArmed) {
   const MonotonicTime begin = now();
   for (std::size_t pod = 0; pod < kPods; ++pod) {
     const agent::Slot slice = value(engine_->track(
-        groups[3 * pod]->group(),
-        {.floor = mebibytes(128), .ceiling = mebibytes(1024), .covers_children = true}));
+        groups[3 * pod]->group(), {.bounds = {.floor = mebibytes(128), .ceiling = mebibytes(1024)},
+                                   .covers_children = true}));
     for (std::size_t i = 1; i < 3; ++i) {
-      value(engine_->track(groups[3 * pod + i]->group(),
-                           {.floor = mebibytes(64), .ceiling = mebibytes(512), .parent = slice}));
+      value(engine_->track(
+          groups[3 * pod + i]->group(),
+          {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}, .parent = slice}));
     }
   }
   const MonotonicTime tracked = now();

@@ -386,7 +386,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   value(programs.track(0, 1, first.group().fd().get(), {}));
   value(programs.track(1, 2, second.group().fd().get(), {}));
   auto reaction = value(MemoryReaction::start({}, &programs));
-  const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
+  const agent::Armed armed{.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}};
   // 40 MiB are left: 100, less the 60 that were granted after the slow loop had counted.
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
                               .slot = 1,
@@ -428,7 +428,7 @@ TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
   const auto id = value(programs.track(3, 9, group.group().fd().get(), {}));
   const auto file = value(cgroup::LimitFile::open_max(group.group()));
   auto reaction = value(MemoryReaction::start({}, &programs));
-  const agent::Armed armed{.floor = mebibytes(64), .ceiling = mebibytes(512)};
+  const agent::Armed armed{.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}};
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(1024)}));
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
                               .slot = 3,
@@ -470,7 +470,8 @@ class EngineOnAKernel : public ::testing::Test {
   EngineOnAKernel() : engine_(value(Engine::start(tier_a()))) {}
 
   agent::Slot track(const OwnGroup& group, Bytes floor = mebibytes(64)) {
-    return value(engine_->track(group.group(), {.floor = floor, .ceiling = mebibytes(512)}));
+    return value(
+        engine_->track(group.group(), {.bounds = {.floor = floor, .ceiling = mebibytes(512)}}));
   }
   std::vector<Record> tick() { return engine_->tick(now()); }
   // The slot is given to somebody else only when the reaction thread has let go.
@@ -490,7 +491,7 @@ TEST_F(EngineOnAKernel, GroupVanishesBeforeItIsTracked) {
   OwnGroup group("early", mebibytes(64));
   cgroup::Group opened = group.group();
   ASSERT_TRUE(group.remove());
-  const auto slot = engine_->track(std::move(opened), {.ceiling = mebibytes(512)});
+  const auto slot = engine_->track(std::move(opened), {.bounds = {.ceiling = mebibytes(512)}});
   ASSERT_FALSE(slot);
   EXPECT_EQ(slot.error().code, Code::kGone);
   EXPECT_TRUE(until([&] { return is_free(0); }));
@@ -554,8 +555,8 @@ class LimitWriter {
 // stands at its ceiling, where nothing more could be granted a moment ago.
 TEST_F(EngineOnAKernel, ALimitThatSomebodyLowersIsRaisedAgain) {
   const OwnGroup group("lowered", mebibytes(64));
-  const agent::Slot slot =
-      value(engine_->track(group.group(), {.floor = mebibytes(64), .ceiling = mebibytes(128)}));
+  const agent::Slot slot = value(engine_->track(
+      group.group(), {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(128)}}));
   tick();
   int lowered[2];
   ASSERT_EQ(::pipe(lowered), 0);
@@ -745,8 +746,8 @@ TEST_F(EngineOnAKernel, AsManyCgroupsAsThereAreSlots) {
     groups.push_back(std::make_unique<OwnGroup>("many-" + std::to_string(i)));
   }
   for (std::uint32_t i = 0; i < bpf::kMaxSlots; ++i) {
-    ASSERT_TRUE(
-        engine_->track(groups[i]->group(), {.floor = mebibytes(64), .ceiling = mebibytes(512)}))
+    ASSERT_TRUE(engine_->track(groups[i]->group(),
+                               {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}}))
         << i;
   }
   const auto refused = engine_->track(groups.back()->group(), {});

@@ -42,11 +42,11 @@ class CpuEngineTest : public ::testing::Test {
     tree_.add(path);
     tree_.set(path, "memory.max", "104857600\n");
     tree_.set(path, "cpu.max", max + "\n");
-    const auto slot = engine_->track(tree_.group(path), {.floor = {100 * kMiB},
-                                                         .ceiling = {100 * kMiB},
-                                                         .parent = parent,
-                                                         .covers_children = covers_children,
-                                                         .cpu = spec});
+    const auto slot = engine_->track(tree_.group(path),
+                                     {.bounds = {.floor = {100 * kMiB}, .ceiling = {100 * kMiB}},
+                                      .parent = parent,
+                                      .covers_children = covers_children,
+                                      .cpu = spec});
     if (!slot) throw std::runtime_error(slot.error().message);
     return *slot;
   }
@@ -103,7 +103,7 @@ class CpuEngineTest : public ::testing::Test {
 
 TEST_F(CpuEngineTest, WithoutACpuPartNothingIsStarted) {
   tree_.add("a");
-  ASSERT_TRUE(engine_->track(tree_.group("a"), {.floor = {kMiB}, .ceiling = {kMiB}}));
+  ASSERT_TRUE(engine_->track(tree_.group("a"), {.bounds = {.floor = {kMiB}, .ceiling = {kMiB}}}));
   tick();
   EXPECT_EQ(engine_->cpu(), nullptr);
   EXPECT_FALSE(engine_->snapshot().node.cpu);
@@ -111,7 +111,7 @@ TEST_F(CpuEngineTest, WithoutACpuPartNothingIsStarted) {
 }
 
 TEST_F(CpuEngineTest, AThrottledCgroupIsGivenABurstAndThenMore) {
-  const Slot slot = track("a", "10000 100000", {.floor = {100}, .ceiling = {100'000}});
+  const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}});
   ASSERT_NE(engine_->cpu(), nullptr);
   tick();
   throttle("a", 5, milliseconds(50), milliseconds(450));
@@ -134,7 +134,7 @@ TEST_F(CpuEngineTest, AThrottledCgroupIsGivenABurstAndThenMore) {
 }
 
 TEST_F(CpuEngineTest, WhatIsNotThrottledIsLeftAlone) {
-  track("a", "10000 100000", {.floor = {100}, .ceiling = {2000}});
+  track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}});
   for (int i = 0; i < 5; ++i) {
     for (const Record& record : tick()) EXPECT_FALSE(record.cpu);
     std::this_thread::sleep_for(milliseconds(30));
@@ -145,7 +145,8 @@ TEST_F(CpuEngineTest, WhatIsNotThrottledIsLeftAlone) {
 }
 
 TEST_F(CpuEngineTest, WhatMayNotBeWrittenIsWished) {
-  track("a", "10000 100000", {.floor = {100}, .ceiling = {100'000}, .direct_ceiling = MilliCpu{0}});
+  track("a", "10000 100000",
+        {.bounds = {.floor = {100}, .ceiling = {100'000}, .direct_ceiling = MilliCpu{0}}});
   tick();
   throttle("a", 5, milliseconds(50), milliseconds(450));
   tick();
@@ -155,9 +156,9 @@ TEST_F(CpuEngineTest, WhatMayNotBeWrittenIsWished) {
 }
 
 TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
-  const Slot pod = track("pod", "10000 100000", {.floor = {100}, .ceiling = {100'000}});
+  const Slot pod = track("pod", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}});
   const Slot container =
-      track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {100'000}}, pod);
+      track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}}, pod);
   tick();
   ASSERT_TRUE(engine_->cpu()->raise(container, {700}, Reason::kReasserted));
   const auto records = until(Record::Kind::kGrant);
@@ -170,9 +171,9 @@ TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
 }
 
 TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
-  const Slot pod = track("pod", "10000 100000", {.floor = {100}, .ceiling = {100'000}});
+  const Slot pod = track("pod", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}});
   const Slot container =
-      track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {100'000}}, pod);
+      track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}}, pod);
   tick();
   ASSERT_TRUE(engine_->cpu()->raise(container, {200}, Reason::kReasserted));
   until(Record::Kind::kGrant);
@@ -189,9 +190,10 @@ TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
 
 // What else runs in it counts, too, so that the container itself may never be throttled.
 TEST_F(CpuEngineTest, APodThatRunsOutFirstHasItsContainerRaised) {
-  const Slot pod =
-      track("pod", "10000 100000", {.floor = {100}, .ceiling = {2000}}, std::nullopt, true);
-  const Slot container = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {2000}}, pod);
+  const Slot pod = track("pod", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}},
+                         std::nullopt, true);
+  const Slot container =
+      track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}}, pod);
   tick();
   throttle("pod", 5, milliseconds(50), milliseconds(450));
   tick();
@@ -207,10 +209,12 @@ TEST_F(CpuEngineTest, APodThatRunsOutFirstHasItsContainerRaised) {
 
 // Without waiting for what it uses itself.
 TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
-  const Slot pod =
-      track("pod", "30000 100000", {.floor = {300}, .ceiling = {2000}}, std::nullopt, true);
-  const Slot a = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {1000}}, pod);
-  const Slot b = track("pod/b", "20000 100000", {.floor = {200}, .ceiling = {1000}}, pod);
+  const Slot pod = track("pod", "30000 100000", {.bounds = {.floor = {300}, .ceiling = {2000}}},
+                         std::nullopt, true);
+  const Slot a =
+      track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}}, pod);
+  const Slot b =
+      track("pod/b", "20000 100000", {.bounds = {.floor = {200}, .ceiling = {1000}}}, pod);
   tick();
   ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
@@ -227,10 +231,11 @@ TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
 TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
   config_.policy.cpu.reserve = 0.999999;  // nothing is left
   engine_->reconfigure(config_.policy);
-  const Slot pod =
-      track("pod", "10000 100000", {.floor = {100}, .ceiling = {2000}}, std::nullopt, true);
-  const Slot a = track("pod/a", "10000 100000", {.floor = {100}, .ceiling = {1000}}, pod);
-  const Slot b = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot pod = track("pod", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}},
+                         std::nullopt, true);
+  const Slot a =
+      track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}}, pod);
+  const Slot b = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
   ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
@@ -244,13 +249,15 @@ TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
 
 // On busy CPUs nothing is given away, and one that starts shares them with the others by weight.
 TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
-  const Slot ahead = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
-  const Slot kept = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot ahead = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
+  const Slot kept = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
   CpuPlan busy{.budget = {10'000}};
   for (const ContainerSnapshot& each : engine_->snapshot().containers) {
     busy.arming.push_back(
-        {each.slot, each.id, {.floor = {100}, .ceiling = {1000}, .denial = Reason::kNodeBusy}});
+        {each.slot,
+         each.id,
+         {.bounds = {.floor = {100}, .ceiling = {1000}}, .denial = Reason::kNodeBusy}});
   }
   std::vector<Record> records;
   engine_->cpu()->apply(busy, now_, records);
@@ -263,7 +270,7 @@ TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
 
 // What was found is put back to the microsecond.
 TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
-  const Slot slot = track("a", "33333 100000", {.floor = {333}, .ceiling = {4000}});
+  const Slot slot = track("a", "33333 100000", {.bounds = {.floor = {333}, .ceiling = {4000}}});
   tick();
   ASSERT_TRUE(engine_->cpu()->raise(slot, {2000}, Reason::kReasserted));
   until(Record::Kind::kGrant);
@@ -274,8 +281,9 @@ TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
 }
 
 TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
-  const Slot slot = track("a", "10000 100000",
-                          {.floor = {100}, .ceiling = {400}, .direct_ceiling = MilliCpu{1000}});
+  const Slot slot =
+      track("a", "10000 100000",
+            {.bounds = {.floor = {100}, .ceiling = {400}, .direct_ceiling = MilliCpu{1000}}});
   let_go();
   ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
   tick();
@@ -301,8 +309,8 @@ TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
 TEST_F(CpuEngineTest, WhatIsKeptDoesNotWaitForTheBudget) {
   config_.policy.cpu.reserve = 0.999999;  // nothing is left
   engine_->reconfigure(config_.policy);
-  const Slot ahead = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
-  const Slot kept = track("b", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot ahead = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
+  const Slot kept = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
   ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
   ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
@@ -320,7 +328,7 @@ TEST_F(CpuEngineTest, WhatIsKeptDoesNotWaitForTheBudget) {
 }
 
 TEST_F(CpuEngineTest, WhatIsKeptIsRaisedAgainWhenSomebodyElseLowersIt) {
-  const Slot slot = track("a", "10000 100000", {.floor = {100}, .ceiling = {1000}});
+  const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
   tick();
   until(Record::Kind::kGrant);
@@ -331,8 +339,9 @@ TEST_F(CpuEngineTest, WhatIsKeptIsRaisedAgainWhenSomebodyElseLowersIt) {
 }
 
 TEST_F(CpuEngineTest, WhatIsRaisedAheadIsBoundedAndGivenBack) {
-  const Slot slot = track("a", "10000 100000",
-                          {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{600}});
+  const Slot slot =
+      track("a", "10000 100000",
+            {.bounds = {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{600}}});
   tick();
   ASSERT_TRUE(engine_->cpu()->raise_ahead(slot, {900}, Reason::kAnnounced));
   const auto records = until(Record::Kind::kWish);
@@ -345,13 +354,14 @@ TEST_F(CpuEngineTest, WhatIsRaisedAheadIsBoundedAndGivenBack) {
 
 // A quota has refused it.
 TEST_F(CpuEngineTest, WhatMayNotBeWrittenAnyMoreIsTakenBack) {
-  CpuSpec spec{.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{1000}};
+  CpuSpec spec{.bounds = {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{1000}}};
   const Slot slot = track("a", "10000 100000", spec);
   tick();
   ASSERT_TRUE(engine_->cpu()->raise(slot, {900}, Reason::kReasserted));
   until(Record::Kind::kGrant);
-  spec.direct_ceiling = MilliCpu{300};
-  ASSERT_TRUE(engine_->update(slot, {.floor = {100 * kMiB}, .ceiling = {100 * kMiB}, .cpu = spec}));
+  spec.bounds.direct_ceiling = MilliCpu{300};
+  ASSERT_TRUE(engine_->update(
+      slot, {.bounds = {.floor = {100 * kMiB}, .ceiling = {100 * kMiB}}, .cpu = spec}));
   const auto records = until(Record::Kind::kShrink);
   EXPECT_EQ(records.back().reason, Reason::kWithdrawn);
   EXPECT_EQ(limit("a"), MilliCpu{300});
@@ -360,7 +370,7 @@ TEST_F(CpuEngineTest, WhatMayNotBeWrittenAnyMoreIsTakenBack) {
 // Of an agent before this one.
 TEST_F(CpuEngineTest, ALimitThatIsFoundRaisedIsGivenBack) {
   let_go();
-  track("a", "90000 100000", {.floor = {100}, .ceiling = {1000}});
+  track("a", "90000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
   const auto records = until(Record::Kind::kShrink);
   EXPECT_EQ(records.back().cpu->from, MilliCpu{900});
@@ -368,7 +378,7 @@ TEST_F(CpuEngineTest, ALimitThatIsFoundRaisedIsGivenBack) {
 }
 
 TEST_F(CpuEngineTest, ASlotIsFreeWhenBothHalvesHaveLetGo) {
-  const Slot slot = track("a", "10000 100000", {.floor = {100}, .ceiling = {2000}});
+  const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}});
   engine_->untrack(slot);
   for (int i = 0; i < 400 && !engine_->cpu()->is_free(slot); ++i) {
     tick();
@@ -382,7 +392,8 @@ TEST_F(CpuEngineTest, WithoutTheControllerItIsNotTracked) {
   tree_.add("a");
   tree_.drop("a", "cpu.max");
   const auto slot = engine_->track(
-      tree_.group("a"), {.floor = {kMiB}, .ceiling = {kMiB}, .cpu = CpuSpec{.floor = {100}}});
+      tree_.group("a"),
+      {.bounds = {.floor = {kMiB}, .ceiling = {kMiB}}, .cpu = CpuSpec{.bounds = {.floor = {100}}}});
   ASSERT_FALSE(slot);
   EXPECT_EQ(slot.error().code, Code::kUnsupported);
 }

@@ -86,8 +86,9 @@ const Record* find(const std::vector<Record>& records, Record::Kind kind) {
 }
 
 TEST_F(EngineTest, WritesWhatItMayAndWishesTheRest) {
-  const Slot slot = track("a", mib(100), mib(10),
-                          {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = mib(120)});
+  const Slot slot =
+      track("a", mib(100), mib(10),
+            {.bounds = {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = mib(120)}});
   burst("a", mib(100));
   auto records = tick();
   const Record* wish = find(records, Record::Kind::kWish);
@@ -113,7 +114,7 @@ TEST_F(EngineTest, WritesWhatItMayAndWishesTheRest) {
 
 TEST_F(EngineTest, AWishThatIsFulfilledOrOldIsForgotten) {
   track("a", mib(100), mib(10),
-        {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = Bytes{}});
+        {.bounds = {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = Bytes{}}});
   burst("a", mib(100));
   ASSERT_NE(find(tick(), Record::Kind::kWish), nullptr);
   EXPECT_EQ(limit("a"), mib(100));
@@ -131,9 +132,10 @@ TEST_F(EngineTest, AWishThatIsFulfilledOrOldIsForgotten) {
 }
 
 TEST_F(EngineTest, UpdateChangesWhatItMay) {
-  const Slot slot = track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(100)});
+  const Slot slot =
+      track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(100)}});
   tick();
-  ContainerSpec wider{.floor = mib(50), .ceiling = mib(1000), .group = 3};
+  ContainerSpec wider{.bounds = {.floor = mib(50), .ceiling = mib(1000)}, .group = 3};
   ASSERT_TRUE(engine_->update(slot, wider));
   burst("a", mib(100));
   tick();
@@ -151,10 +153,11 @@ TEST_F(EngineTest, UpdateChangesWhatItMay) {
 }
 
 TEST_F(EngineTest, RaiseBelievesTheFileAndNotWhatItWroteLast) {
-  const Slot pod = track("pod", mib(100), mib(10),
-                         {.floor = mib(100), .ceiling = mib(1000), .covers_children = true});
-  const Slot inner =
-      track("pod/c", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(500), .parent = pod});
+  const Slot pod =
+      track("pod", mib(100), mib(10),
+            {.bounds = {.floor = mib(100), .ceiling = mib(1000)}, .covers_children = true});
+  const Slot inner = track("pod/c", mib(100), mib(10),
+                           {.bounds = {.floor = mib(100), .ceiling = mib(500)}, .parent = pod});
   tick();
   ASSERT_TRUE(engine_->raise(inner, mib(300), Reason::kReasserted));
   until(Record::Kind::kGrant);
@@ -174,7 +177,8 @@ TEST_F(EngineTest, RaiseBelievesTheFileAndNotWhatItWroteLast) {
 }
 
 TEST_F(EngineTest, AnnouncedWorkIsGrownForAtOnceAndAgain) {
-  const Slot slot = track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000)});
+  const Slot slot =
+      track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(1000)}});
   tick();
   ASSERT_TRUE(engine_->announce(slot, mib(400)));
   auto records = until(Record::Kind::kGrant);
@@ -199,8 +203,8 @@ TEST_F(EngineTest, AnnouncedWorkIsGrownForAtOnceAndAgain) {
 }
 
 TEST_F(EngineTest, AnnouncedWorkIsDeniedWhatTheBudgetHasNot) {
-  const Slot slot =
-      track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000), .group = 3});
+  const Slot slot = track("a", mib(100), mib(10),
+                          {.bounds = {.floor = mib(100), .ceiling = mib(1000)}, .group = 3});
   engine_->set_group_limit(3, limit_of(Bytes{}));
   tick();
   ASSERT_TRUE(engine_->announce(slot, mib(400)));
@@ -214,8 +218,9 @@ TEST_F(EngineTest, AnnouncedWorkIsDeniedWhatTheBudgetHasNot) {
 }
 
 TEST_F(EngineTest, AnnouncedWorkIsWishedBeyondWhatMayBeWritten) {
-  const Slot slot = track("a", mib(100), mib(10),
-                          {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = Bytes{}});
+  const Slot slot =
+      track("a", mib(100), mib(10),
+            {.bounds = {.floor = mib(100), .ceiling = mib(1000), .direct_ceiling = Bytes{}}});
   tick();
   ASSERT_TRUE(engine_->announce(slot, mib(400)));
   const auto records = until(Record::Kind::kWish);
@@ -225,9 +230,11 @@ TEST_F(EngineTest, AnnouncedWorkIsWishedBeyondWhatMayBeWritten) {
 }
 
 TEST_F(EngineTest, ASliceThatWasLeftBehindIsRepaired) {
-  const Slot pod = track("pod", mib(175), mib(10),
-                         {.floor = mib(1500), .ceiling = mib(4000), .covers_children = true});
-  track("pod/c", mib(1500), mib(10), {.floor = mib(1500), .ceiling = mib(4000), .parent = pod});
+  const Slot pod =
+      track("pod", mib(175), mib(10),
+            {.bounds = {.floor = mib(1500), .ceiling = mib(4000)}, .covers_children = true});
+  track("pod/c", mib(1500), mib(10),
+        {.bounds = {.floor = mib(1500), .ceiling = mib(4000)}, .parent = pod});
   tick();
   const auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().slot, pod);
@@ -236,10 +243,11 @@ TEST_F(EngineTest, ASliceThatWasLeftBehindIsRepaired) {
 }
 
 TEST_F(EngineTest, LowerStopsAboveWhatIsInUseAndTakesTheSliceAlong) {
-  const Slot pod = track("pod", mib(800), mib(160),
-                         {.floor = mib(100), .ceiling = mib(1000), .covers_children = true});
-  const Slot inner =
-      track("pod/c", mib(800), mib(20), {.floor = mib(100), .ceiling = mib(1000), .parent = pod});
+  const Slot pod =
+      track("pod", mib(800), mib(160),
+            {.bounds = {.floor = mib(100), .ceiling = mib(1000)}, .covers_children = true});
+  const Slot inner = track("pod/c", mib(800), mib(20),
+                           {.bounds = {.floor = mib(100), .ceiling = mib(1000)}, .parent = pod});
   tick();
   const auto lowered = engine_->lower(inner, mib(200), Reason::kWithdrawn);
   ASSERT_TRUE(lowered) << lowered.error().message;
@@ -269,7 +277,7 @@ TEST_F(EngineTest, ANewPolicyIsInForceForTheNextEvent) {
   config.policy.memory.step = mib(200);
   engine_->reconfigure(config.policy);
 
-  track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000)});
+  track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(1000)}});
   burst("a", mib(100));
   tick();
   until(Record::Kind::kGrant);
@@ -278,7 +286,7 @@ TEST_F(EngineTest, ANewPolicyIsInForceForTheNextEvent) {
 
 TEST_F(EngineTest, AllocatableBoundsWhatIsGiven) {
   engine_->set_allocatable(mib(120));
-  track("a", mib(100), mib(10), {.floor = mib(100), .ceiling = mib(1000)});
+  track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(1000)}});
   burst("a", mib(100));
   tick();
   until(Record::Kind::kGrant);

@@ -51,7 +51,7 @@ class ReactionTest : public ::testing::Test {
                                  .epoch = epoch,
                                  .limit_file = files_.back().get(),
                                  .parent = parent,
-                                 .armed = {.floor = limit, .ceiling = ceiling}}));
+                                 .armed = {.bounds = {.floor = limit, .ceiling = ceiling}}}));
   }
 
   // Somebody else does.
@@ -192,9 +192,9 @@ TEST_F(ReactionTest, ParentIsWrittenUpToItsDirectCeiling) {
   ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
                                .slot = 0,
                                .epoch = 1,
-                               .armed = {.floor = mebibytes(100),
-                                         .ceiling = mebibytes(1000),
-                                         .direct_ceiling = mebibytes(110)}}));
+                               .armed = {.bounds = {.floor = mebibytes(100),
+                                                    .ceiling = mebibytes(1000),
+                                                    .direct_ceiling = mebibytes(110)}}}));
   raise(1, mebibytes(128));
   settle();
   EXPECT_EQ(limit_of_file("pod"), mebibytes(110));
@@ -245,7 +245,7 @@ TEST_F(ReactionTest, RaisesOfAGroupAreSummedUp) {
   ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
                                .slot = 0,
                                .epoch = 1,
-                               .armed = {.ceiling = mebibytes(512), .group = 5}}));
+                               .armed = {.bounds = {.ceiling = mebibytes(512)}, .group = 5}}));
   raise(0, mebibytes(100));
   raise(1, mebibytes(100));
   settle();

@@ -487,7 +487,7 @@ TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
   EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
   EXPECT_EQ(web().slice->first_limit, limit_of(mib(128)));
   EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
-  EXPECT_EQ(web().slice->given.spec->ceiling, mib(1024));
+  EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(1024));
   // And so it stays, for as long as the spec is raised.
   EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
   after.containers[0].resources.limits.memory = mib(128);
@@ -711,15 +711,15 @@ TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
   web().containers[0].bounds.direct_ceiling = mib(512);
   const NodePods::Covers covers = what_is_on_disk();
   EXPECT_FALSE(pods->give_bounds(covers, {}, now));
-  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
-  EXPECT_EQ(web().slice->given.spec->direct_ceiling, Bytes{});
+  EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, Bytes{});
+  EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, Bytes{});
   ASSERT_TRUE(state_file->update(pods->state(), kStart).value());
   EXPECT_TRUE(pods->give_bounds(covers, {}, now));
-  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, mib(512));
-  EXPECT_EQ(web().slice->given.spec->direct_ceiling, mib(512));
+  EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, mib(512));
+  EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, mib(512));
   web().containers[0].bounds.direct_ceiling = mib(600);
   EXPECT_FALSE(pods->give_bounds(covers, {}, now)) << "higher than what is written down";
-  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
+  EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, Bytes{});
 }
 
 // An agent that is started anew may not write yet, or less than the one before it: what stands
@@ -770,14 +770,15 @@ TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
   EXPECT_EQ(present(pod).began.size(), 2U);
   web().find("app")->bounds.direct_ceiling = mib(256);
   EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
-  EXPECT_EQ(web().slice->given.spec->floor, mib(192));
-  EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
-  EXPECT_EQ(web().slice->given.spec->direct_ceiling, mib(256 + 64));
-  EXPECT_EQ(web().slice->given.spec->direct_floor, mib(192)) << "what the kubelet would write";
+  EXPECT_EQ(web().slice->given.spec->bounds.floor, mib(192));
+  EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(192 * 8));
+  EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, mib(256 + 64));
+  EXPECT_EQ(web().slice->given.spec->bounds.direct_floor, mib(192))
+      << "what the kubelet would write";
   // A floor that somebody else has moved changes nothing in how far the slice may go.
   web().find("app")->bounds.floor = mib(512);
   EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
-  EXPECT_EQ(web().slice->given.spec->ceiling, mib(192 * 8));
+  EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(192 * 8));
 }
 
 TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
@@ -822,23 +823,23 @@ TEST_F(NodePodsCpuTest, AreKeptWithinTheBoundsOfThePlan) {
   add_cpu_cgroups();
   present(cpu_pod());
   ASSERT_EQ(web().containers.size(), 1U);
-  EXPECT_EQ(given(), (CpuSpec{.floor = {300},
-                              .ceiling = {1200},
-                              .direct_ceiling = MilliCpu{},
-                              .direct_floor = MilliCpu{300},
+  EXPECT_EQ(given(), (CpuSpec{.bounds = {.floor = {300},
+                                         .ceiling = {1200},
+                                         .direct_ceiling = MilliCpu{},
+                                         .direct_floor = MilliCpu{300}},
                               .promised = {100}}));
   web().containers[0].set_cpu_bounds(
       {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}, .direct_floor = {300}});
   EXPECT_FALSE(pods->give_bounds(what_is_on_disk(), {}, now)) << "nothing is written down yet";
-  EXPECT_EQ(given()->direct_ceiling, MilliCpu{});
+  EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{});
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
   EXPECT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
-  EXPECT_EQ(given()->direct_ceiling, MilliCpu{2000});
-  EXPECT_EQ(given()->ceiling, MilliCpu{1200}) << "a throttle gets no more than that";
+  EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{2000});
+  EXPECT_EQ(given()->bounds.ceiling, MilliCpu{1200}) << "a throttle gets no more than that";
   const auto& slice = web().slice->given.spec->cpu;
   ASSERT_TRUE(slice);
-  EXPECT_EQ(slice->floor, MilliCpu{300});
-  EXPECT_EQ(slice->direct_ceiling, MilliCpu{2000});
+  EXPECT_EQ(slice->bounds.floor, MilliCpu{300});
+  EXPECT_EQ(slice->bounds.direct_ceiling, MilliCpu{2000});
 }
 
 // All containers declare a CPU limit, one no memory limit: the kubelet gives the pod a quota alone,
@@ -1035,8 +1036,8 @@ TEST_F(NodePodsCpuTest, TheBoundsOfThePlanHoldForTheNextCgroup) {
   EXPECT_EQ(web().containers[0].bounds, known.bounds);
   EXPECT_EQ(web().containers[0].cpu_bounds, known.cpu.bounds);
   EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
-  EXPECT_EQ(given()->direct_ceiling, MilliCpu{2000});
-  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, mib(256));
+  EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{2000});
+  EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, mib(256));
 }
 
 TEST_F(NodePodsCpuTest, WhatTheAgentBeforeMayHaveWrittenStaysKnown) {

@@ -50,9 +50,9 @@ class NodeStartupTest : public testing::Test {
   // Its container gets a cgroup.
   void run(NodePod& pod, const std::string& cgroup, MilliCpu request = {100}) {
     tree.add(cgroup, {{"cpu.max", "10000 100000\n"}});
-    const auto slot = engine->track(
-        tree.group(cgroup),
-        {.floor = {kMiB}, .ceiling = {kMiB}, .cpu = CpuSpec{.floor = {100}, .ceiling = {100}}});
+    const auto slot = engine->track(tree.group(cgroup),
+                                    {.bounds = {.floor = {kMiB}, .ceiling = {kMiB}},
+                                     .cpu = CpuSpec{.bounds = {.floor = {100}, .ceiling = {100}}}});
     if (!slot) throw std::runtime_error(slot.error().message);
     pod.containers.clear();
     pod.containers.push_back({.subject = {.uid = pod.pod.id.uid, .container = "app"},

@@ -24,7 +24,8 @@ constexpr MemoryFacts rising(Bytes rate) { return {mib(64), mib(60), {}, rate}; 
 constexpr MemoryFacts kFull{mib(64), mib(64), {}, {}};
 
 Armed armed(std::optional<Bytes> direct, std::optional<Nanoseconds> bridge = {}) {
-  return {.floor = mib(64), .ceiling = mib(512), .direct_ceiling = direct, .bridge_within = bridge};
+  return {.bounds = {.floor = mib(64), .ceiling = mib(512), .direct_ceiling = direct},
+          .bridge_within = bridge};
 }
 Verdict at(Layer layer, const Armed& armed, const MemoryFacts& facts, Budgets budgets = kPlenty) {
   return grow_on_event(kPolicy, armed, facts, layer, budgets);
@@ -56,8 +57,9 @@ TEST(DirectCeiling, TooLowToHelpAllIsWished) {
 // What is left below the ceiling may be less than the unit of limits; it is written all the same.
 TEST(DirectCeiling, TheLastBytesBelowTheCeilingAreWritten) {
   Armed close = armed({});
-  close.ceiling = mib(64) + Bytes{4096};
-  EXPECT_EQ(at(Layer::kAtTheDoor, close, kFull), (Verdict{close.ceiling, Reason::kOomDoor, {}}));
+  close.bounds.ceiling = mib(64) + Bytes{4096};
+  EXPECT_EQ(at(Layer::kAtTheDoor, close, kFull),
+            (Verdict{close.bounds.ceiling, Reason::kOomDoor, {}}));
 }
 
 TEST(BridgeWithin, ANeedThatIsFarAwayIsOnlyWished) {
@@ -114,8 +116,8 @@ TEST(ActuationProperties, NothingIsWrittenAboveTheDirectCeilingOrWithoutBudget) 
     const Bytes limit = mib(16 + random() % 1024);
     const Bytes usage{random() % (limit.value + mib(2).value)};
     const MemoryFacts facts{limit, usage, {random() % (usage.value + 1)}, up_to(500)};
-    Armed each{.floor = mib(16), .ceiling = limit + up_to(4096)};
-    if (random() % 2 == 0) each.direct_ceiling = up_to(2048);
+    Armed each{.bounds = {.floor = mib(16), .ceiling = limit + up_to(4096)}};
+    if (random() % 2 == 0) each.bounds.direct_ceiling = up_to(2048);
     if (random() % 2 == 0) each.bridge_within = milliseconds(random() % 3000);
     if (random() % 2 == 0) each.kept = up_to(128);
     if (random() % 2 == 0) each.kept_in_group = up_to(128);
@@ -124,11 +126,11 @@ TEST(ActuationProperties, NothingIsWrittenAboveTheDirectCeilingOrWithoutBudget) 
         grow_on_event(kPolicy, each, facts, static_cast<Layer>(random() % 3), budgets);
     if (verdict.limit) {
       ASSERT_GT(*verdict.limit, facts.limit);
-      ASSERT_LE(*verdict.limit, direct_ceiling(each));
+      ASSERT_LE(*verdict.limit, direct_ceiling(each.bounds));
     }
     if (verdict.wish) {
       ASSERT_GT(*verdict.wish, verdict.limit.value_or(facts.limit));
-      ASSERT_LE(*verdict.wish, each.ceiling);
+      ASSERT_LE(*verdict.wish, each.bounds.ceiling);
     }
     if (!verdict.limit && !verdict.wish) {
       ASSERT_GE(verdict.reason, Reason::kEnoughHeadroom);

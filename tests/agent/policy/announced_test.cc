@@ -30,7 +30,7 @@ TEST(Announced, CeilingAndBudgetsHold) {
   Loop loop;
   loop.with({container(0, mib(100), mib(20))});
   loop.only().announced = mib(9000);
-  loop.only().ceiling = mib(500);
+  loop.only().bounds.ceiling = mib(500);
   loop.tick();
   ASSERT_EQ(loop.plan.actions.size(), 1u);
   EXPECT_EQ(loop.plan.actions[0].to, mib(500));

@@ -15,7 +15,7 @@ using std::chrono::seconds;
 
 constexpr MilliCpu kNode{64'000};
 
-CpuArmed armed() { return {.floor = {500}, .ceiling = {4000}, .average = {480}}; }
+CpuArmed armed() { return {.bounds = {.floor = {500}, .ceiling = {4000}}, .average = {480}}; }
 CpuFacts facts() { return {.limit = {500}, .use = {1000}, .runnable = 8}; }
 
 MonotonicTime at(milliseconds time) { return MonotonicTime(seconds(100) + time); }
@@ -98,15 +98,15 @@ TEST(Throttle, IsAnsweredWithWhatIsWanted) {
 
 TEST(Throttle, StopsAtTheCeilingAndTheBudget) {
   CpuArmed low = armed();
-  low.ceiling = {800};
+  low.bounds.ceiling = {800};
   EXPECT_EQ(grow_on_throttle({}, low, facts(), kNode).limit, MilliCpu{800});
-  low.ceiling = {500};
+  low.bounds.ceiling = {500};
   EXPECT_EQ(grow_on_throttle({}, low, facts(), kNode), (CpuVerdict{.reason = Reason::kCeiling}));
   EXPECT_EQ(grow_on_throttle({}, armed(), facts(), {200}).limit, MilliCpu{700});
   EXPECT_EQ(grow_on_throttle({}, armed(), facts(), {9}), (CpuVerdict{.reason = Reason::kBudget}));
   EXPECT_EQ(grow_on_throttle({}, armed(), facts(), {}), (CpuVerdict{.reason = Reason::kBudget}));
   // The last of it, although it is less than a unit.
-  low.ceiling = {505};
+  low.bounds.ceiling = {505};
   EXPECT_EQ(grow_on_throttle({}, low, facts(), kNode).limit, MilliCpu{505});
 }
 
@@ -142,14 +142,14 @@ TEST(Throttle, ABurstComesBeforeALimitWhereThereIsSomethingToCarryOver) {
 
 TEST(Throttle, WhatMayNotBeWrittenIsWished) {
   CpuArmed bound = armed();
-  bound.direct_ceiling = {700};
+  bound.bounds.direct_ceiling = {700};
   EXPECT_EQ(grow_on_throttle({}, bound, facts(), kNode),
             (CpuVerdict{.limit = MilliCpu{700}, .reason = Reason::kThrottled, .wish = {{1100}}}));
-  bound.direct_ceiling = {0};
+  bound.bounds.direct_ceiling = {0};
   EXPECT_EQ(grow_on_throttle({}, bound, facts(), kNode),
             (CpuVerdict{.reason = Reason::kThrottled, .wish = {{1100}}}));
-  bound.direct_ceiling = {9000};
-  EXPECT_EQ(direct_ceiling(bound), MilliCpu{4000}) << "never above the ceiling";
+  bound.bounds.direct_ceiling = {9000};
+  EXPECT_EQ(direct_ceiling(bound.bounds), MilliCpu{4000}) << "never above the ceiling";
 }
 
 TEST(Scaled, StaysInItsRange) {

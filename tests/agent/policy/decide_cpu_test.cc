@@ -22,7 +22,8 @@ class DecideCpu : public testing::Test {
   }
   ContainerSnapshot& add(Slot slot, MilliCpu limit) {
     ContainerSnapshot container{.slot = slot, .id = CgroupId{slot + 1000ULL}};
-    container.cpu = {.floor = {500}, .ceiling = {4000}, .promised = {200}, .limit = limit};
+    container.cpu = {
+        .bounds = {.floor = {500}, .ceiling = {4000}}, .promised = {200}, .limit = limit};
     snapshot_.containers.push_back(container);
     return snapshot_.containers.back();
   }
@@ -69,17 +70,17 @@ TEST_F(DecideCpu, AFullNodeGivesNothing) {
 
 TEST_F(DecideCpu, ArmsEachWithItsBoundsAndItsAverage) {
   ContainerSnapshot& container = add(3, {500});
-  container.cpu->direct_ceiling = {900};
+  container.cpu->bounds.direct_ceiling = {900};
   container.cpu->burst = std::chrono::milliseconds(50);
   container.cpu->use = {321};  // rounded, so that not every tick says something new
   const CpuPlan plan = decide();
   ASSERT_EQ(plan.arming.size(), 1u);
-  EXPECT_EQ(plan.arming.front(), (CpuArming{3, CgroupId{1003},
-                                            CpuArmed{.floor = {500},
-                                                     .ceiling = {4000},
-                                                     .direct_ceiling = {{900}},
-                                                     .burst = std::chrono::milliseconds(50),
-                                                     .average = {330}}}));
+  EXPECT_EQ(
+      plan.arming.front(),
+      (CpuArming{3, CgroupId{1003},
+                 CpuArmed{.bounds = {.floor = {500}, .ceiling = {4000}, .direct_ceiling = {{900}}},
+                          .burst = std::chrono::milliseconds(50),
+                          .average = {330}}}));
   EXPECT_TRUE(plan.lowers.empty());
   EXPECT_TRUE(plan.wishes.empty());
 }
@@ -148,7 +149,7 @@ TEST_F(DecideCpu, NothingIsTakenBackWhileTheBudgetHasIt) {
 }
 
 TEST_F(DecideCpu, WhatTheApiKnowsIsAskedBackAfterAWhile) {
-  add(0, {2000}).cpu->direct_floor = {2000};
+  add(0, {2000}).cpu->bounds.direct_floor = {2000};
   snapshot_.containers[0].cpu->use = {800};
   for (int tick = 0; tick < 30; ++tick) EXPECT_TRUE(decide().wishes.empty()) << tick;
   const CpuPlan plan = decide();
@@ -195,7 +196,7 @@ TEST_F(DecideCpu, HoldsItsBoundsOnRandomNodes) {
     for (const CpuAction& action : plan.lowers) {
       const CpuSnapshot& cpu = *snapshot_.containers[action.slot].cpu;
       EXPECT_LT(action.to, action.from);
-      EXPECT_GE(action.to, cpu.floor);
+      EXPECT_GE(action.to, cpu.bounds.floor);
       EXPECT_GE(action.to, cpu.promised);
       ++lowers;
     }

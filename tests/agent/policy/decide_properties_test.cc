@@ -25,7 +25,7 @@ const ContainerSnapshot* find(const Snapshot& snapshot, CgroupId id) {
 void check_grow(const Snapshot& snapshot, const ContainerSnapshot& c, const Action& action) {
   ASSERT_EQ(action.from, c.facts.limit);
   ASSERT_GT(action.to, c.facts.limit);
-  ASSERT_LE(action.to, c.ceiling);
+  ASSERT_LE(action.to, c.bounds.ceiling);
   ASSERT_LT(action.reason, Reason::kEnoughHeadroom);
   if (action.reason == Reason::kBelowChildren) {
     ASSERT_TRUE(c.covers_children);
@@ -41,7 +41,7 @@ void check_shrink(const Snapshot& snapshot, const ContainerSnapshot& c, const Ac
   ASSERT_EQ(snapshot.lost_events, 0U);
   ASSERT_EQ(action.from, c.facts.limit);
   ASSERT_LT(action.to, c.facts.limit);
-  ASSERT_GE(action.to, c.floor);
+  ASSERT_GE(action.to, c.bounds.floor);
   ASSERT_LE(unreclaimable(c.facts), action.to);
   ASSERT_TRUE(action.reason == Reason::kLeaseEnded || action.reason == Reason::kTakenBack);
 }
@@ -50,7 +50,8 @@ void check_action(const Snapshot& snapshot, const ContainerSnapshot& c, const Ac
   switch (action.kind) {
     case ActionKind::kGrow:
       check_grow(snapshot, c, action);
-      ASSERT_LE(action.to, c.direct_ceiling.value_or(c.ceiling)) << "not ours to write";
+      ASSERT_LE(action.to, c.bounds.direct_ceiling.value_or(c.bounds.ceiling))
+          << "not ours to write";
       break;
     case ActionKind::kReclaim:
       ASSERT_TRUE(c.can_reclaim);
@@ -59,7 +60,7 @@ void check_action(const Snapshot& snapshot, const ContainerSnapshot& c, const Ac
       break;
     case ActionKind::kShrink:
       check_shrink(snapshot, c, action);
-      ASSERT_GE(action.to, c.direct_floor.value_or(c.floor)) << "not ours to write";
+      ASSERT_GE(action.to, c.bounds.direct_floor.value_or(c.bounds.floor)) << "not ours to write";
       break;
   }
 }
@@ -137,7 +138,8 @@ void check(const RandomNode& node, const Decision& decision) {
     } else {
       ASSERT_EQ(wish.kind, ActionKind::kShrink);
       check_shrink(snapshot, *c, wish);
-      ASSERT_LT(wish.to, c->direct_floor.value_or(c->floor)) << "that is ours to write";
+      ASSERT_LT(wish.to, c->bounds.direct_floor.value_or(c->bounds.floor))
+          << "that is ours to write";
       if (action != acted.end()) {
         ASSERT_LT(wish.to, action->second);
       }

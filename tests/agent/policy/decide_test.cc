@@ -25,8 +25,8 @@ TEST(Arming, SaysWhyAContainerMayNotGrow) {
   loop.with({container(0, mib(64), mib(10)), at_ceiling, unlimited}).tick();
   ASSERT_EQ(loop.plan.arming.size(), 3U);
   EXPECT_EQ(armed(loop.plan, 0).denial, std::nullopt);
-  EXPECT_EQ(armed(loop.plan, 0).floor, mib(64));
-  EXPECT_EQ(armed(loop.plan, 0).ceiling, mib(4096));
+  EXPECT_EQ(armed(loop.plan, 0).bounds.floor, mib(64));
+  EXPECT_EQ(armed(loop.plan, 0).bounds.ceiling, mib(4096));
   EXPECT_EQ(armed(loop.plan, 1).denial, Reason::kCeiling);
   EXPECT_EQ(armed(loop.plan, 2).denial, std::nullopt);
 
@@ -111,7 +111,7 @@ TEST(GrowAtTick, ItsGrowsComeOutOfTheBudgetThatIsHandedOut) {
   loop.with({container(0, mib(100), mib(95)), container(1, mib(100), mib(95)),
              container(2, mib(100), mib(20))});
   for (ContainerSnapshot& each : loop.snapshot.containers) {
-    each.floor = mib(100);
+    each.bounds.floor = mib(100);
     each.stall_ratio = 0.5;
   }
   loop.tick();

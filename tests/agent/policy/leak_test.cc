@@ -21,7 +21,7 @@ using std::chrono::minutes;
 int seconds_to_leak(Loop& loop, int most, auto disturb) {
   double working = 50;
   loop.with({container(0, mib(64), mib(50))});
-  loop.only().ceiling = {1024 * kGiB};
+  loop.only().bounds.ceiling = {1024 * kGiB};
   loop.snapshot.node = {Bytes{4096 * kGiB}, Bytes{4096 * kGiB}};
   for (int second = 1; second <= most; ++second) {
     working *= 1.01;

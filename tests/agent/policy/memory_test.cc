@@ -28,7 +28,7 @@ constexpr Bytes kPlenty{64 * kGiB};
 
 // Default policy: watermark 85 %, horizon 200 ms, look ahead 1 s, step 64 MiB and 50 %.
 const MemoryPolicy kPolicy;
-const Armed kArmed{.floor = mib(64), .ceiling = mib(4096)};
+const Armed kArmed{.bounds = {.floor = mib(64), .ceiling = mib(4096)}};
 
 Verdict no(Reason reason) { return {std::nullopt, reason}; }
 Verdict to(std::uint64_t count, Reason reason) { return {mib(count), reason}; }
@@ -245,7 +245,7 @@ class RandomFacts {
   }
   MemoryFacts facts() { return {bytes(), bytes(), bytes(), bytes()}; }
   Armed armed() {
-    Armed armed{.floor = bytes(), .ceiling = bytes(), .settled = bytes()};
+    Armed armed{.bounds = {.floor = bytes(), .ceiling = bytes()}, .settled = bytes()};
     if (random_() % 8 == 0) armed.denial = Reason::kLeak;
     return armed;
   }
@@ -282,10 +282,10 @@ TEST(GrowOnEventProperties, HoldForAnyFacts) {
     ASSERT_FALSE(armed.denial);
     ASSERT_LT(verdict.reason, Reason::kEnoughHeadroom) << "a grant with a reason to refuse";
     ASSERT_GT(*verdict.limit, facts.limit);
-    ASSERT_LE(*verdict.limit, armed.ceiling);
+    ASSERT_LE(*verdict.limit, armed.bounds.ceiling);
     ASSERT_LE((*verdict.limit - facts.limit).value, budget.value);
     ASSERT_GE(budget, policy.round_to);
-    ASSERT_TRUE(*verdict.limit == armed.ceiling ||
+    ASSERT_TRUE(*verdict.limit == armed.bounds.ceiling ||
                 verdict.limit->value % policy.round_to.value == 0);
   }
   EXPECT_GT(grants, 10000);
@@ -317,7 +317,7 @@ TEST(GrowOnEventProperties, AnUnclippedGrantCoversTheLookAhead) {
     const Bytes limit = mib(32 + random() % 2048);
     const MemoryFacts facts{
         limit, {limit.value - random() % (16 * kMiB)}, {}, mib(random() % 4096)};
-    const Armed armed{.floor = mib(32), .ceiling = {kTop}};
+    const Armed armed{.bounds = {.floor = mib(32), .ceiling = {kTop}}};
     const Verdict verdict = grow_on_event(kPolicy, armed, facts, Layer::kAtTheLimit, Bytes{kTop});
     ASSERT_TRUE(verdict.limit) << to_string(facts.limit) << " " << to_string(facts.usage);
     ASSERT_GE(verdict.limit->value,

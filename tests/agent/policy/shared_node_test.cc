@@ -25,7 +25,7 @@ constexpr Rank kHigh{.priority = 1000, .qos = QosRank::kBurstable};
 // At its limit of 100 MiB and stalled: it needs 64 MiB more.
 ContainerSnapshot needy(Slot slot, Rank rank = {}, BudgetGroup group = kNoGroup) {
   ContainerSnapshot result = container(slot, mib(100), mib(95));
-  result.floor = mib(100);
+  result.bounds.floor = mib(100);
   result.stall_ratio = 0.5;
   result.rank = rank;
   result.group = group;
@@ -54,7 +54,7 @@ TEST(Groups, WithoutALimitNothingGrows) {
 TEST(Groups, GrantsStayWithinTheGroupsLimit) {
   Loop loop;
   ContainerSnapshot grown = container(2, mib(130), mib(20));
-  grown.floor = mib(100);
+  grown.bounds.floor = mib(100);
   grown.group = 1;
   loop.snapshot.groups = {{1, limit_of(mib(110))}, {2, limit_of(mib(1000))}};
   loop.with({needy(0, {}, 1), needy(1, {}, 1), grown, needy(3, {}, 2)}).tick();
@@ -112,8 +112,8 @@ TEST(Priority, EventsOfTheLowerLeaveTheHigherItsNextGrant) {
   Loop loop = with_budget(mib(1000));
   ContainerSnapshot low = container(0, mib(100), mib(10));
   ContainerSnapshot high = container(1, mib(200), mib(10));
-  low.floor = mib(100);
-  high.floor = mib(200);
+  low.bounds.floor = mib(100);
+  high.bounds.floor = mib(200);
   low.rank = kLow;
   high.rank = kHigh;
   loop.with({low, high}).tick();
@@ -139,8 +139,8 @@ TEST(Node, AllocatableBoundsTheBudget) {
 
 TEST(Node, ACgroupThatIsNeverChangedBoundsWhatIsBelowIt) {
   ContainerSnapshot kubepods = container(0, mib(3000), mib(1200), mib(200));
-  kubepods.floor = mib(2000);  // what it was when it was first seen
-  kubepods.ceiling = {};
+  kubepods.bounds.floor = mib(2000);  // what it was when it was first seen
+  kubepods.bounds.ceiling = {};
   ContainerSnapshot inner = container(1, mib(1064), mib(500));
   inner.parent = 0;
   Loop loop;
@@ -160,7 +160,7 @@ TEST(Node, ACgroupThatIsNeverChangedBoundsWhatIsBelowIt) {
 TEST(Wishes, AGrowIsWishedAndCountsAsPromisedUntilItIsThere) {
   Loop loop = with_budget(mib(200));
   ContainerSnapshot far = needy(0);
-  far.direct_ceiling = Bytes{};
+  far.bounds.direct_ceiling = Bytes{};
   loop.with({far}).tick();
   EXPECT_TRUE(loop.plan.actions.empty());
   ASSERT_EQ(loop.plan.wishes, (std::vector<Action>{grow(0, mib(164))}));
@@ -182,7 +182,7 @@ TEST(Wishes, ThatWereGrantedCountForALeak) {
   loop.policy.memory.leak_grants = 3;
   loop.policy.memory.leak_window = seconds(10);
   ContainerSnapshot leaking = container(0, mib(100), mib(90));
-  leaking.direct_ceiling = Bytes{};
+  leaking.bounds.direct_ceiling = Bytes{};
   loop.with({leaking}).tick();
   for (int i = 0; i < 20 && armed(loop.plan, 0).denial != Reason::kLeak; ++i) {
     loop.only().facts.usage += mib(10);
@@ -198,7 +198,7 @@ TEST(Wishes, ThatWereGrantedCountForALeak) {
 TEST(Wishes, ALowerLimitBelowTheDirectFloorIsWished) {
   Loop loop;
   ContainerSnapshot quiet = container(0, mib(1000), mib(100));
-  quiet.direct_floor = mib(1000);
+  quiet.bounds.direct_floor = mib(1000);
   loop.with({quiet});
   int ticks = 0;
   while (ticks < 100 && loop.tick().wishes.empty()) {
@@ -224,7 +224,7 @@ TEST(Wishes, ALowerLimitBelowTheDirectFloorIsWished) {
 TEST(Wishes, ALeaseEndsDirectlyAtWhatTheOtherSideKnows) {
   Loop loop;
   ContainerSnapshot lease = container(0, mib(1000), mib(100));
-  lease.direct_floor = mib(400);
+  lease.bounds.direct_floor = mib(400);
   loop.with({lease}).until_action(100);
   ASSERT_EQ(loop.plan.actions.size(), 1U);
   EXPECT_EQ(loop.plan.actions[0].to, mib(400));
@@ -234,7 +234,7 @@ TEST(Wishes, ALeaseEndsDirectlyAtWhatTheOtherSideKnows) {
 
 TEST(Slices, AreRepairedToWhatTheirContainersHave) {
   ContainerSnapshot slice = container(0, mib(175), mib(60));
-  slice.floor = mib(300);
+  slice.bounds.floor = mib(300);
   slice.covers_children = true;
   ContainerSnapshot first = container(1, mib(264), mib(30));
   ContainerSnapshot second = container(2, mib(64), mib(30));
@@ -252,7 +252,7 @@ TEST(Slices, AreRepairedToWhatTheirContainersHave) {
     EXPECT_TRUE(loop.plan.actions.empty()) << to_string(limit);
   }
   loop.snapshot.containers[0].facts.limit = mib(175);
-  loop.snapshot.containers[0].direct_ceiling = mib(400);
+  loop.snapshot.containers[0].bounds.direct_ceiling = mib(400);
   loop.tick();
   ASSERT_EQ(loop.plan.actions.size(), 1U);
   EXPECT_EQ(loop.plan.actions[0].to, mib(400));
@@ -263,7 +263,7 @@ TEST(Slices, AreRepairedToWhatTheirContainersHave) {
 
 TEST(Slices, AreNotShrunkBelowTheirContainers) {
   ContainerSnapshot slice = container(0, mib(900), mib(60));
-  slice.floor = mib(64);
+  slice.bounds.floor = mib(64);
   slice.covers_children = true;
   ContainerSnapshot inner = container(1, mib(500), mib(60));
   inner.parent = 0;
@@ -288,13 +288,13 @@ class IdleRoom : public ::testing::Test {
   IdleRoom() : loop(with_budget(mib(900))) {
     loop.policy.budget.take_back = true;
     ContainerSnapshot idle = container(0, mib(500), mib(40));
-    idle.floor = mib(50);
+    idle.bounds.floor = mib(50);
     idle.rank = kLow;
     ContainerSnapshot other = idle;
     other.slot = 1;
     other.id = CgroupId{1001};
     ContainerSnapshot high = container(2, mib(100), mib(20));
-    high.floor = mib(100);
+    high.bounds.floor = mib(100);
     high.rank = kHigh;
     loop.with({idle, other, high});
     for (int i = 0; i < 12; ++i) {
@@ -352,7 +352,7 @@ TEST_F(IdleRoom, NotAfterLosses) {
 }
 
 TEST_F(IdleRoom, BelowTheDirectFloorItIsWished) {
-  loop.snapshot.containers[0].direct_floor = mib(500);
+  loop.snapshot.containers[0].bounds.direct_floor = mib(500);
   need();
   loop.tick();
   EXPECT_TRUE(loop.plan.actions.empty());

@@ -41,7 +41,7 @@ TEST(Shrink, ToTheFloorAndNotBelow) {
 TEST(Shrink, ASmallProgramKeepsRoomForChargeBatches) {
   Loop loop;
   loop.with({container(0, mib(64), {5 * kMiB + 800 * kKiB})});
-  loop.only().floor = mib(4);
+  loop.only().bounds.floor = mib(4);
   loop.until_action(60);
   EXPECT_EQ(loop.plan.actions.at(0).to, mib(7));
 }

@@ -100,8 +100,7 @@ class Ours {
     const MilliCpu use = cpus_of(used / 10);
     snapshot.node.cpu = {.capacity = MilliCpu{scene_.cpus * std::uint64_t{1000}}, .use = use};
     agent::ContainerSnapshot container{.slot = 0, .id = CgroupId{1}};
-    container.cpu = {.floor = scene_.floor,
-                     .ceiling = scene_.ceiling,
+    container.cpu = {.bounds = {.floor = scene_.floor, .ceiling = scene_.ceiling},
                      .limit = cpus_of(cgroup.quota),
                      .burst = microseconds(
                          static_cast<std::int64_t>(quota_of(scene_.floor) * policy_.burst * 1000)),

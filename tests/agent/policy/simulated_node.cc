@@ -35,8 +35,8 @@ Container& Node::add(Bytes floor, Bytes ceiling, Program program) {
   Container c;
   c.state.slot = static_cast<Slot>(containers_.size());
   c.state.id = CgroupId{containers_.size() + 1};
-  c.state.floor = floor;
-  c.state.ceiling = ceiling;
+  c.state.bounds.floor = floor;
+  c.state.bounds.ceiling = ceiling;
   c.state.facts.limit = floor;
   c.armed.denial = Reason::kNotArmed;
   c.program = std::move(program);
@@ -62,7 +62,8 @@ void Node::set_limit(Container& c, Bytes limit) {
   reclaim(c, usage(c) - limit);
   if (usage(c) > limit) charge(c, {});
   Bytes granted;
-  for (const Container& each : containers_) granted += each.state.facts.limit - each.state.floor;
+  for (const Container& each : containers_)
+    granted += each.state.facts.limit - each.state.bounds.floor;
   most_granted_ = std::max(most_granted_, granted);
 }
 

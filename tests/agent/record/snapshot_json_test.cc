@@ -18,8 +18,8 @@ ContainerSnapshot full() {
   ContainerSnapshot c;
   c.slot = 3;
   c.id = CgroupId{77};
-  c.floor = mib(1);
-  c.ceiling = {~std::uint64_t{0}};
+  c.bounds.floor = mib(1);
+  c.bounds.ceiling = {~std::uint64_t{0}};
   c.facts = {mib(2), mib(3), mib(4), mib(5)};
   c.peak = mib(6);
   c.refaults = 0;
@@ -29,19 +29,16 @@ ContainerSnapshot full() {
   c.grants = 10;
   c.can_reclaim = false;
   c.parent = 0;
-  c.direct_ceiling = Bytes{};
+  c.bounds.direct_ceiling = Bytes{};
   c.bridge_within = Nanoseconds(-1);
   c.look_ahead = std::chrono::seconds(5);
-  c.direct_floor = mib(11);
+  c.bounds.direct_floor = mib(11);
   c.covers_children = true;
   c.group = 511;
   c.rank = {-7, QosRank::kGuaranteed};
   c.wished = mib(12);
   c.starved = mib(13);
-  c.cpu = {.floor = {1},
-           .ceiling = {2},
-           .direct_ceiling = {{3}},
-           .direct_floor = {{4}},
+  c.cpu = {.bounds = {.floor = {1}, .ceiling = {2}, .direct_ceiling = {{3}}, .direct_floor = {{4}}},
            .promised = {5},
            .limit = {{6}},
            .burst = std::chrono::microseconds(7),
@@ -107,16 +104,14 @@ TEST(PlanJson, ReasonsAndKindsAreWords) {
   Plan plan;
   plan.budget = mib(1);
   plan.wishes = {{ActionKind::kShrink, 1, CgroupId{2}, mib(4), mib(3), Reason::kTakenBack}};
-  plan.arming = {{1, CgroupId{2}, {.ceiling = mib(9), .denial = Reason::kPriority}}};
+  plan.arming = {{1, CgroupId{2}, {.bounds = {.ceiling = mib(9)}, .denial = Reason::kPriority}}};
   plan.groups = {{3, {mib(1), mib(2)}}};
   plan.cpu = {.lowers = {{1, CgroupId{2}, {30}, {20}, Reason::kTakenBack}},
               .wishes = {{3, CgroupId{4}, {50}, {40}, Reason::kLeaseEnded}},
               .arming = {{5,
                           CgroupId{6},
-                          {.floor = {1},
-                           .ceiling = {2},
+                          {.bounds = {.floor = {1}, .ceiling = {2}, .direct_ceiling = {{3}}},
                            .denial = Reason::kNodeBusy,
-                           .direct_ceiling = {{3}},
                            .burst = std::chrono::microseconds(4),
                            .average = {5},
                            .kept = {6}}}},
