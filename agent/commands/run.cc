@@ -181,7 +181,7 @@ Result<void> Session::prepare() {
   spec.parent = parent_slot;
   const auto slot = engine_->track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
-  if (report_.cpu) report_.cpu->refusal = engine_->cpu()->refusal();
+  if (report_.cpu) report_.cpu->refusal = engine_->cpu_status()->refusal;
   slot_ = *slot;
   tick();
   wait_until_armed();

@@ -116,9 +116,8 @@ void AnnouncedCommands::begin(Engine& engine, const MemoryPolicy& policy,
   use.provided = std::max(use.provided, size);
   container.changed = true;
   // How many CPUs it will use is not known: as many as it may, until that is seen.
-  if (before != nullptr && before->cpu && engine.cpu() != nullptr) {
-    (void)engine.cpu()->raise_ahead(container.slot, before->cpu->bounds.ceiling,
-                                    Reason::kAnnounced);
+  if (before != nullptr && before->cpu) {
+    (void)engine.raise_ahead(container.slot, before->cpu->bounds.ceiling, Reason::kAnnounced);
   }
 }
 

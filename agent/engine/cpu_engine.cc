@@ -5,47 +5,15 @@
 #include <system_error>
 #include <utility>
 
-#include "agent/engine/engine.h"
 #include "base/file.h"
-#include "bpf/memory_programs.h"
 #include "cgroup/node_cpu.h"
 #include "cgroup/pressure.h"
 
 namespace plimsoll::agent {
 
-struct CpuEngine::Entry {
-  CpuTracked tracked;
-  CgroupId id{};
-  CpuSpec spec;
-  bool leaving = false;  // untracked; waits for the CPU thread to let go
-
-  std::optional<CpuArmed> armed;       // as last sent
-  std::optional<cgroup::CpuMax> seen;  // cpu.max as of the last tick
-  std::optional<Reason> told;          // the denial that a record has told of
-  MilliCpu kept;                       // as last asked for; 0: nothing is kept
-  Reason kept_for = Reason::kStarting;
-  MilliCpu wished;
-  MonotonicTime wished_at;
-  MilliCpu starved;          // by the budget, since the last tick
-  std::uint32_t raises = 0;  // since the last tick
-  // Totals as of the last tick.
-  std::optional<MonotonicTime> at;
-  Nanoseconds used{};
-  std::uint64_t throttled = 0;
-};
-
-CpuEngine::CpuEngine() : entries_(bpf::kMaxSlots) {}
-
-CpuEngine::~CpuEngine() {
-  // The thread first: it uses the files and the programs.
-  reaction_.reset();
-}
-
-bool CpuEngine::is_free(Slot slot) const { return entries_[slot] == nullptr; }
-
 Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, bool use_programs,
-                                                    const Wakeup& reports) {
-  std::unique_ptr<CpuEngine> engine(new CpuEngine());
+                                                    const Wakeup& reports, SlotTable& slots) {
+  std::unique_ptr<CpuEngine> engine(new CpuEngine(slots));
   if (use_programs) {
     auto programs = bpf::CpuPrograms::load();
     if (programs) {
@@ -60,98 +28,97 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, boo
   return engine;
 }
 
-CpuEngine::Entry* CpuEngine::find(Slot slot) const {
-  Entry* entry = slot < entries_.size() ? entries_[slot].get() : nullptr;
-  return entry == nullptr || entry->leaving ? nullptr : entry;
+CpuEngine::~CpuEngine() {
+  // The thread first: it uses the files and the programs.
+  reaction_.reset();
 }
 
-Result<void> CpuEngine::track(Slot slot, std::uint32_t epoch, const cgroup::Group& group,
-                              const CpuSpec& spec, std::optional<Slot> parent) {
-  auto files = cgroup::CpuFiles::open(group);
-  if (!files) return tl::unexpected(files.error());
-  const auto max = files->read_max();
-  if (!max) return fail(Code::kGone, group.name_of("cpu.max") + " cannot be read");
-  const microseconds burst = files->read_burst().value_or(microseconds{});
-  if (programs_) {
-    const auto tracked = programs_->track(slot, epoch, group.fd().get(), {});
-    if (!tracked) return tl::unexpected(tracked.error());
-  }
-  Entry* above = parent ? find(*parent) : nullptr;
-  std::unique_ptr<Entry> entry(new Entry{
-      .tracked = {.files = std::move(*files),
-                  .slot = slot,
-                  .epoch = epoch,
-                  .parent = above == nullptr ? nullptr : &above->tracked,
-                  .original = *max,
-                  .armed = {.bounds = {.floor = spec.bounds.floor}, .denial = Reason::kNotArmed},
-                  .max = *max,
-                  .burst = burst},
-      .id = group.id(),
-      .spec = spec});
-  if (const auto stat = entry->tracked.files.read_stat()) {
-    entry->throttled = stat->throttled.value_or(0);
-  }
-  if (!reaction_->send({.kind = CpuCommand::Kind::kTrack, .tracked = &entry->tracked})) {
-    if (programs_) programs_->untrack(slot);
+Result<void> CpuEngine::send(const CpuCommand& command) {
+  if (!reaction_->send(command)) {
     return fail(Code::kUnavailable, "the CPU thread's queue is full");
   }
-  entries_[slot] = std::move(entry);
   return {};
 }
 
-void CpuEngine::untrack(Slot slot) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return;
-  entry->leaving =
-      reaction_->send({.kind = CpuCommand::Kind::kUntrack, .tracked = &entry->tracked});
+CpuTracked* CpuEngine::parent_of(const TrackedCgroup& tracked) const {
+  const TrackedCgroup* parent = tracked.spec.parent ? slots_.find(*tracked.spec.parent) : nullptr;
+  return parent == nullptr || parent->cpu == nullptr ? nullptr : &parent->cpu->thread;
 }
 
-Result<void> CpuEngine::update(Slot slot, const CpuSpec& spec, std::optional<Slot> parent) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
-  entry->spec = spec;
-  Entry* above = parent ? find(*parent) : nullptr;
-  bool sent = reaction_->send({.kind = CpuCommand::Kind::kParent,
-                               .tracked = &entry->tracked,
-                               .parent = above == nullptr ? nullptr : &above->tracked});
-  // Narrower bounds hold at once.
-  if (sent && entry->armed) {
-    CpuArmed armed = *entry->armed;
-    armed.bounds = narrowed(armed.bounds, spec.bounds);
-    sent = reaction_->send(
-        {.kind = CpuCommand::Kind::kArm, .tracked = &entry->tracked, .armed = armed});
-    if (sent) entry->armed = armed;
+Result<void> CpuEngine::track(TrackedCgroup& tracked) {
+  auto files = cgroup::CpuFiles::open(tracked.group);
+  if (!files) return tl::unexpected(files.error());
+  const auto max = files->read_max();
+  if (!max) return fail(Code::kGone, tracked.group.name_of("cpu.max") + " cannot be read");
+  const microseconds burst = files->read_burst().value_or(microseconds{});
+  if (programs_) {
+    const auto id = programs_->track(tracked.slot, tracked.epoch, tracked.group.fd().get(), {});
+    if (!id) return tl::unexpected(id.error());
   }
-  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
-  return {};
+  std::unique_ptr<TrackedCpu> cpu(
+      new TrackedCpu{.thread = {.files = std::move(*files),
+                                .slot = tracked.slot,
+                                .epoch = tracked.epoch,
+                                .parent = parent_of(tracked),
+                                .original = *max,
+                                .armed = {.bounds = {.floor = tracked.spec.cpu->bounds.floor},
+                                          .denial = Reason::kNotArmed},
+                                .max = *max,
+                                .burst = burst}});
+  if (const auto stat = cpu->thread.files.read_stat()) cpu->throttled = stat->throttled.value_or(0);
+  auto sent = send({.kind = CpuCommand::Kind::kTrack, .tracked = &cpu->thread});
+  if (sent) {
+    tracked.cpu = std::move(cpu);
+  } else if (programs_) {
+    programs_->untrack(tracked.slot);
+  }
+  return sent;
 }
 
-Result<void> CpuEngine::raise(Slot slot, MilliCpu to, Reason reason) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
-  const CpuSpec& spec = entry->spec;
-  if (to > direct_ceiling(spec.bounds)) {
+void CpuEngine::untrack(TrackedCgroup& tracked) {
+  TrackedCpu* cpu = tracked.cpu.get();
+  if (cpu == nullptr || cpu->leaving) return;
+  cpu->leaving = send({.kind = CpuCommand::Kind::kUntrack, .tracked = &cpu->thread}).has_value();
+}
+
+// The CPU thread has let go of it.
+void CpuEngine::let_go(TrackedCgroup& tracked) {
+  if (programs_) programs_->untrack(tracked.slot);
+  tracked.cpu.reset();
+  slots_.free_if_let_go(tracked);
+}
+
+Result<void> CpuEngine::update(TrackedCgroup& tracked) {
+  TrackedCpu& cpu = *tracked.cpu;
+  auto sent = send(
+      {.kind = CpuCommand::Kind::kParent, .tracked = &cpu.thread, .parent = parent_of(tracked)});
+  // Narrower bounds hold at once.
+  std::optional<CpuArmed>& known = cpu.standing.armed;
+  if (!sent || !known || !tracked.spec.cpu) return sent;
+  CpuArmed armed = *known;
+  armed.bounds = narrowed(armed.bounds, tracked.spec.cpu->bounds);
+  sent = send({.kind = CpuCommand::Kind::kArm, .tracked = &cpu.thread, .armed = armed});
+  if (sent) known = armed;
+  return sent;
+}
+
+Result<void> CpuEngine::raise(const TrackedCgroup& tracked, MilliCpu to, Reason reason) {
+  if (to > direct_ceiling(tracked.spec.cpu->bounds)) {
     return fail(Code::kDenied, to_string(to) + " CPUs are above the direct ceiling");
   }
-  const bool sent = reaction_->send({.kind = CpuCommand::Kind::kRaise,
-                                     .tracked = &entry->tracked,
-                                     .limit = to,
-                                     .reason = reason});
-  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
-  return {};
+  return send({.kind = CpuCommand::Kind::kRaise,
+               .tracked = &tracked.cpu->thread,
+               .limit = to,
+               .reason = reason});
 }
 
-Result<void> CpuEngine::lower(Slot slot, MilliCpu to, Reason reason) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
-  const bool sent =
-      reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry->tracked}) &&
-      reaction_->send({.kind = CpuCommand::Kind::kLower,
-                       .tracked = &entry->tracked,
-                       .limit = to,
-                       .reason = reason});
-  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
-  return {};
+Result<void> CpuEngine::lower(const TrackedCgroup& tracked, MilliCpu to, Reason reason) {
+  return send({.kind = CpuCommand::Kind::kObserve, .tracked = &tracked.cpu->thread}).and_then([&] {
+    return send({.kind = CpuCommand::Kind::kLower,
+                 .tracked = &tracked.cpu->thread,
+                 .limit = to,
+                 .reason = reason});
+  });
 }
 
 // More than the node has is of no use to anybody.
@@ -159,43 +126,30 @@ MilliCpu CpuEngine::within_node(MilliCpu to) const {
   return node_cpus_ == MilliCpu{} ? to : std::min(to, node_cpus_);
 }
 
-Result<void> CpuEngine::raise_ahead(Slot slot, MilliCpu to, Reason reason) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+Result<void> CpuEngine::raise_ahead(const TrackedCgroup& tracked, MilliCpu to, Reason reason) {
+  return send({.kind = CpuCommand::Kind::kAhead,
+               .tracked = &tracked.cpu->thread,
+               .limit = within_node(to),
+               .reason = reason});
+}
+
+Result<void> CpuEngine::keep(TrackedCgroup& tracked, MilliCpu to, Reason reason) {
+  TrackedCpu& cpu = *tracked.cpu;
   to = within_node(to);
-  const bool sent = reaction_->send({.kind = CpuCommand::Kind::kAhead,
-                                     .tracked = &entry->tracked,
-                                     .limit = to,
-                                     .reason = reason});
-  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
+  if (cpu.kept == to) return {};
+  auto sent = send(
+      {.kind = CpuCommand::Kind::kKeep, .tracked = &cpu.thread, .limit = to, .reason = reason});
+  if (!sent) return sent;
+  cpu.kept = to;
+  cpu.kept_for = reason;
   return {};
 }
 
-Result<void> CpuEngine::keep(Slot slot, MilliCpu to, Reason reason) {
-  Entry* entry = find(slot);
-  if (entry == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
-  to = within_node(to);
-  if (entry->kept == to) return {};
-  const bool sent = reaction_->send(
-      {.kind = CpuCommand::Kind::kKeep, .tracked = &entry->tracked, .limit = to, .reason = reason});
-  if (!sent) return fail(Code::kUnavailable, "the CPU thread's queue is full");
-  entry->kept = to;
-  entry->kept_for = reason;
-  return {};
-}
-
-void CpuEngine::forget_wish(Slot slot) {
-  Entry* entry = find(slot);
-  if (entry == nullptr || entry->wished == MilliCpu{}) return;
-  entry->wished = {};
-  reaction_->send({.kind = CpuCommand::Kind::kForget, .tracked = &entry->tracked});
-}
-
-void CpuEngine::reconfigure(const CpuPolicy& policy) {
-  // Those that the CPU thread has copied.
-  while (!policies_.empty() && reaction_->idle()) policies_.pop_front();
-  policies_.push_back(policy);
-  reaction_->send({.kind = CpuCommand::Kind::kConfigure, .policy = &policies_.back()});
+void CpuEngine::forget_wish(TrackedCgroup& tracked) {
+  Standing<MilliCpu, CpuArmed>& standing = tracked.cpu->standing;
+  if (standing.wished == MilliCpu{}) return;
+  standing.wished = {};
+  (void)send({.kind = CpuCommand::Kind::kForget, .tracked = &tracked.cpu->thread});
 }
 
 std::uint64_t CpuEngine::lost() const {
@@ -227,80 +181,98 @@ void CpuEngine::observe_node(Snapshot& snapshot) {
   node_waited_ = waited;
 }
 
-CpuSnapshot CpuEngine::observe_one(Entry& entry, MonotonicTime now) {
-  const CpuTracked& tracked = entry.tracked;
-  const auto max = tracked.files.read_max();
-  const auto burst = tracked.files.read_burst();
-  CpuSnapshot seen{.bounds = entry.spec.bounds,
-                   .promised = entry.spec.promised,
-                   .raises = std::exchange(entry.raises, 0),
-                   .starved = std::exchange(entry.starved, {})};
-  if (max) {
-    seen.limit = cgroup::cpus_of(*max);
-    // Never above the floor's quota: somebody else may bring the limit down to that, and the kernel
-    // takes no quota below the burst.
-    if (burst && max->quota) {
-      seen.burst =
-          std::min(*cgroup::cpu_max_of(entry.spec.bounds.floor, max->period).quota, *max->quota);
-    }
-    if (entry.seen && entry.seen != max) {
-      reaction_->send({.kind = CpuCommand::Kind::kObserve, .tracked = &entry.tracked});
-    }
-    entry.seen = max;
-  }
-  if (entry.wished <= seen.limit.value_or(MilliCpu{}) || now - entry.wished_at >= kWishLife) {
-    entry.wished = {};
-  }
-  seen.wished = entry.wished;
-
-  Nanoseconds used{};
-  std::uint64_t throttled = entry.throttled;
-  if (programs_) {
-    const bpf::CpuSample sample = programs_->read_sample(tracked.slot);
-    used = sample.used;
-    throttled = sample.periods_throttled;
-    if (max) seen.peak = use_of(sample.peak, max->period);
-  } else if (const auto stat = tracked.files.read_stat()) {
-    used = stat->usage;
-    throttled = stat->throttled.value_or(0);
-    if (throttled > entry.throttled) {
-      reaction_->send({.kind = CpuCommand::Kind::kWatch, .tracked = &entry.tracked});
-    }
-  }
-  if (entry.at && now > *entry.at) {
-    seen.use = use_of(used - entry.used, now - *entry.at);
-    seen.throttled = throttled - std::min(throttled, entry.throttled);
-    throttled_periods_ += seen.throttled;
-  }
-  entry.at = now;
-  entry.used = used;
-  entry.throttled = throttled;
-  return seen;
-}
-
 void CpuEngine::observe(Snapshot& snapshot) {
   granted_before_ = reaction_->granted();
   observe_node(snapshot);
   if (programs_) (void)programs_->sweep();
   for (ContainerSnapshot& container : snapshot.containers) {
-    if (Entry* entry = find(container.slot)) container.cpu = observe_one(*entry, snapshot.now);
+    if (const TrackedCgroup* tracked = slots_.find(container.slot)) {
+      observe(*tracked, snapshot.now, container);
+    }
   }
 }
 
-void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record>& records) {
-  for (const CpuArming& arming : plan.arming) {
-    Entry& entry = *entries_[arming.slot];
-    if (entry.armed == arming.armed) continue;
-    const bool sent = reaction_->send(
-        {.kind = CpuCommand::Kind::kArm, .tracked = &entry.tracked, .armed = arming.armed});
-    if (sent) entry.armed = arming.armed;
-    if (!arming.armed.denial) entry.told.reset();
+void CpuEngine::observe(const TrackedCgroup& tracked, MonotonicTime now,
+                        ContainerSnapshot& container) {
+  if (!tracked.cpu || !tracked.spec.cpu) return;
+  TrackedCpu& cpu = *tracked.cpu;
+  const auto max = cpu.thread.files.read_max();
+  const auto burst = cpu.thread.files.read_burst();
+  CpuSnapshot& seen =
+      container.cpu.emplace(CpuSnapshot{.bounds = tracked.spec.cpu->bounds,
+                                        .promised = tracked.spec.cpu->promised,
+                                        .raises = std::exchange(cpu.standing.grants, 0),
+                                        .starved = std::exchange(cpu.standing.starved, {})});
+  if (max) {
+    seen.limit = cgroup::cpus_of(*max);
+    // Never above the floor's quota: somebody else may bring the limit down to that, and the kernel
+    // takes no quota below the burst.
+    if (burst && max->quota) {
+      seen.burst = std::min(*cgroup::cpu_max_of(seen.bounds.floor, max->period).quota, *max->quota);
+    }
+    if (cpu.seen && cpu.seen != max) {
+      (void)send({.kind = CpuCommand::Kind::kObserve, .tracked = &cpu.thread});
+    }
+    cpu.seen = max;
   }
+  seen.wished = cpu.standing.waits_for(seen.limit.value_or(MilliCpu{}), now);
+
+  Nanoseconds used{};
+  std::uint64_t throttled = cpu.throttled;
+  if (programs_) {
+    const bpf::CpuSample sample = programs_->read_sample(tracked.slot);
+    used = sample.used;
+    throttled = sample.periods_throttled;
+    if (max) seen.peak = use_of(sample.peak, max->period);
+  } else if (const auto stat = cpu.thread.files.read_stat()) {
+    used = stat->usage;
+    throttled = stat->throttled.value_or(0);
+    if (throttled > cpu.throttled) {
+      (void)send({.kind = CpuCommand::Kind::kWatch, .tracked = &cpu.thread});
+    }
+  }
+  if (cpu.at && now > *cpu.at) {
+    seen.use = use_of(used - cpu.used, now - *cpu.at);
+    seen.throttled = throttled - std::min(throttled, cpu.throttled);
+    throttled_periods_ += seen.throttled;
+  }
+  cpu.at = now;
+  cpu.used = used;
+  cpu.throttled = throttled;
+}
+
+void CpuEngine::arm(const CpuArming& arming) {
+  TrackedCpu& cpu = *slots_.find(arming.slot)->cpu;
+  if (cpu.standing.armed == arming.armed) return;
+  if (send({.kind = CpuCommand::Kind::kArm, .tracked = &cpu.thread, .armed = arming.armed})) {
+    cpu.standing.armed = arming.armed;
+  }
+  if (!arming.armed.denial) cpu.standing.told.reset();
+}
+
+// With it events are answered again.
+void CpuEngine::send_budget(const CpuPlan& plan) {
+  (void)send({.kind = CpuCommand::Kind::kBudget,
+              .budget = plan.budget,
+              .granted_before = granted_before_});
+}
+
+// What was denied, or what somebody else has undone.
+void CpuEngine::keep_on(TrackedCpu& cpu) {
+  if (!cpu.seen || cpu.kept <= cgroup::cpus_of(*cpu.seen).value_or(cpu.kept)) return;
+  (void)send({.kind = CpuCommand::Kind::kKeep,
+              .tracked = &cpu.thread,
+              .limit = cpu.kept,
+              .reason = cpu.kept_for});
+}
+
+void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record>& records) {
+  for (const CpuArming& arming : plan.arming) arm(arming);
   for (const CpuAction& action : plan.lowers) {
-    reaction_->send({.kind = CpuCommand::Kind::kLower,
-                     .tracked = &entries_[action.slot]->tracked,
-                     .limit = action.to,
-                     .reason = action.reason});
+    (void)send({.kind = CpuCommand::Kind::kLower,
+                .tracked = &slots_.find(action.slot)->cpu->thread,
+                .limit = action.to,
+                .reason = action.reason});
   }
   for (const CpuAction& action : plan.wishes) {
     records.push_back(
@@ -311,33 +283,33 @@ void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record
          .reason = action.reason,
          .cpu = CpuChange{.facts = {.limit = action.from}, .from = action.from, .to = action.to}});
   }
-  // With it events are answered again.
-  reaction_->send({.kind = CpuCommand::Kind::kBudget,
-                   .budget = plan.budget,
-                   .granted_before = granted_before_});
-  // What was denied, or what somebody else has undone.
-  for (const std::unique_ptr<Entry>& entry : entries_) {
-    if (entry == nullptr || entry->leaving || !entry->seen) continue;
-    if (entry->kept <= cgroup::cpus_of(*entry->seen).value_or(entry->kept)) continue;
-    reaction_->send({.kind = CpuCommand::Kind::kKeep,
-                     .tracked = &entry->tracked,
-                     .limit = entry->kept,
-                     .reason = entry->kept_for});
+  send_budget(plan);
+  slots_.each([&](TrackedCgroup& tracked) {
+    if (tracked.cpu) keep_on(*tracked.cpu);
+  });
+}
+
+void CpuEngine::arm_new(const CpuPlan& plan) {
+  for (const CpuArming& arming : plan.arming) {
+    const TrackedCgroup& tracked = *slots_.find(arming.slot);
+    if (!tracked.is_new) continue;
+    arm(arming);
+    keep_on(*tracked.cpu);
   }
+  send_budget(plan);
 }
 
 void CpuEngine::take_reports(std::vector<Record>& records) {
+  const bool idle = reaction_->idle();
   while (const std::optional<CpuReport> report = reaction_->receive()) {
-    const Slot slot = report->tracked->slot;
-    Entry& entry = *entries_[slot];
+    TrackedCgroup& tracked = *slots_.find(report->tracked->slot, report->tracked->epoch);
     if (report->kind == CpuReport::Kind::kUntracked) {
-      if (programs_) programs_->untrack(slot);
-      entries_[slot].reset();
+      let_go(tracked);
       continue;
     }
     Record record{.kind = Record::Kind::kGrant,
-                  .slot = slot,
-                  .id = entry.id,
+                  .slot = tracked.slot,
+                  .id = tracked.id,
                   .at = report->written_time,
                   .layer = report->layer,
                   .reason = report->reason,
@@ -346,26 +318,26 @@ void CpuEngine::take_reports(std::vector<Record>& records) {
                                    .from = report->from,
                                    .to = report->to,
                                    .burst = report->burst}};
+    Standing<MilliCpu, CpuArmed>& standing = tracked.cpu->standing;
     switch (report->kind) {
       case CpuReport::Kind::kGrant:
-        ++entry.raises;
-        entry.told.reset();
+        ++standing.grants;
+        standing.told.reset();
         break;
       case CpuReport::Kind::kLowered:
         record.kind = Record::Kind::kShrink;
         break;
       case CpuReport::Kind::kWish:
         record.kind = Record::Kind::kWish;
-        entry.wished = std::max(report->to, entry.wished);
-        entry.wished_at = report->event_time;
+        standing.wish(report->to, report->event_time);
         break;
       case CpuReport::Kind::kDenial:
         record.kind = Record::Kind::kDenial;
         if (report->reason == Reason::kBudget || report->reason == Reason::kPriority) {
-          entry.starved = std::max(entry.starved, report->to - report->from);
+          standing.starved = std::max(standing.starved, report->to - report->from);
         }
         // Tried again at every tick, and told once.
-        if (std::exchange(entry.told, report->reason) == report->reason) continue;
+        if (std::exchange(standing.told, report->reason) == report->reason) continue;
         break;
       default:
         record.kind = Record::Kind::kFailure;
@@ -373,6 +345,12 @@ void CpuEngine::take_reports(std::vector<Record>& records) {
     }
     records.push_back(std::move(record));
   }
+  // All was obeyed before the reports were fetched: who was told to leave and is still here has
+  // left, and the report of it was lost.
+  if (!idle) return;
+  slots_.each_leaving([&](TrackedCgroup& tracked) {
+    if (tracked.cpu && tracked.cpu->leaving) let_go(tracked);
+  });
 }
 
 }  // namespace plimsoll::agent

@@ -30,7 +30,7 @@ CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, Wa
     : policy_(policy),
       programs_(programs),
       mailbox_(std::move(commands), reports),
-      timer_(std::move(timer)),
+      meter_(programs, std::move(timer)),
       by_slot_(bpf::kMaxSlots) {}
 
 Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
@@ -45,7 +45,7 @@ Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
   reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!reaction->epoll_) return errno_error(errno, "make the CPU thread's epoll");
   auto added = add_to(reaction->epoll_, reaction->mailbox_.fd());
-  if (added) added = add_to(reaction->epoll_, reaction->timer_.fd());
+  if (added) added = add_to(reaction->epoll_, reaction->meter_.fd());
   if (added && programs != nullptr) added = add_to(reaction->epoll_, programs->event_fd());
   if (!added) return tl::unexpected(added.error());
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
@@ -58,6 +58,12 @@ CpuReaction::~CpuReaction() {
   stopping_.store(true);
   mailbox_.wake();
   if (thread_.joinable()) thread_.join();
+}
+
+bool CpuReaction::configure(const CpuPolicy& policy) {
+  if (!idle()) return false;
+  next_policy_ = policy;
+  return send({.kind = CpuCommand::Kind::kConfigure});
 }
 
 void CpuReaction::run() {
@@ -76,9 +82,12 @@ void CpuReaction::run() {
           this);
     }
     for (int i = 0; i < count; ++i) {
-      if (ready[static_cast<std::size_t>(i)].data.fd != timer_.fd()) continue;
-      timer_.clear();
-      look_at_all();
+      if (ready[static_cast<std::size_t>(i)].data.fd != meter_.fd()) continue;
+      meter_.clear();
+      const MonotonicTime time = monotonic_now();
+      for (CpuTracked* tracked : by_slot_) {
+        if (tracked != nullptr && tracked->measured.is_watched) look(*tracked, time);
+      }
     }
   }
 }
@@ -92,7 +101,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
     return;
   }
   if (command.kind == CpuCommand::Kind::kConfigure) {
-    policy_ = *command.policy;
+    policy_ = next_policy_;
     refresh();
     return;
   }
@@ -109,7 +118,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       for (CpuTracked* other : by_slot_) {
         if (other != nullptr && other->parent == &tracked) other->parent = nullptr;
       }
-      if (tracked.is_watched) --watched_;
+      meter_.leave(tracked);
       by_slot_[tracked.slot % by_slot_.size()] = nullptr;
       report({.kind = CpuReport::Kind::kUntracked, .tracked = &tracked});
       return;
@@ -118,7 +127,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       arm(tracked);
       withdraw(tracked, time);
       // Raised by whoever was here before us.
-      if (tracked.limit() > tracked.armed.least()) watch(tracked, time);
+      if (tracked.limit() > tracked.armed.least()) meter_.watch(tracked, time);
       return;
     case CpuCommand::Kind::kParent:
       if (tracked.parent != nullptr) --tracked.parent->children;
@@ -127,7 +136,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       return;
     case CpuCommand::Kind::kObserve:
       tracked.read_limit();
-      if (tracked.limit() > tracked.armed.least()) watch(tracked, time);
+      if (tracked.limit() > tracked.armed.least()) meter_.watch(tracked, time);
       arm(tracked);
       return;
     case CpuCommand::Kind::kRaise: {
@@ -175,7 +184,7 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
       }
       return;
     case CpuCommand::Kind::kWatch:
-      watch(tracked, time);
+      meter_.watch(tracked, time);
       return;
     case CpuCommand::Kind::kForget:
       tracked.wished = {};
@@ -184,6 +193,28 @@ void CpuReaction::obey(const CpuCommand& command) noexcept {
     case CpuCommand::Kind::kConfigure:
       return;
   }
+}
+
+// At what was raised, about once per CFS period: what is not used is given back, and without BPF
+// what is throttled is answered.
+void CpuReaction::look(CpuTracked& tracked, MonotonicTime time) noexcept {
+  const std::optional<CpuMeter::Use> last = meter_.measure(tracked, policy_.window, time);
+  if (!last) return;
+  tracked.read_limit();
+  if (last->throttled && tracked.has_limit() &&
+      *last->throttled > tolerated_periods(policy_, answers_at_once(tracked, time))) {
+    on_throttle(tracked,
+                {.limit = tracked.limit(),
+                 .use = last->use,
+                 .remembered = remembered_of(policy_, tracked.hold, time),
+                 .burst = tracked.burst,
+                 .throttled = *last->throttled},
+                time);
+  }
+  const MilliCpu floor = std::max(floor_of(tracked), tracked.kept);
+  const auto to = give_back_cpu(policy_, floor, tracked.limit(), last->use, time, tracked.hold);
+  if (to) lower(tracked, *to, Reason::kLeaseEnded, time);
+  if (tracked.limit() <= floor && meter_.is_calm(tracked)) meter_.leave(tracked);
 }
 
 void CpuReaction::on_event(const bpf::CpuEvent& event) noexcept {
@@ -328,7 +359,7 @@ int CpuReaction::raise(CpuTracked& tracked, MilliCpu to, MonotonicTime time) noe
   if (error != 0) return error;
   charge(paid, std::max(paid, to));
   note_raise(policy_, tracked.written_at, tracked.hold);
-  watch(tracked, tracked.written_at);
+  meter_.watch(tracked, tracked.written_at);
   return 0;
 }
 
@@ -374,7 +405,7 @@ void CpuReaction::raise_parents(const CpuTracked& tracked, MilliCpu increase, Mi
   // One that cannot be raised binds, and its own event will say so.
   if (own <= limit || write(parent, own) != 0) return;
   note_raise(policy_, parent.written_at, parent.hold);
-  watch(parent, parent.written_at);
+  meter_.watch(parent, parent.written_at);
 }
 
 // A parent is not lowered below what its children have.

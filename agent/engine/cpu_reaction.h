@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "agent/engine/cpu_meter.h"
+#include "agent/engine/cpu_tracked.h"
 #include "agent/engine/mailbox.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/snapshot.h"
@@ -28,46 +30,6 @@
 #include "cgroup/cpu_files.h"
 
 namespace plimsoll::agent {
-
-// One container of the CPU thread. Made by the engine; from kTrack until kUntracked it is the
-// thread's alone.
-struct CpuTracked {
-  cgroup::CpuFiles files;
-  Slot slot = 0;
-  std::uint32_t epoch = 0;
-  CpuTracked* parent = nullptr;
-  std::uint32_t children = 0;
-  cgroup::CpuMax original;  // as it was found: what the floor is written as
-  CpuArmed armed;
-
-  cgroup::CpuMax max;  // as last written or observed
-  microseconds burst{};
-  MilliCpu written;  // the last limit that we wrote; 0: none
-  MonotonicTime written_at;
-  MilliCpu wished;  // what somebody else was asked for, and when
-  MonotonicTime wished_at;
-  CpuHold hold;
-  MilliCpu kept;            // not given back below this; 0: nothing is kept
-  bool is_watched = false;  // looked at in each period; what follows is of the last look
-  std::optional<bpf::CpuUse> seen;
-  // Without BPF: what cpu.stat said, the last periods as bits, and looks since the last throttle.
-  cgroup::CpuStat stat;
-  std::uint64_t history = 0;
-  std::uint32_t calm = 0;
-
-  bool has_limit() const { return max.quota.has_value(); }
-  // Before every decision about it and every write: somebody else may have written it meanwhile,
-  // and a raise must not lower that. An event brings what it saw.
-  void read_limit() {
-    max = files.read_max().value_or(max);
-    burst = files.read_burst().value_or(burst);
-  }
-  MilliCpu limit() const { return cgroup::cpus_of(max).value_or(MilliCpu{}); }
-  // The budget has paid for a limit up to this.
-  MilliCpu promised(MonotonicTime time) const {
-    return time - wished_at < kWishLife ? std::max(limit(), wished) : limit();
-  }
-};
 
 // What the slow loop tells the CPU thread.
 struct CpuCommand {
@@ -84,7 +46,7 @@ struct CpuCommand {
     kWatch,      // it was throttled lately; without BPF only
     kBudget,     // `budget` is what may be given away, all grants up to `granted_before` counted in
     kForget,     // what was wished will not come
-    kConfigure,  // `policy` holds from now on; copied before idle()
+    kConfigure,  // see configure()
   };
   Kind kind = Kind::kArm;
   CpuTracked* tracked = nullptr;
@@ -94,7 +56,6 @@ struct CpuCommand {
   MilliCpu budget;
   std::int64_t granted_before = 0;
   Reason reason = Reason::kEnoughHeadroom;
-  const CpuPolicy* policy = nullptr;
 };
 
 // What the CPU thread did.
@@ -128,6 +89,9 @@ class CpuReaction {
   // The slow loop's side: see Mailbox.
   bool send(const CpuCommand& command) { return mailbox_.send(command); }
   std::optional<CpuReport> receive() { return mailbox_.receive(); }
+  // The policy that holds from now on. False: the thread has yet to take in what it was told
+  // before; again at the next tick.
+  bool configure(const CpuPolicy& policy);
   bool idle() const { return mailbox_.idle(); }
   std::uint64_t reports_lost() const { return mailbox_.reports_lost(); }
   // Raises less lowerings so far, in thousandths of a CPU, for CpuCommand::granted_before.
@@ -143,11 +107,7 @@ class CpuReaction {
   CpuTracked* busiest_child(const CpuTracked& tracked) const noexcept;
   bool react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept;
   int give_burst(CpuTracked& tracked, microseconds burst) noexcept;
-  void look_at_all() noexcept;
   void look(CpuTracked& tracked, MonotonicTime now) noexcept;
-  void watch(CpuTracked& tracked, MonotonicTime now) noexcept;
-  std::optional<MilliCpu> measure(CpuTracked& tracked, MonotonicTime now) noexcept;
-  std::optional<MilliCpu> measure_by_file(CpuTracked& tracked, MonotonicTime now) noexcept;
   int raise(CpuTracked& tracked, MilliCpu to, MonotonicTime now) noexcept;
   void raise_parents(const CpuTracked& tracked, MilliCpu increase, MilliCpu to,
                      MonotonicTime now) noexcept;
@@ -166,11 +126,11 @@ class CpuReaction {
   void report(CpuReport report) noexcept;
 
   CpuPolicy policy_;
+  CpuPolicy next_policy_;  // the slow loop's while idle(), the thread's otherwise
   bpf::CpuPrograms* programs_;
   Mailbox<CpuCommand, CpuReport, 1024, 512> mailbox_;
   Fd epoll_;
-  Timer timer_;
-  std::uint32_t watched_ = 0;  // the timer runs while there are some
+  CpuMeter meter_;
   std::vector<CpuTracked*> by_slot_;
   std::int64_t budget_ = 0;  // thousandths; below 0: overdrawn by what is kept
   std::atomic<std::int64_t> granted_{0};

@@ -6,31 +6,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/engine/tracked_cgroup.h"
+#include "agent/engine/observe.h"
+#include "cgroup/meminfo.h"
 
 namespace plimsoll::agent {
 
-std::string_view to_string(Record::Kind kind) {
-  switch (kind) {
-    case Record::Kind::kGrant:
-      return "grant";
-    case Record::Kind::kShrink:
-      return "shrink";
-    case Record::Kind::kReclaim:
-      return "reclaim";
-    case Record::Kind::kDenial:
-      return "denial";
-    case Record::Kind::kFailure:
-      return "failure";
-    case Record::Kind::kOomKill:
-      return "oom_kill";
-    case Record::Kind::kWish:
-      return "wish";
-  }
-  return "unknown";
-}
-
-Engine::Engine(const EngineConfig& config) : config_(config), tracked_(bpf::kMaxSlots) {}
+Engine::Engine(const EngineConfig& config) : config_(config), slots_(bpf::kMaxSlots) {}
 
 // Tried, not guessed: a program that loads and attaches is the only proof.
 Result<void> Engine::load_programs() {
@@ -57,6 +38,7 @@ Result<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
   auto reaction = MemoryReaction::start(config.policy.memory, engine->programs_.get());
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
+  engine->actuator_.emplace(engine->slots_, *engine->reaction_);
   return engine;
 }
 
@@ -68,79 +50,73 @@ Engine::~Engine() {
 }
 
 Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
-  auto free = tracked_.begin();
-  while (free != tracked_.end() && !is_free(static_cast<Slot>(free - tracked_.begin()))) ++free;
-  if (free == tracked_.end()) {
+  const std::optional<Slot> slot = slots_.free_slot();
+  if (!slot) {
     ++refused_;
-    return fail(Code::kDenied, "all " + std::to_string(tracked_.size()) +
+    return fail(Code::kDenied, "all " + std::to_string(slots_.size()) +
                                    " slots are taken: this cgroup is not watched");
   }
   if (spec.group >= kMaxGroups) return fail(Code::kMalformed, "no such budget group");
-  const Slot slot = static_cast<Slot>(free - tracked_.begin());
-
   auto limit_file = cgroup::LimitFile::open_max(group);
   if (!limit_file) return tl::unexpected(limit_file.error());
   auto usage_file = cgroup::UsageFile::open(group);
   if (!usage_file) return tl::unexpected(usage_file.error());
-  const std::optional<Limit> limit = limit_file->read();
-  if (!limit) return fail(Code::kGone, group.name_of("memory.max") + " cannot be read");
-  auto tracked = std::unique_ptr<Tracked>(new Tracked{.group = std::move(group),
-                                                      .limit_file = std::move(*limit_file),
-                                                      .spec = spec,
-                                                      .epoch = next_epoch_++,
-                                                      .usage_file = std::move(*usage_file)});
-  tracked->id = tracked->group.id();
+  auto tracked =
+      std::unique_ptr<TrackedCgroup>(new TrackedCgroup{.slot = *slot,
+                                                       .epoch = slots_.next_epoch(),
+                                                       .id = group.id(),
+                                                       .group = std::move(group),
+                                                       .limit_file = std::move(*limit_file),
+                                                       .usage_file = std::move(*usage_file),
+                                                       .spec = spec});
   if (const auto events = tracked->group.read_memory_events()) {
     tracked->oom_kills = events->oom_kill;
   }
+  if (auto told = tell_threads(*tracked); !told) return tl::unexpected(told.error());
+  TrackedCgroup& put = slots_.put(std::move(tracked));
+  if (!spec.cpu) return *slot;
+  auto cpu = start_cpu();
+  if (cpu) cpu = cpu_->track(put);
+  if (cpu) return *slot;
+  untrack(put);
+  return tl::unexpected(cpu.error());
+}
+
+// The kernel's programs and the reaction thread; or neither.
+Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
+  const std::optional<Limit> limit = tracked.limit_file.read();
+  if (!limit) return fail(Code::kGone, tracked.group.name_of("memory.max") + " cannot be read");
   if (tier_ != bpf::Tier::kA) {
-    auto signals = FallbackSignals::open(tracked->group, *limit);
+    auto signals = FallbackSignals::open(tracked.group, *limit);
     if (!signals) return tl::unexpected(signals.error());
-    tracked->signals.emplace(std::move(*signals));
+    tracked.signals.emplace(std::move(*signals));
   }
   if (programs_) {
-    const auto id = programs_->track(slot, tracked->epoch, tracked->group.fd().get(), thresholds());
+    const auto id =
+        programs_->track(tracked.slot, tracked.epoch, tracked.group.fd().get(), thresholds());
     if (!id) return tl::unexpected(id.error());
   }
   const bool sent =
       reaction_->send({.kind = Command::Kind::kTrack,
-                       .slot = slot,
-                       .epoch = tracked->epoch,
-                       .limit_file = &tracked->limit_file,
-                       .signals = tracked->signals ? &*tracked->signals : nullptr,
-                       .parent = spec.parent,
-                       .armed = {.bounds = spec.bounds, .denial = Reason::kNotArmed}});
-  if (!sent) {
-    if (programs_) programs_->untrack(slot);
-    return fail(Code::kUnavailable, "the reaction thread's queue is full");
-  }
-  *free = std::move(tracked);
-  if (auto cpu = track_cpu(slot); !cpu) {
-    untrack(slot);
-    return tl::unexpected(cpu.error());
-  }
-  return slot;
-}
-
-bool Engine::is_free(Slot slot) const {
-  return tracked_[slot] == nullptr && (!cpu_ || cpu_->is_free(slot));
+                       .slot = tracked.slot,
+                       .epoch = tracked.epoch,
+                       .limit_file = &tracked.limit_file,
+                       .signals = tracked.signals ? &*tracked.signals : nullptr,
+                       .parent = tracked.spec.parent,
+                       .armed = {.bounds = tracked.spec.bounds, .denial = Reason::kNotArmed}});
+  if (sent) return {};
+  if (programs_) programs_->untrack(tracked.slot);
+  return fail(Code::kUnavailable, "the reaction thread's queue is full");
 }
 
 Result<void> Engine::start_cpu() {
   if (cpu_) return {};
-  auto cpu =
-      CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC, reaction_->report_wakeup());
+  auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC,
+                              reaction_->report_wakeup(), slots_);
   if (!cpu) return tl::unexpected(cpu.error());
   cpu_ = std::move(*cpu);
   cpu_->set_allocatable(allocatable_cpu_);
   return {};
-}
-
-Result<void> Engine::track_cpu(Slot slot) {
-  const Tracked& tracked = *tracked_[slot];
-  if (!tracked.spec.cpu) return {};
-  if (auto started = start_cpu(); !started) return started;
-  return cpu_->track(slot, tracked.epoch, tracked.group, *tracked.spec.cpu, tracked.spec.parent);
 }
 
 void Engine::set_allocatable_cpu(std::optional<MilliCpu> allocatable) {
@@ -149,59 +125,84 @@ void Engine::set_allocatable_cpu(std::optional<MilliCpu> allocatable) {
 }
 
 void Engine::untrack(Slot slot) {
-  Tracked* tracked = slot < tracked_.size() ? tracked_[slot].get() : nullptr;
-  if (tracked == nullptr || tracked->leaving) return;
-  if (cpu_) cpu_->untrack(slot);
-  tracked->leaving =
-      reaction_->send({.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked->epoch});
+  if (TrackedCgroup* tracked = slots_.find(slot)) untrack(*tracked);
 }
 
-std::size_t Engine::slots_in_use() const {
-  return tracked_.size() -
-         static_cast<std::size_t>(std::count(tracked_.begin(), tracked_.end(), nullptr));
+// Also once more, where an order or a report was lost: asked again, the end of a slot is said
+// again.
+void Engine::untrack(TrackedCgroup& tracked) {
+  tracked.leaving = true;
+  if (cpu_) cpu_->untrack(tracked);
+  if (tracked.let_go) return;
+  reaction_->send({.kind = Command::Kind::kUntrack, .slot = tracked.slot, .epoch = tracked.epoch});
 }
 
-// The reaction thread has let go of the slot: its files may be closed.
-void Engine::finish_untrack(Slot slot) {
-  if (programs_) programs_->untrack(slot);
-  tracked_[slot].reset();
+Result<TrackedCgroup*> Engine::find(Slot slot) const {
+  TrackedCgroup* tracked = slots_.find(slot);
+  if (tracked == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  return tracked;
 }
 
-Engine::Tracked* Engine::find(Slot slot) const {
-  Tracked* tracked = slot < tracked_.size() ? tracked_[slot].get() : nullptr;
-  return tracked == nullptr || tracked->leaving ? nullptr : tracked;
+Result<TrackedCgroup*> Engine::find_cpu(Slot slot) const {
+  auto found = find(slot);
+  if (found && ((*found)->cpu == nullptr || !(*found)->spec.cpu)) {
+    return fail(Code::kGone, "its CPU limit is left alone");
+  }
+  return found;
 }
 
 Result<void> Engine::update(Slot slot, const ContainerSpec& spec) {
-  Tracked* tracked = find(slot);
-  if (tracked == nullptr) return fail(Code::kGone, "nothing is tracked in this slot");
+  auto tracked = find(slot);
+  if (!tracked) return tl::unexpected(tracked.error());
   if (spec.group >= kMaxGroups) return fail(Code::kMalformed, "no such budget group");
-  const ContainerSpec before = std::exchange(tracked->spec, spec);
-  if (cpu_ && spec.cpu && (before.cpu != spec.cpu || before.parent != spec.parent)) {
-    if (auto updated = cpu_->update(slot, *spec.cpu, spec.parent); !updated) return updated;
-  }
-  if (before.parent != spec.parent) {
-    const bool sent = reaction_->send({.kind = Command::Kind::kParent,
-                                       .slot = slot,
-                                       .epoch = tracked->epoch,
-                                       .parent = spec.parent});
-    if (!sent) {
-      tracked->spec.parent = before.parent;
-      return fail(Code::kUnavailable, "the reaction thread's queue is full");
-    }
-  }
-  if (!tracked->armed) return {};
-  Armed armed = *tracked->armed;
-  armed.bounds = narrowed(armed.bounds, spec.bounds);
-  armed.bridge_within = spec.bridge_within;
-  armed.look_ahead = spec.look_ahead;
-  armed.group = spec.group;
-  if (armed == *tracked->armed) return {};
-  const bool sent = reaction_->send(
-      {.kind = Command::Kind::kArm, .slot = slot, .epoch = tracked->epoch, .armed = armed});
-  if (!sent) return fail(Code::kUnavailable, "the reaction thread's queue is full");
-  tracked->armed = armed;
-  return {};
+  const ContainerSpec before = (*tracked)->spec;
+  if (auto updated = actuator_->update(**tracked, spec); !updated) return updated;
+  (*tracked)->is_new |= before != spec;
+  const bool cpu_changes = before.cpu != spec.cpu || before.parent != spec.parent;
+  if (!cpu_changes || !find_cpu(slot)) return {};
+  return cpu_->update(**tracked);
+}
+
+Result<Bytes> Engine::lower(Slot slot, Bytes to, Reason reason) {
+  return find(slot).and_then(
+      [&](TrackedCgroup* tracked) { return actuator_->lower(*tracked, to, reason, records_); });
+}
+
+Result<void> Engine::raise(Slot slot, Bytes to, Reason reason) {
+  return find(slot).and_then(
+      [&](const TrackedCgroup* tracked) { return actuator_->raise(*tracked, to, reason); });
+}
+
+Result<void> Engine::raise(Slot slot, MilliCpu to, Reason reason) {
+  return find_cpu(slot).and_then(
+      [&](const TrackedCgroup* tracked) { return cpu_->raise(*tracked, to, reason); });
+}
+
+Result<void> Engine::lower(Slot slot, MilliCpu to, Reason reason) {
+  return find_cpu(slot).and_then(
+      [&](const TrackedCgroup* tracked) { return cpu_->lower(*tracked, to, reason); });
+}
+
+Result<void> Engine::raise_ahead(Slot slot, MilliCpu to, Reason reason) {
+  return find_cpu(slot).and_then(
+      [&](const TrackedCgroup* tracked) { return cpu_->raise_ahead(*tracked, to, reason); });
+}
+
+Result<void> Engine::keep(Slot slot, MilliCpu to, Reason reason) {
+  return find_cpu(slot).and_then(
+      [&](TrackedCgroup* tracked) { return cpu_->keep(*tracked, to, reason); });
+}
+
+Result<void> Engine::announce(Slot slot, std::optional<Bytes> to) {
+  return find(slot).map([&](TrackedCgroup* tracked) { actuator_->announce(*tracked, to); });
+}
+
+void Engine::forget_wish(Slot slot) {
+  if (const auto tracked = find(slot)) actuator_->forget_wish(**tracked);
+}
+
+void Engine::forget_cpu_wish(Slot slot) {
+  if (const auto tracked = find_cpu(slot)) cpu_->forget_wish(**tracked);
 }
 
 void Engine::set_group_limit(BudgetGroup group, std::optional<Limit> limit) {
@@ -214,22 +215,19 @@ void Engine::set_group_limit(BudgetGroup group, std::optional<Limit> limit) {
 }
 
 void Engine::reconfigure(const Policy& policy) {
-  if (cpu_ && policy.cpu != config_.policy.cpu) cpu_->reconfigure(policy.cpu);
   const bool same_memory = policy.memory == config_.policy.memory;
+  policy_is_sent_ &= same_memory;
+  cpu_policy_is_sent_ &= policy.cpu == config_.policy.cpu;
   config_.policy = policy;
-  if (same_memory) return;
-  send_policy();
-  for (Slot slot = 0; programs_ && slot < tracked_.size(); ++slot) {
-    if (tracked_[slot] != nullptr) programs_->set_thresholds(slot, thresholds());
-  }
+  send_policies();
+  if (same_memory || !programs_) return;
+  slots_.each(
+      [&](const TrackedCgroup& tracked) { programs_->set_thresholds(tracked.slot, thresholds()); });
 }
 
-// The reaction thread copies it, and says so: until then it stays where it is.
-void Engine::send_policy() {
-  policies_.push_back(config_.policy.memory);
-  policy_is_sent_ =
-      reaction_->send({.kind = Command::Kind::kConfigure, .policy = &policies_.back()});
-  if (!policy_is_sent_) policies_.pop_back();
+void Engine::send_policies() {
+  if (!policy_is_sent_) policy_is_sent_ = reaction_->configure(config_.policy.memory);
+  if (!cpu_policy_is_sent_) cpu_policy_is_sent_ = !cpu_ || cpu_->configure(config_.policy.cpu);
 }
 
 bpf::Thresholds Engine::thresholds() const {
@@ -237,26 +235,91 @@ bpf::Thresholds Engine::thresholds() const {
   return {.predict = policy.predict, .watermark = policy.watermark, .horizon = policy.horizon};
 }
 
+Snapshot Engine::observe(MonotonicTime now) {
+  Snapshot snapshot{.now = now, .groups = group_limits_};
+  if (const auto meminfo = cgroup::read_meminfo()) {
+    snapshot.node = {.total = meminfo->total, .available = meminfo->available};
+  }
+  snapshot.node.allocatable = allocatable_;
+  std::uint64_t lost = reaction_->reports_lost();
+  if (programs_) {
+    (void)programs_->sweep();
+    lost += programs_->counters().events_dropped + programs_->malformed();
+  }
+  snapshot.lost_events = lost - lost_total_;
+  lost_total_ = lost;
+  slots_.each([&](TrackedCgroup& tracked) {
+    if (auto seen = agent::observe(tracked, programs_.get(), now)) {
+      snapshot.containers.push_back(*seen);
+    } else {
+      untrack(tracked);
+    }
+  });
+  if (cpu_) cpu_->observe(snapshot);
+  return snapshot;
+}
+
 std::vector<Record> Engine::tick(MonotonicTime now) {
   std::vector<Record> records;
-  // Before the reports, and both before the limits are read: what is counted here is seen there.
-  granted_before_ = reaction_->granted();
-  for (const auto& [group, limit] : group_limits_) {
-    group_granted_before_[group] = reaction_->granted(group);
-  }
+  actuator_->count_grants(group_limits_);
   take_reports(records);
-  if (!policy_is_sent_) send_policy();
-  // A report that was lost may have been the end of a slot: asked again, it is said again.
-  for (Slot slot = 0; slot < tracked_.size(); ++slot) {
-    if (tracked_[slot] == nullptr || !tracked_[slot]->leaving) continue;
-    reaction_->send(
-        {.kind = Command::Kind::kUntrack, .slot = slot, .epoch = tracked_[slot]->epoch});
-  }
+  send_policies();
+  slots_.each_leaving([&](TrackedCgroup& tracked) { untrack(tracked); });
   snapshot_ = observe(now);
   Decision decision = decide(snapshot_, config_.policy, std::move(history_));
   history_ = std::move(decision.history);
   plan_ = std::move(decision.plan);
-  apply(now, records);
+  if (cpu_) cpu_->apply(plan_.cpu, now, records);
+  actuator_->apply(plan_, snapshot_, records);
+  slots_.each([](TrackedCgroup& tracked) { tracked.is_new = false; });
+  return records;
+}
+
+void Engine::observe_new(Snapshot& seen) {
+  // Whoever has left, and perhaps somebody else has its slot.
+  std::erase_if(seen.containers, [&](const ContainerSnapshot& each) {
+    const TrackedCgroup* tracked = slots_.find(each.slot);
+    return tracked == nullptr || tracked->id != each.id;
+  });
+  slots_.each([&](TrackedCgroup& tracked) {
+    if (!tracked.is_new) return;
+    const auto known =
+        std::find_if(seen.containers.begin(), seen.containers.end(),
+                     [&](const ContainerSnapshot& each) { return each.slot == tracked.slot; });
+    if (known != seen.containers.end()) {
+      take_spec(tracked, *known);
+    } else if (auto one = agent::observe(tracked, programs_.get(), seen.now)) {
+      if (cpu_) cpu_->observe(tracked, seen.now, *one);
+      seen.containers.push_back(*one);
+    }
+  });
+}
+
+std::vector<Record> Engine::arm(MonotonicTime now) {
+  std::vector<Record> records;
+  bool any = false;
+  slots_.each([&](const TrackedCgroup& tracked) { any |= tracked.is_new; });
+  if (!any) return records;
+  Snapshot seen = snapshot_;
+  seen.now = now;
+  seen.groups = group_limits_;
+  actuator_->count_grants(group_limits_, true);
+  if (cpu_ && !seen.node.cpu) cpu_->observe_node(seen);  // started since
+  observe_new(seen);
+  // What it would have done, it has done or will do at the tick; the history is that of the ticks.
+  Plan plan = decide(seen, config_.policy, history_).plan;
+  plan.actions.clear();
+  plan.wishes.clear();
+  plan.cpu.lowers.clear();
+  plan.cpu.wishes.clear();
+  if (cpu_) cpu_->arm_new(plan.cpu);
+  actuator_->send_budgets(plan);
+  for (const Arming& arming : plan.arming) {
+    TrackedCgroup& tracked = *slots_.find(arming.slot);
+    if (std::exchange(tracked.is_new, false)) actuator_->arm(arming, now, records);
+  }
+  snapshot_ = std::move(seen);
+  plan_ = std::move(plan);
   return records;
 }
 
@@ -264,6 +327,33 @@ std::vector<Record> Engine::collect() {
   std::vector<Record> records;
   take_reports(records);
   return records;
+}
+
+void Engine::take_reports(std::vector<Record>& records) {
+  records.insert(records.end(), records_.begin(), records_.end());
+  records_.clear();
+  while (const std::optional<Report> report = reaction_->receive()) {
+    TrackedCgroup* tracked = slots_.find(report->slot, report->epoch);
+    if (tracked == nullptr) continue;
+    if (report->kind != Report::Kind::kUntracked) {
+      actuator_->take_report(*report, config_.policy.memory, *tracked, records);
+    } else if (!std::exchange(tracked->let_go, true)) {
+      if (programs_) programs_->untrack(tracked->slot);
+      slots_.free_if_let_go(*tracked);
+    }
+  }
+  if (cpu_) cpu_->take_reports(records);
+  if (!programs_) return;
+  programs_->drain_telemetry(
+      [](void* context, const bpf::MemoryEvent& event) {
+        static_cast<std::vector<Record>*>(context)->push_back(
+            {.kind = Record::Kind::kOomKill,
+             .slot = event.slot,
+             .id = event.id,
+             .at = event.time,
+             .facts = {.limit = event.limit, .usage = event.usage}});
+      },
+      &records);
 }
 
 std::optional<bpf::Counters> Engine::counters() const {
@@ -274,6 +364,13 @@ std::optional<bpf::Counters> Engine::counters() const {
 std::optional<bpf::MemorySample> Engine::sample(Slot slot) {
   if (!programs_) return std::nullopt;
   return programs_->read_sample(slot);
+}
+
+std::optional<CpuStatus> Engine::cpu_status() const {
+  if (!cpu_) return std::nullopt;
+  return CpuStatus{.refusal = cpu_->refusal(),
+                   .throttled_periods = cpu_->throttled_periods(),
+                   .lost = cpu_->lost()};
 }
 
 }  // namespace plimsoll::agent

@@ -5,21 +5,25 @@
 // business.
 //
 //   kernel events ──► MemoryReaction (its own thread) ──► limit raised ──► Report ─┐
-//   tick() ──► observe() ──► decide() ──► apply() ──► reasons ───────────────┴──► Record
+//   tick() ──► observe() ──► decide() ──► Actuator ──► reasons ──────────────┴──► Record
+//
+// CpuReaction and CpuEngine are the same for CPU limits. The class is long because what a caller
+// may do with a limit is a call each; most of them find the cgroup and hand on.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
+#include "agent/engine/actuator.h"
+#include "agent/engine/container_spec.h"
 #include "agent/engine/cpu_engine.h"
 #include "agent/engine/memory_reaction.h"
+#include "agent/engine/record.h"
+#include "agent/engine/slot_table.h"
 #include "agent/policy/decide.h"
 #include "agent/policy/policy.h"
 #include "agent/policy/snapshot.h"
@@ -27,54 +31,20 @@
 #include "base/units.h"
 #include "bpf/memory_programs.h"
 #include "cgroup/group.h"
-#include "cgroup/writer.h"
 
 namespace plimsoll::agent {
-
-// The defaults are those of `plimsoll run`: every limit is the engine's to write.
-struct ContainerSpec {
-  // A ceiling of 0: what is below it gets no more than its limit has room for (kubepods.slice).
-  Bounds<Bytes> bounds;
-  std::optional<Slot> parent;  // a tracked ancestor that is raised with it
-  // A need that is foreseen farther away than this is only wished (what a resize through the API
-  // takes); absent: all is written.
-  std::optional<Nanoseconds> bridge_within;
-  std::optional<Nanoseconds> look_ahead;  // absent: the policy's
-  // A pod slice: its limit is kept at no less than its floor plus what its children's limits stand
-  // above theirs, repaired where it is, and not shrunk below that.
-  bool covers_children = false;
-  BudgetGroup group = kNoGroup;  // see Engine::set_group_limit()
-  Rank rank;
-  std::optional<CpuSpec> cpu;  // absent: its CPU limit is left alone; is set when it is tracked
-
-  bool operator==(const ContainerSpec&) const = default;
-};
-
-// Something that was done or refused, with its reason: one line of the log, one item of the report.
-struct Record {
-  // kGrant: a limit was raised. kWish: somebody else has to change the limit `from` to `to`; comes
-  // again when more is needed, or a second later if it still is. Both when a part was written.
-  enum class Kind : std::uint8_t { kGrant, kShrink, kReclaim, kDenial, kFailure, kOomKill, kWish };
-  Kind kind = Kind::kGrant;
-  Slot slot = 0;
-  CgroupId id{};
-  MonotonicTime at;
-  Layer layer = Layer::kSlowLoop;
-  Reason reason = Reason::kEnoughHeadroom;
-  MemoryFacts facts;
-  Bytes from;
-  Bytes to;
-  Nanoseconds reaction{};  // event to written limit
-  std::string error;       // kFailure only
-  // Set: this is about the CPU limit, and facts, from and to mean nothing.
-  std::optional<CpuChange> cpu;
-};
-std::string_view to_string(Record::Kind kind);
 
 struct EngineConfig {
   Policy policy;
   bpf::HoldBounds hold;
   std::optional<bpf::Tier> tier;  // absent: the best that the kernel allows
+};
+
+// How the CPU half is doing.
+struct CpuStatus {
+  std::string refusal;  // why there are no programs; empty: there are, or none were wanted
+  std::uint64_t throttled_periods = 0;  // of all that is tracked, as ticks have seen them
+  std::uint64_t lost = 0;               // events and reports
 };
 
 class Engine {
@@ -88,34 +58,45 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Everything below: one thread, the slow loop's.
+  // Everything below: one thread, the slow loop's. What takes a slot is kGone when nothing is
+  // tracked there.
 
-  // Armed at the next tick, which the caller makes at once. kDenied: all slots are taken, which is
-  // counted by refused(). Three file descriptors for each.
+  // Armed by arm() or the next tick, which the caller makes at once. kDenied: all slots are taken,
+  // which is counted by refused(). Three file descriptors for each.
   Result<Slot> track(cgroup::Group group, const ContainerSpec& spec);
   void untrack(Slot slot);
-  // What may be done with it from now on; narrower bounds hold at once, wider ones from the next
-  // tick. kGone: nothing is tracked as `slot`.
+  // What may be done with it from now on; narrower bounds hold at once, wider ones from arm() or
+  // the next tick.
   Result<void> update(Slot slot, const ContainerSpec& spec);
   // Lowers the limit towards `to` as far as that kills nobody: reclaims first, and stays above what
   // is in use. Parents that cover their children follow. Returns the limit that stands then. Blocks
   // for as long as reclaim takes. kConflict: it was raised meanwhile.
   Result<Bytes> lower(Slot slot, Bytes to, Reason reason);
-  // Raises the limit through the reaction thread, parents first, whatever somebody else has written
+  // Raises the limit through its thread, parents first, whatever somebody else has written
   // meanwhile; a record follows. kDenied: `to` is above the direct ceiling.
   Result<void> raise(Slot slot, Bytes to, Reason reason);
+  Result<void> raise(Slot slot, MilliCpu to, Reason reason);
+  // Lowers the CPU limit to `to`, whoever has raised it, but not below its floor; that of a parent
+  // that covers it follows.
+  Result<void> lower(Slot slot, MilliCpu to, Reason reason);
+  // Raises the CPU limit towards `to` before it is throttled, as far as the node's budget and the
+  // direct ceiling allow; beyond that ceiling it is wished. A moment later it is given back like
+  // any other.
+  Result<void> raise_ahead(Slot slot, MilliCpu to, Reason reason);
+  // Raises the CPU limit to `to`, which may be above the spec's ceiling, whatever is left of the
+  // budget; beyond the direct ceiling it is wished. Tried again at ticks and not given back until
+  // it is called with 0: then the limit goes back to the floor at once.
+  Result<void> keep(Slot slot, MilliCpu to, Reason reason);
   // Announced work needs a limit of `to`; the policy's ceiling and budgets say how much of it is
   // granted or wished, at once, through the reaction thread. Until this is called with nothing, the
-  // limit is not lowered below that, and raised to it again at ticks. kGone: nothing is tracked as
-  // `slot`.
+  // limit is not lowered below that, and raised to it again at ticks.
   Result<void> announce(Slot slot, std::optional<Bytes> to);
   // What was wished for it will not come: it is not counted as promised any more.
   void forget_wish(Slot slot);
+  void forget_cpu_wish(Slot slot);
   // Starts the CPU half, as the first cgroup with a CPU part otherwise does when it is tracked. It
   // loads programs, which can take a second, and who starts cannot wait for that.
   Result<void> start_cpu();
-  // Null until it is started.
-  CpuEngine* cpu() { return cpu_.get(); }
 
   // The most that the grants of all containers of a group may stand above their floors; kNoLimit:
   // only the node bounds it; absent, as at the start: nothing may grow. Holds from the next tick.
@@ -126,12 +107,13 @@ class Engine {
   void set_allocatable_cpu(std::optional<MilliCpu> allocatable);
   // Holds for all that is tracked from now on. Tier and hold are those of the start.
   void reconfigure(const Policy& policy);
-  // Those untracked count until the reaction thread has let go, which a tick takes note of.
-  std::size_t slots_in_use() const;
 
   // Observes, decides, applies. May block in the kernel for as long as reclaim takes.
   std::vector<Record> tick(MonotonicTime now);
-  // Only what the reaction thread has done since the last call.
+  // Arms what was tracked or given wider bounds since: the same decision, over what the last tick
+  // has seen of the others. Reads what is new and writes no limit; does nothing where nothing is.
+  std::vector<Record> arm(MonotonicTime now);
+  // Only what the threads have done since the last call.
   std::vector<Record> collect();
   // Readable when collect() has something.
   int report_fd() const { return reaction_->report_wakeup().fd(); }
@@ -140,7 +122,7 @@ class Engine {
   // What kept it from a better tier, one line each; empty in tier A or when the tier was
   // configured.
   const std::string& tier_refusals() const { return tier_refusals_; }
-  // Whether the reaction thread has taken in all that it was told: what is armed is armed.
+  // Whether the threads have taken in all that they were told: what is armed is armed.
   bool settled() const { return reaction_->idle() && (!cpu_ || cpu_->settled()); }
   MonotonicTime beat() const { return reaction_->beat(); }  // its last sign of life
   const ReactionQuality& quality() const { return reaction_->quality(); }
@@ -153,59 +135,45 @@ class Engine {
   std::uint64_t malformed_events() const { return programs_ ? programs_->malformed() : 0; }
   // Cgroups that were not tracked because all slots were taken.
   std::uint64_t refused() const { return refused_; }
-  // Of the last tick.
+  // Those untracked count until the threads have let go, which a tick takes note of.
+  std::size_t slots_in_use() const { return slots_.in_use(); }
+  bool has_cpu() const { return cpu_ != nullptr; }
+  std::optional<CpuStatus> cpu_status() const;  // nothing until the CPU half is started
+  // Of the last tick and what was armed since.
   const Snapshot& snapshot() const { return snapshot_; }
   const Plan& plan() const { return plan_; }
 
  private:
-  struct Tracked;
-
   explicit Engine(const EngineConfig& config);
   Result<void> load_programs();
-  Snapshot observe(MonotonicTime now);
-  std::optional<ContainerSnapshot> observe_one(Slot slot, Tracked& tracked, MonotonicTime now);
-  void observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicTime now);
-  void apply(MonotonicTime now, std::vector<Record>& records);
-  void send_budgets();
-  void arm(const Arming& arming, MonotonicTime now, std::vector<Record>& records);
-  void shrink(const Action& action, MonotonicTime now, std::vector<Record>& records);
-  void probe(const Action& action, MonotonicTime now, std::vector<Record>& records);
-  void wish(const Action& action, MonotonicTime now, std::vector<Record>& records);
-  Result<Bytes> lower_one(Slot slot, Bytes to, Reason reason);
-  Bytes covering(Slot slot) const;
-  bool write_lower(Slot slot, Bytes from, Bytes to, Record& record);
-  void take_reports(std::vector<Record>& records);
-  void take_report(const Report& report, Tracked& tracked, std::vector<Record>& records);
-  void finish_untrack(Slot slot);
-  Result<void> track_cpu(Slot slot);
-  bool is_free(Slot slot) const;
-  void send_policy();
+  Result<void> tell_threads(TrackedCgroup& tracked);
+  Result<TrackedCgroup*> find(Slot slot) const;
+  Result<TrackedCgroup*> find_cpu(Slot slot) const;
+  void untrack(TrackedCgroup& tracked);
+  void send_policies();
   bpf::Thresholds thresholds() const;
-  Tracked* find(Slot slot) const;  // null: free, or on its way to be
+  Snapshot observe(MonotonicTime now);
+  void observe_new(Snapshot& seen);
+  void take_reports(std::vector<Record>& records);
 
   EngineConfig config_;
   bpf::Tier tier_ = bpf::Tier::kC;
   std::string tier_refusals_;
+  SlotTable slots_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C
   std::unique_ptr<MemoryReaction> reaction_;
+  std::optional<Actuator> actuator_;
   std::unique_ptr<CpuEngine> cpu_;  // null: nothing that was tracked has a CPU part
-  cgroup::Writer writer_;
-  std::vector<std::unique_ptr<Tracked>> tracked_;  // by slot; null: free
-  std::uint32_t next_epoch_ = 1;
   History history_;
-  std::uint64_t lost_total_ = 0;
-  std::uint64_t refused_ = 0;
   Snapshot snapshot_;
   Plan plan_;
   std::map<BudgetGroup, Limit> group_limits_;
   std::optional<Bytes> allocatable_;
   std::optional<MilliCpu> allocatable_cpu_;
-  // All grants of the reaction thread that the snapshot of this tick has seen.
-  Bytes granted_before_;
-  std::map<BudgetGroup, Bytes> group_granted_before_;
-  std::map<BudgetGroup, Command> group_budgets_sent_;
-  std::deque<MemoryPolicy> policies_;  // on their way to the reaction thread
+  std::uint64_t lost_total_ = 0;
+  std::uint64_t refused_ = 0;
   bool policy_is_sent_ = true;
+  bool cpu_policy_is_sent_ = true;
   std::vector<Record> records_;  // of lower(), until they are fetched
 };
 

@@ -139,6 +139,12 @@ MemoryReaction::~MemoryReaction() {
   if (deputy_.joinable()) deputy_.join();
 }
 
+bool MemoryReaction::configure(const MemoryPolicy& policy) {
+  if (!idle()) return false;
+  next_policy_ = policy;
+  return send({.kind = Command::Kind::kConfigure});
+}
+
 std::uint64_t MemoryReaction::raises(Slot slot) const { return raises_[slot].load(); }
 
 MemoryReaction::Lowering::Lowering(MemoryReaction& reaction, Slot slot)
@@ -217,9 +223,8 @@ void MemoryReaction::obey(const Command& command) noexcept {
     return;
   }
   if (command.kind == Command::Kind::kConfigure) {
-    policy_ = *command.policy;
+    policy_ = next_policy_;
     arm_all();
-    mailbox_.report({.kind = Report::Kind::kConfigured});
     return;
   }
   if (command.kind == Command::Kind::kTrack) {

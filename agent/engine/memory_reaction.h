@@ -48,7 +48,7 @@ struct Command {
     kGroupBudget,  // the same for `armed.group`
     kParent,       // `parent` is the parent from now on
     kWish,         // `limit` was wished at `at`; 0: what was wished will not come
-    kConfigure,    // `policy` holds from now on; answered by Report::kConfigured
+    kConfigure,    // see configure()
   };
   Kind kind = Kind::kArm;
   Slot slot = 0;
@@ -63,12 +63,11 @@ struct Command {
   MonotonicTime at;
   Reason reason = Reason::kEnoughHeadroom;
   bool promised = false;  // kRaise: the budget has paid for it already
-  const MemoryPolicy* policy = nullptr;
 };
 
 // What the reaction thread did.
 struct Report {
-  enum class Kind : std::uint8_t { kGrant, kDenial, kFailure, kUntracked, kWish, kConfigured };
+  enum class Kind : std::uint8_t { kGrant, kDenial, kFailure, kUntracked, kWish };
   Kind kind = Kind::kGrant;
   Slot slot = 0;
   std::uint32_t epoch = 0;
@@ -100,6 +99,9 @@ class MemoryReaction {
     report_wakeup_.clear();
     return mailbox_.receive();
   }
+  // The policy that holds from now on. False: the thread has yet to take in what it was told
+  // before; again at the next tick.
+  bool configure(const MemoryPolicy& policy);
   bool idle() const { return mailbox_.idle(); }
   std::uint64_t reports_lost() const { return mailbox_.reports_lost(); }
   // Readable when a report waits, until receive(); the CPU thread rings it, too.
@@ -165,6 +167,7 @@ class MemoryReaction {
   void disarm(Slot slot) noexcept;
 
   MemoryPolicy policy_;
+  MemoryPolicy next_policy_;  // the slow loop's while idle(), the threads' otherwise
   bpf::MemoryPrograms* programs_;
   ReactionQuality quality_;
   Wakeup report_wakeup_;

@@ -1,92 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The first arrow of a tick: the kernel's sweep and files as a Snapshot.
+#include "agent/engine/observe.h"
+
 #include <algorithm>
 #include <utility>
 
-#include "agent/engine/tracked_cgroup.h"
-#include "cgroup/meminfo.h"
-
 namespace plimsoll::agent {
-
-Snapshot Engine::observe(MonotonicTime now) {
-  Snapshot snapshot{.now = now, .groups = group_limits_};
-  if (const auto meminfo = cgroup::read_meminfo()) {
-    snapshot.node = {.total = meminfo->total, .available = meminfo->available};
-  }
-  snapshot.node.allocatable = allocatable_;
-  std::uint64_t lost = reaction_->reports_lost();
-  if (programs_) {
-    (void)programs_->sweep();
-    lost += programs_->counters().events_dropped + programs_->malformed();
-  }
-  snapshot.lost_events = lost - lost_total_;
-  lost_total_ = lost;
-  for (Slot slot = 0; slot < tracked_.size(); ++slot) {
-    Tracked* tracked = tracked_[slot].get();
-    if (tracked == nullptr || tracked->leaving) continue;
-    if (auto seen = observe_one(slot, *tracked, now)) {
-      snapshot.containers.push_back(*seen);
-    } else {
-      tracked->gone = true;
-      untrack(slot);
-    }
-  }
-  if (cpu_) cpu_->observe(snapshot);
-  return snapshot;
-}
-
-std::optional<ContainerSnapshot> Engine::observe_one(Slot slot, Tracked& tracked,
-                                                     MonotonicTime now) {
-  const std::optional<Limit> limit = tracked.limit_file.read();
-  if (!limit) return std::nullopt;
-  const ContainerSpec& spec = tracked.spec;
-  if (tracked.wished <= Bytes{limit->bytes} || now - tracked.wished_at >= kWishLife) {
-    tracked.wished = {};
-  }
-  ContainerSnapshot seen{.slot = slot,
-                         .id = tracked.id,
-                         .bounds = spec.bounds,
-                         .facts = {.limit = {limit->bytes}},
-                         .oom_kills = tracked.oom_kills,
-                         .grants = std::exchange(tracked.grants, 0),
-                         .can_reclaim = tracked.can_reclaim,
-                         .parent = spec.parent,
-                         .bridge_within = spec.bridge_within,
-                         .look_ahead = spec.look_ahead,
-                         .covers_children = spec.covers_children,
-                         .group = spec.group,
-                         .rank = spec.rank,
-                         .wished = tracked.wished,
-                         .starved = std::exchange(tracked.starved, {}),
-                         .announced = tracked.announced};
-  bool busy = seen.facts.limit > spec.bounds.floor || !programs_;
-  if (programs_) {
-    const bpf::MemorySample sample = programs_->read_sample(slot);
-    seen.facts.usage = sample.usage;
-    seen.facts.reclaimable = sample.reclaimable;
-    seen.facts.rate_per_second = sample.rate_per_second;
-    seen.peak = sample.peak;
-    busy = busy || sample.reclaims != tracked.reclaims;
-    tracked.reclaims = sample.reclaims;
-  }
-  if (busy) {
-    observe_files(tracked, seen, now);
-  } else {
-    tracked.files_at.reset();
-  }
-  return seen;
-}
+namespace {
 
 // memory.stat, memory.pressure and memory.events cost the kernel a flush of all per-CPU counters,
 // so they are read only for a cgroup that has grown or is at its limit.
-void Engine::observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicTime now) {
+void observe_files(TrackedCgroup& tracked, bool has_programs, ContainerSnapshot& seen,
+                   MonotonicTime now) {
   const auto stat = tracked.group.read_memory_stat();
   const auto pressure = tracked.group.read_memory_pressure();
   if (const auto events = tracked.group.read_memory_events()) {
     seen.oom_kills = tracked.oom_kills = events->oom_kill;
   }
-  if (!programs_) {
+  if (!has_programs) {
     if (const auto usage = tracked.usage_file.read()) seen.facts.usage = *usage;
     if (stat) seen.facts.reclaimable = stat->inactive_file + stat->active_file;
   }
@@ -109,6 +39,54 @@ void Engine::observe_files(Tracked& tracked, ContainerSnapshot& seen, MonotonicT
   tracked.refaults = refaults;
   tracked.activations = activations;
   tracked.stalled = stalled;
+}
+
+}  // namespace
+
+void take_spec(const TrackedCgroup& tracked, ContainerSnapshot& seen) {
+  const ContainerSpec& spec = tracked.spec;
+  seen.bounds = spec.bounds;
+  seen.parent = spec.parent;
+  seen.bridge_within = spec.bridge_within;
+  seen.look_ahead = spec.look_ahead;
+  seen.covers_children = spec.covers_children;
+  seen.group = spec.group;
+  seen.rank = spec.rank;
+  if (!seen.cpu || !spec.cpu) return;
+  seen.cpu->bounds = spec.cpu->bounds;
+  seen.cpu->promised = spec.cpu->promised;
+}
+
+std::optional<ContainerSnapshot> observe(TrackedCgroup& tracked, bpf::MemoryPrograms* programs,
+                                         MonotonicTime now) {
+  const std::optional<Limit> limit = tracked.limit_file.read();
+  if (!limit) return std::nullopt;
+  ContainerSnapshot seen{.slot = tracked.slot,
+                         .id = tracked.id,
+                         .facts = {.limit = {limit->bytes}},
+                         .oom_kills = tracked.oom_kills,
+                         .grants = std::exchange(tracked.memory.grants, 0),
+                         .can_reclaim = tracked.can_reclaim,
+                         .wished = tracked.memory.waits_for({limit->bytes}, now),
+                         .starved = std::exchange(tracked.memory.starved, {}),
+                         .announced = tracked.announced};
+  take_spec(tracked, seen);
+  bool busy = seen.facts.limit > seen.bounds.floor || programs == nullptr;
+  if (programs != nullptr) {
+    const bpf::MemorySample sample = programs->read_sample(tracked.slot);
+    seen.facts.usage = sample.usage;
+    seen.facts.reclaimable = sample.reclaimable;
+    seen.facts.rate_per_second = sample.rate_per_second;
+    seen.peak = sample.peak;
+    busy = busy || sample.reclaims != tracked.reclaims;
+    tracked.reclaims = sample.reclaims;
+  }
+  if (busy) {
+    observe_files(tracked, programs != nullptr, seen, now);
+  } else {
+    tracked.files_at.reset();
+  }
+  return seen;
 }
 
 }  // namespace plimsoll::agent

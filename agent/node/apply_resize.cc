@@ -58,8 +58,8 @@ struct Apply {
     if (container == nullptr) return;
     if (forget.resource == Resource::kMemory) {
       tools.engine.forget_wish(container->slot);
-    } else if (tools.engine.cpu() != nullptr) {
-      tools.engine.cpu()->forget_wish(container->slot);
+    } else {
+      tools.engine.forget_cpu_wish(container->slot);
     }
   }
 

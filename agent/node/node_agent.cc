@@ -271,15 +271,12 @@ void NodeAgent::tick(MonotonicTime now) {
 // ---- one turn --------------------------------------------------------------------------------
 
 void NodeAgent::turn(MonotonicTime now, bool ticked) {
-  const bool began = reconcile(now);
+  reconcile(now);
   const std::vector<Planned> planned = step_pods(now);
   save(now);
   apply(planned, now);
-  // What the engine tracks from now on, and wider bounds, are armed by its next tick: at once,
-  // where a container starts.
-  if (std::exchange(boost_may_rise_, false) || began) {
-    on_records(parts_.engine->tick(monotonic_now()));
-  }
+  // What the engine tracks from now on, and wider bounds: at once, for a container may be starting.
+  on_records(parts_.engine->arm(monotonic_now()));
   keep_boosts(monotonic_now(), ticked);
   if (synced_ && !std::exchange(told_armed_, true)) {
     report_armed(monotonic_now());
@@ -288,8 +285,7 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   set_alarm(now);
 }
 
-// Whether something is tracked that was not.
-bool NodeAgent::reconcile(MonotonicTime now) {
+void NodeAgent::reconcile(MonotonicTime now) {
   const NodePods::Changes changes = parts_.pods->settle(parts_.config, now);
   parts_.announce->follow(parts_.pods->pods(), monotonic_now());
   parts_.reporter->ended(changes.ended);
@@ -308,7 +304,6 @@ bool NodeAgent::reconcile(MonotonicTime now) {
     const bool unseen = each.what == kCommandUnseen;
     report(unseen ? LogLevel::kWarn : LogLevel::kDebug, "announced work", {std::move(each)});
   }
-  return !changes.began.empty();
 }
 
 std::vector<NodeAgent::Planned> NodeAgent::step_pods(MonotonicTime now) {
@@ -351,10 +346,7 @@ std::vector<ResizeAction> NodeAgent::step_pod(NodePod& pod, const ResizeConfig& 
     if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) {
       container->bounds = *memory;
     } else {
-      const auto& cpu = std::get<CpuBounds>(set->bounds);
-      const bool wider = cpu.direct_ceiling > container->cpu_bounds.direct_ceiling;
-      boost_may_rise_ |= wider && parts_.startup->goes_on(container->slot);
-      container->set_cpu_bounds(cpu);
+      container->set_cpu_bounds(std::get<CpuBounds>(set->bounds));
     }
   }
   for (const ResizeAnswer& each : step.answers) {

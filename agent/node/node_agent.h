@@ -51,7 +51,7 @@ class NodeAgent {
 
   void tick(MonotonicTime now);
   void turn(MonotonicTime now, bool ticked);
-  bool reconcile(MonotonicTime now);
+  void reconcile(MonotonicTime now);
   struct Planned {
     NodePod* pod = nullptr;
     std::vector<ResizeAction> actions;
@@ -73,7 +73,6 @@ class NodeAgent {
   ApiServerHealth api_;
   bool synced_ = false;
   bool told_armed_ = false;
-  bool boost_may_rise_ = false;                 // since the engine's last tick
   std::optional<MonotonicTime> drop_pages_at_;  // agent/node/resident_memory
   Timer alarm_;
   Timer ticks_;

@@ -280,7 +280,7 @@ void NodePods::bring_cpu_back(Slot slot, const cgroup::Group& group, MilliCpu st
   const auto max = group.read_cpu_max();
   const auto limit = max ? cgroup::cpus_of(*max) : std::nullopt;
   if (limit && *limit > as_written(stored)) {
-    if (engine_.cpu() != nullptr) (void)engine_.cpu()->lower(slot, stored, Reason::kWithdrawn);
+    (void)engine_.lower(slot, stored, Reason::kWithdrawn);
   } else if (given.is_obeyed(now)) {
     cpu.reach = {};
   }

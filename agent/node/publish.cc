@@ -29,14 +29,15 @@ CpuStats cpu_stats_of(Engine& engine) {
     if (!seen.cpu) continue;
     ++containers;
     // A pod's own limit has risen for its containers'.
-    if (!seen.covers_children) granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->bounds.floor;
+    if (!seen.covers_children)
+      granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->bounds.floor;
   }
-  const CpuEngine* cpu = engine.cpu();
+  const CpuStatus cpu = engine.cpu_status().value_or(CpuStatus{});
   return {.containers = containers,
           .granted = granted,
           .budget = containers > 0 ? std::optional(engine.plan().cpu.budget) : std::nullopt,
-          .throttled_periods = cpu == nullptr ? 0 : cpu->throttled_periods(),
-          .lost = cpu == nullptr ? 0 : cpu->lost()};
+          .throttled_periods = cpu.throttled_periods,
+          .lost = cpu.lost};
 }
 
 }  // namespace
@@ -89,8 +90,8 @@ Health health_of(const Published& parts, const Troubles& troubles, MonotonicTime
           said("config", troubles.config, "generation " + std::to_string(parts.config.generation)),
           said("api", watcher.failing ? "cannot be watched" : "", "watched"),
           said("announced", parts.announce.trouble(), "no trouble")}};
-  if (const CpuEngine* cpu = parts.engine.cpu(); cpu != nullptr) {
-    const std::string& refusal = cpu->refusal();
+  if (const auto cpu = parts.engine.cpu_status()) {
+    const std::string& refusal = cpu->refusal;
     health.remarks.push_back(said("throttling",
                                   refusal.empty() ? "" : "read from cpu.stat: " + refusal,
                                   "told by the kernel"));

@@ -30,7 +30,7 @@ void NodeStartup::follow(const std::map<std::string, NodePod>& pods, const Start
         begin(pod, container, wall, now);
       }
       Boost& boost = boosts_.at(container.slot);
-      if (boost.state.ended || engine_.cpu() == nullptr) continue;
+      if (boost.state.ended || !engine_.has_cpu()) continue;
       if (!free) free = unpromised(pods);
       // Whatever others use now: of what they were not promised, the weights give each its share.
       const MilliCpu most =
@@ -40,9 +40,7 @@ void NodeStartup::follow(const std::map<std::string, NodePod>& pods, const Start
   }
   std::erase_if(boosts_, [&](const auto& each) {
     if (seen.contains(each.first)) return false;
-    if (engine_.cpu() != nullptr && !each.second.state.ended) {
-      (void)engine_.cpu()->keep(each.first, {}, Reason::kStarted);
-    }
+    if (!each.second.state.ended) (void)engine_.keep(each.first, {}, Reason::kStarted);
     return true;
   });
 }
@@ -72,7 +70,7 @@ void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
        now);
   const bool began = boost.limit > MilliCpu{};
   if (!boost.state.ended) {
-    if (most <= policy.floor || !engine_.cpu()->keep(container.slot, most, Reason::kStarting)) {
+    if (most <= policy.floor || !engine_.keep(container.slot, most, Reason::kStarting)) {
       return;
     }
     boost.limit = most;
@@ -82,7 +80,7 @@ void NodeStartup::look_at(const NodePod& pod, const NodeContainer& container,
     return;
   }
   if (!began) return;  // it had started before we came
-  (void)engine_.cpu()->keep(container.slot, {}, Reason::kStarted);
+  (void)engine_.keep(container.slot, {}, Reason::kStarted);
   ++totals_.ended[static_cast<std::size_t>(*boost.state.ended)];
   notes_.push_back(
       {container.subject, kBoostEnded,
@@ -111,11 +109,6 @@ StartupStats NodeStartup::stats() const {
         return !each.second.state.ended && each.second.limit > MilliCpu{};
       }));
   return stats;
-}
-
-bool NodeStartup::goes_on(Slot slot) const {
-  const auto found = boosts_.find(slot);
-  return found != boosts_.end() && !found->second.state.ended;
 }
 
 std::string NodeStartup::explain(Slot slot) const {

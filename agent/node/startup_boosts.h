@@ -44,8 +44,6 @@ class NodeStartup {
   // What happened since the last call.
   std::vector<ContainerNote> take() { return std::exchange(notes_, {}); }
   StartupStats stats() const;
-  // What is in `slot` starts, and has all or a part of its boost, or none yet.
-  bool goes_on(Slot slot) const;
   // One line about the container in `slot`; empty: it was never boosted.
   std::string explain(Slot slot) const;
 

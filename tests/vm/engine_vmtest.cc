@@ -595,7 +595,8 @@ TEST_F(EngineOnAKernel, ALimitThatSomebodyLowersIsRaisedAgain) {
 // PID 1, or runc, and no signal ends it.
 void expect_that_who_undercuts_returns(Engine& engine) {
   const OwnGroup group("undercut", mebibytes(256));
-  value(engine.track(group.group(), {.floor = mebibytes(64), .ceiling = mebibytes(512)}));
+  value(
+      engine.track(group.group(), {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}}));
   engine.tick(now());
   Load load(group, [] {
     (void)fill(mebibytes(100));
@@ -661,10 +662,11 @@ TEST_F(EngineOnAKernel, WhoWritesAParentsLimitBelowTheUsageReturns) {
   constexpr std::array<std::string_view, 1> kMemory{"memory"};
   ASSERT_TRUE(cgroup::Writer().enable_controllers(pod.group(), kMemory));
   const OwnGroup container("pod/container", mebibytes(128));
-  const agent::Slot slice =
-      value(engine_->track(pod.group(), {.floor = mebibytes(256), .ceiling = mebibytes(1024)}));
-  value(engine_->track(container.group(),
-                       {.floor = mebibytes(128), .ceiling = mebibytes(1024), .parent = slice}));
+  const agent::Slot slice = value(engine_->track(
+      pod.group(), {.bounds = {.floor = mebibytes(256), .ceiling = mebibytes(1024)}}));
+  value(engine_->track(
+      container.group(),
+      {.bounds = {.floor = mebibytes(128), .ceiling = mebibytes(1024)}, .parent = slice}));
   tick();
   Load load(container, [] {
     (void)fill(mebibytes(100));

@@ -105,14 +105,14 @@ TEST_F(CpuEngineTest, WithoutACpuPartNothingIsStarted) {
   tree_.add("a");
   ASSERT_TRUE(engine_->track(tree_.group("a"), {.bounds = {.floor = {kMiB}, .ceiling = {kMiB}}}));
   tick();
-  EXPECT_EQ(engine_->cpu(), nullptr);
+  EXPECT_FALSE(engine_->has_cpu());
   EXPECT_FALSE(engine_->snapshot().node.cpu);
   EXPECT_FALSE(engine_->snapshot().containers[0].cpu);
 }
 
 TEST_F(CpuEngineTest, AThrottledCgroupIsGivenABurstAndThenMore) {
   const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}});
-  ASSERT_NE(engine_->cpu(), nullptr);
+  ASSERT_TRUE(engine_->has_cpu());
   tick();
   throttle("a", 5, milliseconds(50), milliseconds(450));
   tick();
@@ -160,14 +160,14 @@ TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
   const Slot container =
       track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}}, pod);
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise(container, {700}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->raise(container, MilliCpu{700}, Reason::kReasserted));
   const auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().cpu->from, MilliCpu{100});
   EXPECT_EQ(records.back().cpu->to, MilliCpu{700});
   EXPECT_EQ(limit("pod/a"), MilliCpu{700});
   EXPECT_EQ(limit("pod"), MilliCpu{700});
-  ASSERT_FALSE(engine_->cpu()->raise(container, {200'000}, Reason::kReasserted));
-  EXPECT_FALSE(engine_->cpu()->raise(77, {1}, Reason::kReasserted));
+  ASSERT_FALSE(engine_->raise(container, MilliCpu{200'000}, Reason::kReasserted));
+  EXPECT_FALSE(engine_->raise(77, MilliCpu{1}, Reason::kReasserted));
 }
 
 TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
@@ -175,16 +175,16 @@ TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
   const Slot container =
       track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {100'000}}}, pod);
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise(container, {200}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->raise(container, MilliCpu{200}, Reason::kReasserted));
   until(Record::Kind::kGrant);
   tree_.set("pod", "cpu.max", "400000 100000\n");
-  ASSERT_TRUE(engine_->cpu()->raise(container, {300}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->raise(container, MilliCpu{300}, Reason::kReasserted));
   until(Record::Kind::kGrant);
   EXPECT_EQ(limit("pod"), MilliCpu{4100});
   tree_.set("pod/a", "cpu.max", "400000 100000\n");
-  ASSERT_TRUE(engine_->cpu()->keep(container, {900}, Reason::kStarting));
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(container, {950}, Reason::kAnnounced));
-  ASSERT_TRUE(engine_->cpu()->raise(container, {4500}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->keep(container, {900}, Reason::kStarting));
+  ASSERT_TRUE(engine_->raise_ahead(container, {950}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->raise(container, MilliCpu{4500}, Reason::kReasserted));
   EXPECT_EQ(until(Record::Kind::kGrant).back().cpu->from, MilliCpu{4000});
 }
 
@@ -216,12 +216,12 @@ TEST_F(CpuEngineTest, APodIsLoweredWithItsContainer) {
   const Slot b =
       track("pod/b", "20000 100000", {.bounds = {.floor = {200}, .ceiling = {1000}}}, pod);
   tick();
-  ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
+  ASSERT_TRUE(engine_->keep(a, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
-  ASSERT_TRUE(engine_->cpu()->keep(b, {700}, Reason::kStarting));
+  ASSERT_TRUE(engine_->keep(b, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
   EXPECT_EQ(limit("pod"), MilliCpu{1400});
-  ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
+  ASSERT_TRUE(engine_->keep(a, {}, Reason::kStarted));
   until(Record::Kind::kShrink);
   EXPECT_EQ(limit("pod/a"), MilliCpu{100});
   await("pod", {800});
@@ -237,32 +237,43 @@ TEST_F(CpuEngineTest, WhatAPodGotWithItsContainerIsNotCreditedTwice) {
       track("pod/a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}}, pod);
   const Slot b = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
-  ASSERT_TRUE(engine_->cpu()->keep(a, {700}, Reason::kStarting));
+  ASSERT_TRUE(engine_->keep(a, {700}, Reason::kStarting));
   until(Record::Kind::kGrant);
-  ASSERT_TRUE(engine_->cpu()->keep(a, {}, Reason::kStarted));
+  ASSERT_TRUE(engine_->keep(a, {}, Reason::kStarted));
   await("pod", {100});
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(b, {900}, Reason::kAnnounced));
-  ASSERT_TRUE(engine_->cpu()->keep(a, {600}, Reason::kStarting));
+  ASSERT_TRUE(engine_->raise_ahead(b, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->keep(a, {600}, Reason::kStarting));
   EXPECT_EQ(until(Record::Kind::kGrant).back().slot, a);
   EXPECT_EQ(limit("b"), MilliCpu{100});
 }
 
 // On busy CPUs nothing is given away, and one that starts shares them with the others by weight.
 TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
-  const Slot ahead = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
-  const Slot kept = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
-  tick();
+  SlotTable slots(bpf::kMaxSlots);
+  const Wakeup reports = *Wakeup::make();
+  const auto half = *CpuEngine::start(config_.policy.cpu, false, reports, slots);
   CpuPlan busy{.budget = {10'000}};
-  for (const ContainerSnapshot& each : engine_->snapshot().containers) {
+  for (const char* path : {"a", "b"}) {
+    tree_.add(path);
+    tree_.set(path, "cpu.max", "10000 100000\n");
+    const cgroup::Group group = tree_.group(path);
+    const CpuSpec spec{.bounds = {.floor = {100}, .ceiling = {1000}}};
+    TrackedCgroup& tracked = slots.put(std::unique_ptr<TrackedCgroup>(
+        new TrackedCgroup{.slot = *slots.free_slot(),
+                          .epoch = slots.next_epoch(),
+                          .id = group.id(),
+                          .group = tree_.group(path),
+                          .limit_file = *cgroup::LimitFile::open_max(group),
+                          .usage_file = *cgroup::UsageFile::open(group),
+                          .spec = {.cpu = spec}}));
+    ASSERT_TRUE(half->track(tracked));
     busy.arming.push_back(
-        {each.slot,
-         each.id,
-         {.bounds = {.floor = {100}, .ceiling = {1000}}, .denial = Reason::kNodeBusy}});
+        {tracked.slot, tracked.id, {.bounds = spec.bounds, .denial = Reason::kNodeBusy}});
   }
   std::vector<Record> records;
-  engine_->cpu()->apply(busy, now_, records);
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
-  ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
+  half->apply(busy, now_, records);
+  ASSERT_TRUE(half->raise_ahead(*slots.find(0), {900}, Reason::kAnnounced));
+  ASSERT_TRUE(half->keep(*slots.find(1), {900}, Reason::kStarting));
   await("b", {900});
   EXPECT_EQ(limit("b"), MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{100});
@@ -272,7 +283,7 @@ TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
 TEST_F(CpuEngineTest, TheFloorIsWrittenAsItWasFound) {
   const Slot slot = track("a", "33333 100000", {.bounds = {.floor = {333}, .ceiling = {4000}}});
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise(slot, {2000}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->raise(slot, MilliCpu{2000}, Reason::kReasserted));
   until(Record::Kind::kGrant);
   EXPECT_EQ(limit("a"), MilliCpu{2000});
   let_go();
@@ -285,7 +296,7 @@ TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
       track("a", "10000 100000",
             {.bounds = {.floor = {100}, .ceiling = {400}, .direct_ceiling = MilliCpu{1000}}});
   let_go();
-  ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
+  ASSERT_TRUE(engine_->keep(slot, {900}, Reason::kStarting));
   tick();
   auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().reason, Reason::kStarting);
@@ -299,7 +310,7 @@ TEST_F(CpuEngineTest, WhatIsKeptStaysUntilItIsLetGo) {
     }
   }
   EXPECT_EQ(limit("a"), MilliCpu{900});
-  ASSERT_TRUE(engine_->cpu()->keep(slot, {}, Reason::kStarted));
+  ASSERT_TRUE(engine_->keep(slot, {}, Reason::kStarted));
   records = until(Record::Kind::kShrink);
   EXPECT_EQ(records.back().reason, Reason::kStarted);
   EXPECT_EQ(limit("a"), MilliCpu{100});
@@ -312,24 +323,24 @@ TEST_F(CpuEngineTest, WhatIsKeptDoesNotWaitForTheBudget) {
   const Slot ahead = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   const Slot kept = track("b", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
-  ASSERT_TRUE(engine_->cpu()->keep(kept, {900}, Reason::kStarting));
+  ASSERT_TRUE(engine_->raise_ahead(ahead, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->keep(kept, {900}, Reason::kStarting));
   const auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().slot, kept);
   EXPECT_EQ(limit("b"), MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{100});
   // Nor does what it overdraws come back as room for others when it is over.
-  ASSERT_TRUE(engine_->cpu()->keep(kept, {}, Reason::kStarted));
+  ASSERT_TRUE(engine_->keep(kept, {}, Reason::kStarted));
   until(Record::Kind::kShrink);
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(ahead, {900}, Reason::kAnnounced));
-  ASSERT_TRUE(engine_->cpu()->keep(kept, {800}, Reason::kStarting));
+  ASSERT_TRUE(engine_->raise_ahead(ahead, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->keep(kept, {800}, Reason::kStarting));
   EXPECT_EQ(until(Record::Kind::kGrant).back().slot, kept);
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 
 TEST_F(CpuEngineTest, WhatIsKeptIsRaisedAgainWhenSomebodyElseLowersIt) {
   const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
-  ASSERT_TRUE(engine_->cpu()->keep(slot, {900}, Reason::kStarting));
+  ASSERT_TRUE(engine_->keep(slot, {900}, Reason::kStarting));
   tick();
   until(Record::Kind::kGrant);
   tree_.set("a", "cpu.max", "10000 100000\n");
@@ -343,7 +354,7 @@ TEST_F(CpuEngineTest, WhatIsRaisedAheadIsBoundedAndGivenBack) {
       track("a", "10000 100000",
             {.bounds = {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{600}}});
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise_ahead(slot, {900}, Reason::kAnnounced));
+  ASSERT_TRUE(engine_->raise_ahead(slot, {900}, Reason::kAnnounced));
   const auto records = until(Record::Kind::kWish);
   EXPECT_EQ(records.back().cpu->to, MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{600});
@@ -357,7 +368,7 @@ TEST_F(CpuEngineTest, WhatMayNotBeWrittenAnyMoreIsTakenBack) {
   CpuSpec spec{.bounds = {.floor = {100}, .ceiling = {1000}, .direct_ceiling = MilliCpu{1000}}};
   const Slot slot = track("a", "10000 100000", spec);
   tick();
-  ASSERT_TRUE(engine_->cpu()->raise(slot, {900}, Reason::kReasserted));
+  ASSERT_TRUE(engine_->raise(slot, MilliCpu{900}, Reason::kReasserted));
   until(Record::Kind::kGrant);
   spec.bounds.direct_ceiling = MilliCpu{300};
   ASSERT_TRUE(engine_->update(
@@ -377,15 +388,25 @@ TEST_F(CpuEngineTest, ALimitThatIsFoundRaisedIsGivenBack) {
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 
+// A container that starts does not wait for a tick.
+TEST_F(CpuEngineTest, WhatIsNewIsArmedWithoutATick) {
+  tick();
+  const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
+  EXPECT_TRUE(engine_->arm(now_).empty());
+  ASSERT_TRUE(engine_->raise_ahead(slot, {900}, Reason::kAnnounced));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("a"), MilliCpu{900});
+}
+
 TEST_F(CpuEngineTest, ASlotIsFreeWhenBothHalvesHaveLetGo) {
   const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}});
   engine_->untrack(slot);
-  for (int i = 0; i < 400 && !engine_->cpu()->is_free(slot); ++i) {
+  for (int i = 0; i < 400 && engine_->slots_in_use() > 0; ++i) {
     tick();
     std::this_thread::sleep_for(milliseconds(5));
   }
-  EXPECT_TRUE(engine_->cpu()->is_free(slot));
-  EXPECT_FALSE(engine_->cpu()->raise(slot, {200}, Reason::kReasserted));
+  EXPECT_EQ(engine_->slots_in_use(), 0u);
+  EXPECT_FALSE(engine_->raise(slot, MilliCpu{200}, Reason::kReasserted));
 }
 
 TEST_F(CpuEngineTest, WithoutTheControllerItIsNotTracked) {

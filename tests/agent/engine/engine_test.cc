@@ -152,6 +152,40 @@ TEST_F(EngineTest, UpdateChangesWhatItMay) {
   EXPECT_EQ(engine_->update(slot, wider).error().code, Code::kMalformed);
 }
 
+// A container that starts does not wait for a tick; nobody else is looked at or changed for it.
+TEST_F(EngineTest, WhatIsNewIsArmedWithoutATick) {
+  const Slot old =
+      track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(200)}});
+  tick();
+  EXPECT_TRUE(engine_->arm(now_).empty()) << "nothing is new";
+  engine_->set_group_limit(3, limit_of(mib(150)));
+  const Slot fresh = track("b", mib(100), mib(10),
+                           {.bounds = {.floor = mib(100), .ceiling = mib(1000)}, .group = 3});
+  use("a", mib(99));
+  EXPECT_TRUE(engine_->arm(now_).empty());
+  ASSERT_EQ(engine_->plan().arming.size(), 2u);
+  EXPECT_EQ(engine_->plan().arming[1].armed.denial, std::nullopt);
+  EXPECT_EQ(engine_->snapshot().containers[0].facts.usage, mib(10)) << "of the last tick";
+  ASSERT_TRUE(engine_->announce(fresh, mib(400)));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("b"), mib(250)) << "as far as its group goes";
+
+  ASSERT_TRUE(engine_->update(old, {.bounds = {.floor = mib(100), .ceiling = mib(300)}}));
+  engine_->arm(now_);
+  ASSERT_TRUE(engine_->announce(old, mib(300)));
+  until(Record::Kind::kGrant);
+  EXPECT_EQ(limit("a"), mib(300)) << "its wider bounds";
+}
+
+TEST_F(EngineTest, WhatIsNewAndMayNotGrowIsSaid) {
+  tick();
+  track("a", mib(100), mib(10), {.bounds = {.floor = mib(100), .ceiling = mib(200)}, .group = 3});
+  const auto records = engine_->arm(now_);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].kind, Record::Kind::kDenial);
+  EXPECT_EQ(records[0].reason, Reason::kGroupBudget);
+}
+
 TEST_F(EngineTest, RaiseBelievesTheFileAndNotWhatItWroteLast) {
   const Slot pod =
       track("pod", mib(100), mib(10),

@@ -295,12 +295,15 @@ TEST_F(ReactionTest, AWishThatIsOldOrForgottenPaysNothing) {
   EXPECT_EQ(reaction_->granted(), mebibytes(52));
 }
 
-TEST_F(ReactionTest, ANewPolicyIsAnswered) {
-  const MemoryPolicy policy{.round_to = mebibytes(4)};
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kConfigure, .policy = &policy}));
-  const auto report = next();
-  ASSERT_TRUE(report);
-  EXPECT_EQ(report->kind, Report::Kind::kConfigured);
+TEST_F(ReactionTest, ANewPolicyHoldsForWhatComesAfter) {
+  track(0, "a", mebibytes(64), mebibytes(512));
+  ASSERT_TRUE(reaction_->send({.kind = Kind::kBudget, .budget = mebibytes(10)}));
+  settle();
+  ASSERT_TRUE(reaction_->configure({.round_to = mebibytes(4)}));
+  ASSERT_TRUE(reaction_->send(
+      {.kind = Kind::kAnnounce, .slot = 0, .epoch = 1, .limit = mebibytes(100), .at = at(1)}));
+  settle();
+  EXPECT_EQ(limit_of_file("a"), mebibytes(72)) << "the budget, rounded down";
 }
 
 // The slot of a parent that is gone may belong to somebody else by now.

@@ -253,8 +253,8 @@ TEST_F(NodePodsLeavingTest, WhoOptsOutGivesBackWhatWasWrittenForIt) {
   EXPECT_LT(limit(), kBridged) << "as far as its usage allows";
   EXPECT_GT(limit(), mib(250));
   ASSERT_EQ(web().containers.size(), 1U) << "it is not let go with more than its spec";
-  EXPECT_EQ(web().containers[0].given.spec->direct_ceiling, Bytes{});
-  EXPECT_EQ(web().containers[0].given.spec->ceiling, mib(128));
+  EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, Bytes{});
+  EXPECT_EQ(web().containers[0].given.spec->bounds.ceiling, mib(128));
   use(mib(50));
   for (int i = 0; i < 5; ++i) turn(opted_out());
   EXPECT_EQ(limit(), mib(128));
@@ -858,7 +858,7 @@ TEST_F(NodePodsCpuTest, APodThatHasOnlyAQuotaIsRaisedWithItsContainer) {
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
   ASSERT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
   engine->tick(now);
-  ASSERT_TRUE(engine->cpu()->keep(web().containers[0].slot, {1000}, Reason::kStarting));
+  ASSERT_TRUE(engine->keep(web().containers[0].slot, {1000}, Reason::kStarting));
   for (int i = 0; i < 1000 && tree.get(scope_of('a'), "cpu.max").starts_with("30000"); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
