@@ -62,7 +62,8 @@ static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
 static __always_inline void measure(struct pl_slot* slot, const struct sight* sight) {
   u64 needed = needed_of(sight), elapsed = sight->now - slot->last_ns, rate = 0;
 
-  if (elapsed < RATE_MIN_NS) return;
+  /* Another CPU may have looked later already: then it is negative. */
+  if ((s64)elapsed < RATE_MIN_NS) return;
   if (needed > slot->last_needed_pages)
     rate = ((needed - slot->last_needed_pages) << 12) * 1000000 / (elapsed / 1000);
   slot->rate_bytes_per_s = (slot->rate_bytes_per_s + 3 * rate) / 4;
@@ -169,7 +170,7 @@ struct hold {
   u64 margin_pages; /* enough, to go on */
   u64 first_max;    /* a limit above this is enough, too */
   u32 raised;
-  u32 unused;
+  u32 slot;
 };
 
 static int wait_for_raise(u32 i, struct hold* hold) {
@@ -179,14 +180,17 @@ static int wait_for_raise(u32 i, struct hold* hold) {
     hold->raised = 1;
     return 1;
   }
+  /* Denied meanwhile: nothing will come. */
+  if (!slots[hold->slot & (PL_MAX_SLOTS - 1)].armed_pages) return 1;
   return bpf_ktime_get_ns() >= hold->deadline_ns;
 }
 
 /* May this task wait, and how long? The time of all tasks of a cgroup together is bounded in each
- * second, and while every CPU but one is held the wait is a slice, after which the kernel has a
+ * second; it is taken from the budget before the wait, so that those who wait at the same time
+ * share it. While every CPU but one is held the wait is a slice, after which the kernel has a
  * reschedule point at which the agent can run. */
-static __always_inline u64 hold_time(struct pl_slot* slot, u64 now, u64 longest) {
-  u64 left;
+static __always_inline u64 take_hold_time(struct pl_slot* slot, u64 now, u64 longest) {
+  s64 left;
 
   if (!slot->armed_pages || !longest) return 0;
   /* The heartbeat is written by another CPU and may be a little ahead of `now`. */
@@ -198,21 +202,24 @@ static __always_inline u64 hold_time(struct pl_slot* slot, u64 now, u64 longest)
     slot->hold_window_ns = now;
     slot->hold_used_ns = 0;
   }
-  if (slot->hold_used_ns >= control.hold_budget_ns) {
+  if (control.spinners + 1 >= nr_cpus && longest > control.slice_ns) longest = control.slice_ns;
+  /* Signed: what is given back may be of the second before. */
+  left = control.hold_budget_ns - __sync_fetch_and_add(&slot->hold_used_ns, longest);
+  if (left <= 0) {
+    __sync_fetch_and_sub(&slot->hold_used_ns, longest);
     count(refused_budget);
     return 0;
   }
-  left = control.hold_budget_ns - slot->hold_used_ns;
-  if (longest > left) longest = left;
-  if (control.spinners + 1 >= nr_cpus && longest > control.slice_ns) longest = control.slice_ns;
-  return longest;
+  if (longest <= (u64)left) return longest;
+  __sync_fetch_and_sub(&slot->hold_used_ns, longest - left);
+  return left;
 }
 
 /* Waits in the kernel until the limit was raised or the time is up. */
-static __always_inline void hold(struct pl_slot* slot, u64 counter, u64 now, u64 longest,
+static __always_inline void hold(struct pl_slot* slot, u32 index, u64 counter, u64 now, u64 longest,
                                  u64 margin_pages) {
-  struct hold hold = {.counter = counter, .margin_pages = margin_pages};
-  u64 held_ns, time = hold_time(slot, now, longest);
+  struct hold hold = {.counter = counter, .margin_pages = margin_pages, .slot = index};
+  u64 held_ns, time = take_hold_time(slot, now, longest);
 
   if (!time) return;
   hold.first_max = max_of(counter);
@@ -223,7 +230,7 @@ static __always_inline void hold(struct pl_slot* slot, u64 counter, u64 now, u64
   bpf_loop(1 << 23, wait_for_raise, &hold, 0);
   __sync_fetch_and_sub(&control.spinners, 1);
   held_ns = bpf_ktime_get_ns() - now;
-  __sync_fetch_and_add(&slot->hold_used_ns, held_ns);
+  __sync_fetch_and_add(&slot->hold_used_ns, held_ns - time);
   __sync_fetch_and_add(&counters.held_ns, held_ns);
   if (hold.raised) {
     count(saved);
@@ -308,7 +315,7 @@ int on_reclaim_end(u64* ctx) {
   memcg += offset_of(struct mem_cgroup, memory);
   slot = slot_of(memcg, &index);
   if (slot && at_limit(slot, index, memcg, freed, &sight))
-    hold(slot, memcg, sight.now, control.slice_ns, MARK_MIN_PAGES);
+    hold(slot, index, memcg, sight.now, control.slice_ns, MARK_MIN_PAGES);
   return 0;
 }
 
@@ -336,7 +343,7 @@ int on_oom(u64* ctx) {
   sight.file_pages = file_pages(memcg_of(counter));
   measure(slot, &sight);
   if (send(slot, index, PL_AT_DOOR, &sight))
-    hold(slot, counter, sight.now, control.door_ns, 1ULL << (order & 15));
+    hold(slot, index, counter, sight.now, control.door_ns, 1ULL << (order & 15));
   return 0;
 }
 

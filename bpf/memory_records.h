@@ -57,8 +57,8 @@ struct pl_slot {
   pl_u64 reclaimable_pages;
   pl_u64 peak_needed_pages; /* highest since the last sweep was read */
   pl_u64 hold_window_ns;    /* start of the second that hold_used_ns counts */
-  pl_u64 hold_used_ns;
-  pl_u64 reclaims; /* ends of reclaim at the limit, and those that freed nothing */
+  pl_u64 hold_used_ns;      /* or taken by those that are held now */
+  pl_u64 reclaims;          /* ends of reclaim at the limit, and those that freed nothing */
   pl_u64 reclaims_failed;
   pl_u64 doors; /* calls of the OOM killer, and what came of the holds */
   pl_u64 held;

@@ -45,9 +45,9 @@ struct {
 
 #define HEARTBEAT_MAX_AGE_NS 1000000000ULL
 #define SECOND_NS 1000000000ULL
-#define RESEND_NS 5000000ULL  /* an event that was not answered is sent again after this */
-#define RATE_MIN_NS 200000ULL /* shorter than this a rate is noise */
-#define MARK_MIN_PAGES 64     /* one charge batch */
+#define RESEND_NS 5000000ULL /* an event that was not answered is sent again after this */
+#define RATE_MIN_NS 200000LL /* shorter than this a rate is noise */
+#define MARK_MIN_PAGES 64    /* one charge batch */
 #define MARK_MAX_PAGES 4096
 #define WALK_MAX 128 /* descendants whose file pages are counted */
 

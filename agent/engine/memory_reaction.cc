@@ -392,12 +392,10 @@ void MemoryReaction::react(Slot slot, const MemoryFacts& facts, Layer layer,
   answer.error = raise(entry, *verdict.limit, entry.promised(event_time));
   answer.written_time = monotonic_now();
   const bool written = answer.error == 0;
-  if (written) {
-    rearm(slot);
-  } else if (answer.error != EBUSY) {
-    disarm(slot);
-  }
+  if (!written && answer.error != EBUSY) disarm(slot);
   if (programs_ != nullptr) programs_->answer(slot, written);
+  // After the answer: where the budget is spent, that is a walk over all slots.
+  if (written) rearm(slot);
   answer.kind = written ? Report::Kind::kGrant : Report::Kind::kFailure;
   answer.to = *verdict.limit;
   mailbox_.report(answer);

@@ -218,6 +218,25 @@ TEST(Hold, EndsByItselfWhenNobodyAnswers) {
   EXPECT_LE(counters.held_for, 2 * bounds.budget_per_second);
 }
 
+// Whoever waits when the denial comes does not wait on.
+TEST(Hold, EndsWithADenial) {
+  auto programs = value(MemoryPrograms::load(
+      bpf::Tier::kA, {.slice = seconds(5), .door = seconds(5), .budget_per_second = seconds(20)}));
+  const OwnGroup group("denied", mebibytes(32));
+  value(programs.track(0, 1, group.group().fd().get(), kLate));
+  programs.beat(now());
+  programs.arm(0, kAnyLimit);
+  Load load(group, [] { (void)fill(mebibytes(64)); });
+  EXPECT_TRUE(until([&] {
+    programs.beat(now());
+    return programs.counters().held > 0;
+  }));
+  programs.arm(0, {});
+  EXPECT_TRUE(load.was_killed());
+  EXPECT_EQ(programs.counters().held, 1u);
+  EXPECT_LT(programs.counters().held_for, seconds(4));
+}
+
 // Steady growth at a pace that an answer has time for: it must be told before the limit is met.
 TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
   auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
