@@ -37,7 +37,7 @@ static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
   if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return true;
   event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
   if (!event) {
-    count(events_urgent_dropped);
+    count(events_dropped);
     return false;
   }
   slot->pending_kind = kind;
@@ -53,7 +53,7 @@ static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
   event->kind = kind;
   event->pid = bpf_get_current_pid_tgid() >> 32;
   bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
-  count(events_urgent);
+  count(events);
   return true;
 }
 
@@ -350,7 +350,6 @@ int on_oom(u64* ctx) {
 /* True: somebody was killed, or the task that asked is dying already, or there was room again. */
 SEC("fexit/mem_cgroup_out_of_memory")
 int on_oom_end(u64* ctx) {
-  struct pl_memory_event* event;
   struct pl_slot* slot;
   u64 counter, usage, max, killed = 0;
   u32 index = 0;
@@ -363,22 +362,10 @@ int on_oom_end(u64* ctx) {
   usage = usage_of(counter);
   max = max_of(counter);
   if (max > usage && max - usage >= 1ULL << (ctx[2] & 15)) return 0;
-  event = bpf_ringbuf_reserve(&telemetry, sizeof(*event), 0);
-  if (!event) {
-    count(events_telemetry_dropped);
-    return 0;
-  }
-  __builtin_memset(event, 0, sizeof(*event));
-  event->time_ns = bpf_ktime_get_ns();
-  event->cgroup_id = slot->cgroup_id;
-  event->usage_bytes = usage << 12;
-  event->limit_bytes = max << 12;
-  event->slot = index;
-  event->epoch = slot->epoch;
-  event->kind = PL_KILLED;
-  event->pid = bpf_get_current_pid_tgid() >> 32;
-  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-  count(events_telemetry);
+  slot->killed_ns = bpf_ktime_get_ns();
+  slot->killed_usage_pages = usage;
+  slot->killed_max_pages = max;
+  __sync_fetch_and_add(&slot->kills, 1);
   return 0;
 }
 

@@ -39,6 +39,10 @@ u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
 }
 
+MonotonicTime time_of(u64 count) {
+  return MonotonicTime(Nanoseconds(static_cast<std::int64_t>(count)));
+}
+
 constexpr u64 kPage = 4096;
 
 Bytes pages(u64 count) { return {count * kPage}; }
@@ -66,7 +70,6 @@ u32 node_count() {
 struct MemoryPrograms::Impl {
   std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
   EventRing<MemoryEvent, read_record> urgent;
-  EventRing<MemoryEvent, read_record> telemetry;
   Tier tier = Tier::kA;
 
   std::array<bpf_program*, 7> attached() const {
@@ -142,9 +145,8 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
       skeleton.links.on_reclaim_tracepoint = link;
     }
   }
-  for (const auto& mapped : {impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)),
-                             impl->telemetry.map(bpf_map__fd(skeleton.maps.telemetry))}) {
-    if (!mapped) return tl::unexpected(mapped.error());
+  if (auto mapped = impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)); !mapped) {
+    return tl::unexpected(mapped.error());
   }
   return MemoryPrograms(std::move(impl));
 }
@@ -244,6 +246,14 @@ MemorySample MemoryPrograms::read_sample(u32 slot) {
           .expired = shared(entry.expired).load()};
 }
 
+Kills MemoryPrograms::kills(u32 slot) const noexcept {
+  pl_slot& entry = impl_->slot(slot);
+  return {.total = shared(entry.kills).load(),
+          .last = time_of(shared(entry.killed_ns).load()),
+          .usage = pages(shared(entry.killed_usage_pages).load()),
+          .limit = pages(shared(entry.killed_max_pages).load())};
+}
+
 void MemoryPrograms::arm(u32 slot, Bytes below) noexcept {
   constexpr u64 kMost = std::numeric_limits<u32>::max();
   shared(impl_->slot(slot).armed_pages)
@@ -263,14 +273,7 @@ std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const MemoryEvent
   return impl_->urgent.drain(handle, context);
 }
 
-std::size_t MemoryPrograms::drain_telemetry(void (*handle)(void*, const MemoryEvent&),
-                                            void* context) noexcept {
-  return impl_->telemetry.drain(handle, context);
-}
-
-std::uint64_t MemoryPrograms::malformed() const noexcept {
-  return impl_->urgent.malformed() + impl_->telemetry.malformed();
-}
+std::uint64_t MemoryPrograms::malformed() const noexcept { return impl_->urgent.malformed(); }
 
 void MemoryPrograms::answer(u32 slot, bool granted) noexcept {
   pl_slot& entry = impl_->slot(slot);
@@ -285,9 +288,8 @@ void MemoryPrograms::beat(MonotonicTime now) noexcept {
 Counters MemoryPrograms::counters() const {
   pl_counters& totals = impl_->skeleton->bss->counters;
   Counters counters{
-      .events_urgent = shared(totals.events_urgent).load(),
-      .events_dropped = shared(totals.events_urgent_dropped).load() +
-                        shared(totals.events_telemetry_dropped).load(),
+      .events_urgent = shared(totals.events).load(),
+      .events_dropped = shared(totals.events_dropped).load(),
       .held = shared(totals.held).load(),
       .saved = shared(totals.saved).load(),
       .expired = shared(totals.expired).load(),

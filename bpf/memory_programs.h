@@ -29,7 +29,7 @@ enum class Tier : std::uint8_t {
 };
 std::string_view to_string(Tier tier);
 
-enum class EventKind : std::uint8_t { kPredicted = 1, kAtTheLimit, kAtTheDoor, kKilled };
+enum class EventKind : std::uint8_t { kPredicted = 1, kAtTheLimit, kAtTheDoor };
 
 // One record of the kernel's, in our types. `slot` and `epoch` name the tracked cgroup.
 struct MemoryEvent {
@@ -75,6 +75,15 @@ struct MemorySample {
   std::uint64_t expired = 0;
 };
 
+// What the OOM killer did in a cgroup since it is tracked; of the last time, when that was and what
+// usage and limit were.
+struct Kills {
+  std::uint64_t total = 0;
+  MonotonicTime last;
+  Bytes usage;
+  Bytes limit;
+};
+
 // Totals of all programs. `missed`: times that the kernel skipped a program because the same one
 // was already running on that CPU.
 struct Counters {
@@ -116,6 +125,8 @@ class MemoryPrograms {
   // Reads all tracked cgroups at once, in the kernel.
   Result<void> sweep();
   MemorySample read_sample(std::uint32_t slot);
+  // Reads what the kernel has counted by now; no system call.
+  Kills kills(std::uint32_t slot) const noexcept;
 
   // While the cgroup's limit is below `below`, whoever wrote it, events are sent and tasks may be
   // held; 0: never. Takes effect at once, without a system call.
@@ -130,7 +141,6 @@ class MemoryPrograms {
   // Calls `handle(context, event)` for each waiting urgent event. No allocation, no system call.
   // Returns how many there were; a record that makes no sense is counted by malformed() instead.
   std::size_t drain_urgent(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
-  std::size_t drain_telemetry(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
   // The event of this slot was answered, and the next one may be sent. After a grant the kernel
   // looks again at the next charge; without one, not before usage has risen further.

@@ -17,7 +17,6 @@ enum pl_event_kind {
   PL_PREDICTED = 1, /* on its way to the limit */
   PL_AT_LIMIT = 2,  /* reclaim at the limit frees nothing, or what is left is needed */
   PL_AT_DOOR = 3,   /* the OOM killer was called */
-  PL_KILLED = 4,    /* telemetry: the OOM killer has killed here */
 };
 
 struct pl_memory_event {
@@ -64,11 +63,15 @@ struct pl_slot {
   pl_u64 held;
   pl_u64 saved;
   pl_u64 expired;
+  pl_u64 kills; /* of the OOM killer, and of the last one when, and what usage and limit were */
+  pl_u64 killed_ns;
+  pl_u64 killed_usage_pages;
+  pl_u64 killed_max_pages;
   pl_u64 writer_ns; /* somebody else was last seen writing memory.max then; 0: he has ended */
   pl_u32 writer;    /* his thread */
   pl_u32 unused;
 };
-PL_ASSERT_SIZE(struct pl_slot, 184);
+PL_ASSERT_SIZE(struct pl_slot, 216);
 /* One whose end was missed is forgotten after this. */
 #define PL_WRITER_MAX_AGE_NS 10000000000ULL
 
@@ -87,10 +90,8 @@ PL_ASSERT_SIZE(struct pl_control, 48);
 
 /* Of all programs together, counted by the kernel programs. */
 struct pl_counters {
-  pl_u64 events_urgent;
-  pl_u64 events_urgent_dropped; /* ring buffer full: nobody was told, so nothing is held */
-  pl_u64 events_telemetry;
-  pl_u64 events_telemetry_dropped;
+  pl_u64 events;
+  pl_u64 events_dropped;    /* ring buffer full: nobody was told, so nothing is held */
   pl_u64 held;              /* waits begun: slices and door */
   pl_u64 saved;             /* ended by a raised limit */
   pl_u64 expired;           /* ended by their time */
@@ -98,7 +99,7 @@ struct pl_counters {
   pl_u64 refused_budget;    /* not begun: the time of this second is spent */
   pl_u64 held_ns;
 };
-PL_ASSERT_SIZE(struct pl_counters, 80);
+PL_ASSERT_SIZE(struct pl_counters, 64);
 
 /* Argument and result of the programs that user space runs itself. */
 struct pl_command {

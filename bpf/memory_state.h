@@ -34,12 +34,6 @@ struct {
   __uint(max_entries, 65536);
 } urgent SEC(".maps");
 
-/* Wakes nobody; read at every tick. */
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 65536);
-} telemetry SEC(".maps");
-
 #define count(name) __sync_fetch_and_add(&counters.name, 1)
 #define offset_of(type, field) bpf_core_field_offset(((type*)0)->field)
 

@@ -8,7 +8,7 @@ namespace plimsoll::bpf {
 std::optional<MemoryEvent> read_record(const void* data, std::size_t size) noexcept {
   if (size != sizeof(pl_memory_event)) return std::nullopt;
   const auto& record = *static_cast<const pl_memory_event*>(data);
-  if (record.slot >= PL_MAX_SLOTS || record.kind < PL_PREDICTED || record.kind > PL_KILLED) {
+  if (record.slot >= PL_MAX_SLOTS || record.kind < PL_PREDICTED || record.kind > PL_AT_DOOR) {
     return std::nullopt;
   }
   return MemoryEvent{.time = MonotonicTime(Nanoseconds(static_cast<std::int64_t>(record.time_ns))),

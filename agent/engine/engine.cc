@@ -10,6 +10,21 @@
 #include "cgroup/meminfo.h"
 
 namespace plimsoll::agent {
+namespace {
+
+void take_kills(const bpf::MemoryPrograms& programs, TrackedCgroup& tracked,
+                std::vector<Record>& records) {
+  const bpf::Kills kills = programs.kills(tracked.slot);
+  for (; tracked.kills < kills.total; ++tracked.kills) {
+    records.push_back({.kind = Record::Kind::kOomKill,
+                       .slot = tracked.slot,
+                       .id = tracked.id,
+                       .at = kills.last,
+                       .facts = {.limit = kills.limit, .usage = kills.usage}});
+  }
+}
+
+}  // namespace
 
 Engine::Engine(const EngineConfig& config) : config_(config), slots_(bpf::kMaxSlots) {}
 
@@ -332,6 +347,12 @@ std::vector<Record> Engine::collect() {
 void Engine::take_reports(std::vector<Record>& records) {
   records.insert(records.end(), records_.begin(), records_.end());
   records_.clear();
+  // Before a slot is given back: a container that was killed is often gone at once.
+  const auto take = [&](TrackedCgroup& tracked) { take_kills(*programs_, tracked, records); };
+  if (programs_) {
+    slots_.each(take);
+    slots_.each_leaving(take);
+  }
   while (const std::optional<Report> report = reaction_->receive()) {
     TrackedCgroup* tracked = slots_.find(report->slot, report->epoch);
     if (tracked == nullptr) continue;
@@ -343,17 +364,6 @@ void Engine::take_reports(std::vector<Record>& records) {
     }
   }
   if (cpu_) cpu_->take_reports(records);
-  if (!programs_) return;
-  programs_->drain_telemetry(
-      [](void* context, const bpf::MemoryEvent& event) {
-        static_cast<std::vector<Record>*>(context)->push_back(
-            {.kind = Record::Kind::kOomKill,
-             .slot = event.slot,
-             .id = event.id,
-             .at = event.time,
-             .facts = {.limit = event.limit, .usage = event.usage}});
-      },
-      &records);
 }
 
 std::optional<bpf::Counters> Engine::counters() const {

@@ -76,6 +76,7 @@ struct TrackedCgroup {
   bool can_reclaim = true;
   std::uint64_t reclaims = 0;  // as of the last tick
   std::uint64_t oom_kills = 0;
+  std::uint64_t kills = 0;  // of its own, as told
   // The files that are read only when something happens; totals and when they were read.
   std::optional<MonotonicTime> files_at;
   std::uint64_t refaults = 0;

@@ -43,7 +43,7 @@ TEST(ReadRecord, RefusesWhatDoesNotExist) {
   pl_memory_event record = kRecord;
   record.slot = PL_MAX_SLOTS;
   EXPECT_FALSE(read_record(&record, sizeof record));
-  for (const pl_u32 kind : {0U, PL_KILLED + 1U, ~0U}) {
+  for (const pl_u32 kind : {0U, PL_AT_DOOR + 1U, ~0U}) {
     record = kRecord;
     record.kind = kind;
     EXPECT_FALSE(read_record(&record, sizeof record)) << kind;

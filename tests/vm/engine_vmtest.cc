@@ -707,6 +707,32 @@ TEST_F(EngineOnAKernel, WhoWritesAParentsLimitBelowTheUsageReturns) {
       seconds(60)));
 }
 
+// Nobody can read a file of it any more, as of a container whose first process was killed.
+TEST_F(EngineOnAKernel, AKillIsToldThoughTheCgroupIsGone) {
+  OwnGroup group("killed", mebibytes(32));
+  const agent::Slot slot =
+      value(engine_->track(group.group(), {.floor = mebibytes(32), .ceiling = mebibytes(32)}));
+  tick();
+  const MonotonicTime before = now();
+  {
+    Load load(group, [] { (void)fill(mebibytes(64)); });
+    EXPECT_TRUE(load.was_killed());
+  }
+  ASSERT_TRUE(group.remove());
+  std::vector<Record> kills;
+  for (int i = 0; i < 3; ++i) {
+    for (const Record& record : tick()) {
+      if (record.kind == Record::Kind::kOomKill) kills.push_back(record);
+    }
+  }
+  ASSERT_EQ(kills.size(), 1u);
+  EXPECT_EQ(kills[0].slot, slot);
+  EXPECT_EQ(kills[0].facts.limit, mebibytes(32));
+  EXPECT_GT(kills[0].facts.usage, mebibytes(30));
+  EXPECT_GT(kills[0].at, before);
+  EXPECT_LT(kills[0].at, now());
+}
+
 // Ticks, tracking, storms and removals all at once, for a second.
 TEST_F(EngineOnAKernel, GroupsComeAndGoInTheMiddleOfAStorm) {
   const MonotonicTime end = now() + seconds(3);
