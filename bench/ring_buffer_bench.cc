@@ -36,8 +36,8 @@ void drain_urgent(benchmark::State& state) {
     }
     const double begin = now_ns();
     const std::size_t handled = programs->drain_urgent(
-        [](void* context, const bpf::MemoryEvent& event) {
-          *static_cast<std::uint64_t*>(context) += event.usage.value;
+        [](void* context, const pl_memory_event& event) {
+          *static_cast<std::uint64_t*>(context) += event.usage_bytes;
         },
         &sum);
     state.SetIterationTime((now_ns() - begin) / 1e9);

@@ -19,7 +19,6 @@
 #include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
 #include "bpf/memory_programs.h"
-#include "bpf/read_cpu_record.h"
 
 using u32 = pl_u32;
 using u64 = pl_u64;
@@ -34,8 +33,6 @@ static_assert(kMaxSlots == PL_MAX_SLOTS);
 struct SkeletonDeleter {
   void operator()(cpu_bpf* skeleton) const { cpu_bpf::destroy(skeleton); }
 };
-
-Nanoseconds time_of(u64 count) { return Nanoseconds(static_cast<std::int64_t>(count)); }
 
 // Whether the function is there and returns whether it throttled: before Linux 5.8 it did not, and
 // what a program at its end would then read means nothing.
@@ -60,7 +57,7 @@ Result<void> check_throttle() {
 
 struct CpuPrograms::Impl {
   std::unique_ptr<cpu_bpf, SkeletonDeleter> skeleton;
-  EventRing<CpuEvent, read_cpu_record> ring;
+  EventRing<pl_cpu_event> ring;
 
   pl_cpu_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
@@ -178,15 +175,15 @@ CpuSample CpuPrograms::read_sample(u32 slot) {
   CpuSample sample{.throttles = get(entry.throttles),
                    .periods = get(entry.periods),
                    .periods_throttled = get(entry.periods_throttled),
-                   .used = time_of(get(entry.used_total_ns)),
-                   .peak = time_of(shared(entry.peak_used_ns).exchange(0)),
+                   .used = duration_of(get(entry.used_total_ns)),
+                   .peak = duration_of(shared(entry.peak_used_ns).exchange(0)),
                    .quota = std::nullopt,
-                   .burst = time_of(entry.burst_ns),
-                   .period = time_of(entry.period_ns),
+                   .burst = duration_of(entry.burst_ns),
+                   .period = duration_of(entry.period_ns),
                    .kernel_periods = entry.nr_periods,
                    .kernel_throttled = entry.nr_throttled,
-                   .throttled_for = time_of(entry.throttled_ns)};
-  if (entry.quota_ns != PL_NO_QUOTA) sample.quota = time_of(entry.quota_ns);
+                   .throttled_for = duration_of(entry.throttled_ns)};
+  if (entry.quota_ns != PL_NO_QUOTA) sample.quota = duration_of(entry.quota_ns);
   return sample;
 }
 
@@ -194,8 +191,8 @@ CpuUse CpuPrograms::use(u32 slot) const noexcept {
   pl_cpu_slot& entry = impl_->slot(slot);
   // Together they are of one period, or the use is of one later.
   const u64 at = shared(entry.refilled_ns).load(std::memory_order_acquire);
-  return {.used = time_of(shared(entry.used_total_ns).load(std::memory_order_acquire)),
-          .at = MonotonicTime(time_of(at))};
+  return {.used = duration_of(shared(entry.used_total_ns).load(std::memory_order_acquire)),
+          .at = time_of(at)};
 }
 
 void CpuPrograms::arm(u32 slot, bool armed) noexcept {
@@ -204,7 +201,7 @@ void CpuPrograms::arm(u32 slot, bool armed) noexcept {
 
 int CpuPrograms::event_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.throttling); }
 
-std::size_t CpuPrograms::drain(void (*handle)(void*, const CpuEvent&), void* context) noexcept {
+std::size_t CpuPrograms::drain(void (*handle)(void*, const pl_cpu_event&), void* context) noexcept {
   return impl_->ring.drain(handle, context);
 }
 

@@ -17,26 +17,9 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "bpf/cpu_records.h"
 
 namespace plimsoll::bpf {
-
-// A cgroup was throttled just now, and more often than is tolerated.
-struct CpuEvent {
-  MonotonicTime time;
-  CgroupId id{};
-  Nanoseconds quota;  // per period
-  Nanoseconds burst;
-  Nanoseconds period;
-  Nanoseconds used;        // handed out to its CPUs since the last refill, up to 5 ms each unused
-  MonotonicTime refilled;  // the last end of a period; a write of cpu.max refills too
-  Nanoseconds used_total;  // in all periods that have ended since it is tracked
-  std::uint32_t slot = 0;
-  std::uint32_t epoch = 0;
-  std::uint32_t throttled = 0;  // periods of the window, this one included
-  std::uint32_t runnable = 0;   // threads; 0: not known
-
-  bool operator==(const CpuEvent&) const = default;
-};
 
 // Of the last `window` CFS periods (1 to 64), `periods` may be throttled without an event.
 struct Tolerance {
@@ -108,7 +91,7 @@ class CpuPrograms {
   int event_fd() const noexcept;
   // Calls `handle(context, event)` for each waiting event. No allocation, no system call. Returns
   // how many there were; a record that makes no sense is counted by malformed() instead.
-  std::size_t drain(void (*handle)(void*, const CpuEvent&), void* context) noexcept;
+  std::size_t drain(void (*handle)(void*, const pl_cpu_event&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
   // The event of this slot was answered, and the next one may be sent at once.
   void answer(std::uint32_t slot) noexcept;

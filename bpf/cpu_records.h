@@ -19,7 +19,8 @@ struct pl_cpu_event {
   pl_u64 quota_ns; /* per period */
   pl_u64 burst_ns;
   pl_u64 period_ns;
-  pl_u64 used_ns;       /* handed out to the CPUs since the quota was refilled */
+  pl_u64 used_ns;       /* handed out to the CPUs since the quota was refilled, up to 5 ms each
+                           unused */
   pl_u64 refilled_ns;   /* when the last period began; the quota may have been written since */
   pl_u64 used_total_ns; /* of all periods that have ended since it is tracked */
   pl_u32 slot;
@@ -80,4 +81,11 @@ static_assert(std::has_unique_object_representations_v<pl_cpu_event>);
 static_assert(std::has_unique_object_representations_v<pl_cpu_slot>);
 static_assert(std::has_unique_object_representations_v<pl_cpu_counters>);
 static_assert(std::has_unique_object_representations_v<pl_cpu_command>);
+
+// A period is at most a second, and a machine has fewer CPUs than an hour has seconds.
+inline bool pl_is_event(const pl_cpu_event& event) {
+  constexpr pl_u64 kMost = 3'600'000'000'000;
+  return event.slot < PL_MAX_SLOTS && event.period_ns > 0 && event.period_ns <= kMost &&
+         event.quota_ns <= kMost && event.burst_ns <= kMost && event.used_ns <= kMost;
+}
 #endif

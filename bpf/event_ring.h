@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A ring buffer of the kernel's programs, read as events of one type.
+// A ring buffer of the kernel's programs, read as the records that they put there.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "base/result.h"
+#include "bpf/record_types.h"
 
 struct ring_buffer;
 
@@ -31,9 +31,8 @@ class RingReader {
   std::unique_ptr<ring_buffer, Deleter> ring_;
 };
 
-// kRead makes an event of a record, or nullopt of what is none: counted and left out. Stays where
-// it is. One thread drains at a time; malformed() may be asked by any.
-template <typename Event, std::optional<Event> (*kRead)(const void*, std::size_t) noexcept>
+// Stays where it is. One thread drains at a time; malformed() may be asked by any.
+template <typename Event>
 class EventRing {
  public:
   EventRing() = default;
@@ -55,7 +54,7 @@ class EventRing {
  private:
   static int on_record(void* context, void* data, std::size_t size) {
     auto& ring = *static_cast<EventRing*>(context);
-    if (const auto event = kRead(data, size)) {
+    if (const Event* event = event_at<Event>(data, size)) {
       ring.handle_(ring.context_, *event);
       ++ring.handled_;
     } else {

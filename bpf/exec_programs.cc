@@ -18,7 +18,6 @@
 #include "bpf/exec_records.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
-#include "bpf/read_exec_record.h"
 
 using u32 = pl_u32;
 using u64 = pl_u64;
@@ -61,7 +60,7 @@ struct Watch {
 
 struct ExecPrograms::Impl {
   std::unique_ptr<exec_bpf, SkeletonDeleter> skeleton;
-  EventRing<ExecEvent, read_exec_record> ring;
+  EventRing<pl_exec_event> ring;
   std::map<u32, Watch> watches;
 
   int names() const { return bpf_map__fd(skeleton->maps.names); }
@@ -241,7 +240,7 @@ int ExecPrograms::event_fd() const noexcept {
   return bpf_map__fd(impl_->skeleton->maps.starts_and_ends);
 }
 
-std::size_t ExecPrograms::drain(void (*handle)(void*, const ExecEvent&), void* context) {
+std::size_t ExecPrograms::drain(void (*handle)(void*, const pl_exec_event&), void* context) {
   return impl_->ring.drain(handle, context);
 }
 

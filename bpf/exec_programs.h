@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "bpf/exec_records.h"
 
 namespace plimsoll::bpf {
 
@@ -28,16 +29,6 @@ struct RunningCommand {
   std::uint32_t pid = 0;      // in the first PID namespace
 
   bool operator==(const RunningCommand&) const = default;
-};
-
-struct ExecEvent {
-  // kFound: it ran already when the watch began.
-  enum class Kind : std::uint8_t { kStart = 1, kEnd, kFound };
-  MonotonicTime time;
-  Kind kind = Kind::kStart;
-  RunningCommand command;
-
-  bool operator==(const ExecEvent&) const = default;
 };
 
 struct ExecCounters {
@@ -84,7 +75,7 @@ class ExecPrograms {
   int event_fd() const noexcept;
   // Calls `handle(context, event)` for each waiting event, in their order. Returns how many there
   // were; a record that makes no sense is counted by malformed() instead.
-  std::size_t drain(void (*handle)(void*, const ExecEvent&), void* context);
+  std::size_t drain(void (*handle)(void*, const pl_exec_event&), void* context);
   std::uint64_t malformed() const noexcept;
 
   // Two system calls per program, for `missed`.

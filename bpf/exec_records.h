@@ -73,4 +73,8 @@ static_assert(std::has_unique_object_representations_v<pl_exec_running>);
 static_assert(std::has_unique_object_representations_v<pl_exec_event>);
 static_assert(std::has_unique_object_representations_v<pl_exec_control>);
 static_assert(std::has_unique_object_representations_v<pl_exec_counters>);
+
+inline bool pl_is_event(const pl_exec_event& event) {
+  return event.kind >= PL_EXEC_START && event.kind <= PL_EXEC_FOUND;
+}
 #endif

@@ -18,7 +18,6 @@
 #include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
 #include "bpf/memory_records.h"
-#include "bpf/read_record.h"
 
 using u32 = pl_u32;
 using u64 = pl_u64;
@@ -37,10 +36,6 @@ struct SkeletonDeleter {
 
 u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
-}
-
-MonotonicTime time_of(u64 count) {
-  return MonotonicTime(Nanoseconds(static_cast<std::int64_t>(count)));
 }
 
 constexpr u64 kPage = 4096;
@@ -69,7 +64,7 @@ u32 node_count() {
 
 struct MemoryPrograms::Impl {
   std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
-  EventRing<MemoryEvent, read_record> urgent;
+  EventRing<pl_memory_event> urgent;
   Tier tier = Tier::kA;
 
   std::array<bpf_program*, 7> attached() const {
@@ -268,7 +263,7 @@ bool MemoryPrograms::is_being_written(u32 slot, MonotonicTime now) const noexcep
 
 int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.urgent); }
 
-std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const MemoryEvent&),
+std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const pl_memory_event&),
                                          void* context) noexcept {
   return impl_->urgent.drain(handle, context);
 }
@@ -287,16 +282,15 @@ void MemoryPrograms::beat(MonotonicTime now) noexcept {
 
 Counters MemoryPrograms::counters() const {
   pl_counters& totals = impl_->skeleton->bss->counters;
-  Counters counters{
-      .events_urgent = shared(totals.events).load(),
-      .events_dropped = shared(totals.events_dropped).load(),
-      .held = shared(totals.held).load(),
-      .saved = shared(totals.saved).load(),
-      .expired = shared(totals.expired).load(),
-      .missed = 0,
-      .refused_heartbeat = shared(totals.refused_heartbeat).load(),
-      .refused_budget = shared(totals.refused_budget).load(),
-      .held_for = Nanoseconds(static_cast<std::int64_t>(shared(totals.held_ns).load()))};
+  Counters counters{.events_urgent = shared(totals.events).load(),
+                    .events_dropped = shared(totals.events_dropped).load(),
+                    .held = shared(totals.held).load(),
+                    .saved = shared(totals.saved).load(),
+                    .expired = shared(totals.expired).load(),
+                    .missed = 0,
+                    .refused_heartbeat = shared(totals.refused_heartbeat).load(),
+                    .refused_budget = shared(totals.refused_budget).load(),
+                    .held_for = duration_of(shared(totals.held_ns).load())};
   for (const bpf_program* program : impl_->attached()) {
     if (!bpf_program__autoload(program)) continue;
     counters.missed += missed(program);

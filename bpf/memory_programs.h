@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "bpf/memory_records.h"
 
 namespace plimsoll::bpf {
 
@@ -28,24 +29,6 @@ enum class Tier : std::uint8_t {
   kC,  // no BPF
 };
 std::string_view to_string(Tier tier);
-
-enum class EventKind : std::uint8_t { kPredicted = 1, kAtTheLimit, kAtTheDoor };
-
-// One record of the kernel's, in our types. `slot` and `epoch` name the tracked cgroup.
-struct MemoryEvent {
-  MonotonicTime time;
-  CgroupId id{};
-  Bytes usage;
-  Bytes limit;
-  Bytes reclaimable;
-  Bytes rate_per_second;
-  std::uint32_t slot = 0;
-  std::uint32_t epoch = 0;
-  EventKind kind = EventKind::kPredicted;
-  std::uint32_t pid = 0;
-
-  bool operator==(const MemoryEvent&) const = default;
-};
 
 // When a cgroup is near its limit.
 struct Thresholds {
@@ -140,7 +123,7 @@ class MemoryPrograms {
   int urgent_fd() const noexcept;
   // Calls `handle(context, event)` for each waiting urgent event. No allocation, no system call.
   // Returns how many there were; a record that makes no sense is counted by malformed() instead.
-  std::size_t drain_urgent(void (*handle)(void*, const MemoryEvent&), void* context) noexcept;
+  std::size_t drain_urgent(void (*handle)(void*, const pl_memory_event&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
   // The event of this slot was answered, and the next one may be sent. After a grant the kernel
   // looks again at the next charge; without one, not before usage has risen further.

@@ -115,4 +115,8 @@ static_assert(std::has_unique_object_representations_v<pl_slot>);
 static_assert(std::has_unique_object_representations_v<pl_control>);
 static_assert(std::has_unique_object_representations_v<pl_counters>);
 static_assert(std::has_unique_object_representations_v<pl_command>);
+
+inline bool pl_is_event(const pl_memory_event& event) {
+  return event.slot < PL_MAX_SLOTS && event.kind >= PL_PREDICTED && event.kind <= PL_AT_DOOR;
+}
 #endif

@@ -5,8 +5,11 @@
 #pragma once
 
 #ifdef __cplusplus
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
+
+#include "base/units.h"
 using pl_u64 = std::uint64_t;
 using pl_u32 = std::uint32_t;
 #define PL_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size))
@@ -26,3 +29,24 @@ enum pl_track_result {
   PL_TRACK_NO_CONTROLLER = 2,
   PL_TRACK_MAP_FULL = 3,
 };
+
+#ifdef __cplusplus
+namespace plimsoll::bpf {
+
+inline Nanoseconds duration_of(pl_u64 nanoseconds) {
+  return Nanoseconds(static_cast<std::int64_t>(nanoseconds));
+}
+// Of CLOCK_MONOTONIC.
+inline MonotonicTime time_of(pl_u64 nanoseconds) { return MonotonicTime(duration_of(nanoseconds)); }
+
+// What lies in a ring buffer, aligned to 8 bytes, as an event; null: it is none of ours, or names
+// something that does not exist, see pl_is_event().
+template <typename Event>
+const Event* event_at(const void* data, std::size_t size) noexcept {
+  if (size != sizeof(Event)) return nullptr;
+  const auto* event = static_cast<const Event*>(data);
+  return pl_is_event(*event) ? event : nullptr;
+}
+
+}  // namespace plimsoll::bpf
+#endif

@@ -72,13 +72,12 @@ void AnnouncedCommands::react(Engine& engine, const MemoryPolicy& policy, Monoto
     MonotonicTime now;
   } context{*this, engine, policy, now};
   programs_->drain(
-      [](void* pointer, const bpf::ExecEvent& event) {
+      [](void* pointer, const pl_exec_event& event) {
         const Context& to = *static_cast<Context*>(pointer);
-        const bpf::RunningCommand& command = event.command;
-        using Kind = bpf::ExecEvent::Kind;
+        const bpf::RunningCommand command{event.command.watch, event.command.command, event.pid};
         using Seen = AnnouncedWork::Seen;
-        if (event.kind != Kind::kEnd) {
-          const Seen how = event.kind == Kind::kFound ? Seen::kFound : Seen::kBegins;
+        if (event.kind != PL_EXEC_END) {
+          const Seen how = event.kind == PL_EXEC_FOUND ? Seen::kFound : Seen::kBegins;
           to.self.begin(to.engine, to.policy, command, how, to.now);
         } else if (const auto found = to.self.containers_.find(command.watch);
                    found != to.self.containers_.end()) {

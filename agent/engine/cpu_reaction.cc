@@ -74,13 +74,7 @@ void CpuReaction::run() {
     mailbox_.clear();
     while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) {
     }
-    if (programs_ != nullptr) {
-      programs_->drain(
-          [](void* self, const bpf::CpuEvent& event) {
-            static_cast<CpuReaction*>(self)->on_event(event);
-          },
-          this);
-    }
+    if (programs_ != nullptr) programs_->drain(on_event, this);
     for (int i = 0; i < count; ++i) {
       if (ready[static_cast<std::size_t>(i)].data.fd != meter_.fd()) continue;
       meter_.clear();
@@ -217,29 +211,32 @@ void CpuReaction::look(CpuTracked& tracked, MonotonicTime time) noexcept {
   if (tracked.limit() <= floor && meter_.is_calm(tracked)) meter_.leave(tracked);
 }
 
-void CpuReaction::on_event(const bpf::CpuEvent& event) noexcept {
-  CpuTracked* tracked = by_slot_[event.slot % by_slot_.size()];
+void CpuReaction::on_event(void* reaction, const pl_cpu_event& event) noexcept {
+  auto& self = *static_cast<CpuReaction*>(reaction);
+  CpuTracked* tracked = self.by_slot_[event.slot % self.by_slot_.size()];
   // Of a cgroup that was here before, or answered already.
   if (tracked == nullptr || tracked->epoch != event.epoch) return;
-  if (event.time < tracked->written_at) {
-    programs_->answer(event.slot);
+  const MonotonicTime time = bpf::time_of(event.time_ns);
+  if (time < tracked->written_at) {
+    self.programs_->answer(event.slot);
     return;
   }
-  using std::chrono::duration_cast;
+  const auto whole = [](pl_u64 nanoseconds) {
+    return std::chrono::duration_cast<microseconds>(bpf::duration_of(nanoseconds));
+  };
   // Somebody else may have written it.
-  tracked->max = {.quota = duration_cast<microseconds>(event.quota),
-                  .period = duration_cast<microseconds>(event.period)};
-  tracked->burst = duration_cast<microseconds>(event.burst);
-  const MonotonicTime refilled = std::max(event.refilled, tracked->written_at);
-  on_throttle(*tracked,
-              {.limit = tracked->limit(),
-               .use = use_of(event.used, event.time - refilled),
-               .remembered = remembered_of(policy_, tracked->hold, event.time),
-               .burst = tracked->burst,
-               .throttled = event.throttled,
-               .runnable = event.runnable},
-              event.time);
-  programs_->answer(event.slot);
+  tracked->max = {.quota = whole(event.quota_ns), .period = whole(event.period_ns)};
+  tracked->burst = whole(event.burst_ns);
+  const MonotonicTime refilled = std::max(bpf::time_of(event.refilled_ns), tracked->written_at);
+  self.on_throttle(*tracked,
+                   {.limit = tracked->limit(),
+                    .use = use_of(bpf::duration_of(event.used_ns), time - refilled),
+                    .remembered = remembered_of(self.policy_, tracked->hold, time),
+                    .burst = tracked->burst,
+                    .throttled = event.throttled,
+                    .runnable = event.runnable},
+                   time);
+  self.programs_->answer(event.slot);
 }
 
 // A pod can run out of its quota before its container does, by what else runs in it: then that

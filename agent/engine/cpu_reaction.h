@@ -102,7 +102,7 @@ class CpuReaction {
               const Wakeup& reports, Timer timer);
   void run();
   void obey(const CpuCommand& command) noexcept;
-  void on_event(const bpf::CpuEvent& event) noexcept;
+  static void on_event(void* reaction, const pl_cpu_event& event) noexcept;
   void on_throttle(CpuTracked& tracked, CpuFacts facts, MonotonicTime time) noexcept;
   CpuTracked* busiest_child(const CpuTracked& tracked) const noexcept;
   bool react(CpuTracked& tracked, const CpuFacts& facts, MonotonicTime time) noexcept;

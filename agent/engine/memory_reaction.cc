@@ -30,11 +30,11 @@ constexpr int kInterrupt = SIGURG;
 constexpr std::uint64_t kUrgent = UINT64_MAX;
 constexpr std::uint64_t kCommand = UINT64_MAX - 1;
 
-Layer layer_of(bpf::EventKind kind) {
+Layer layer_of(pl_u32 kind) {
   switch (kind) {
-    case bpf::EventKind::kAtTheLimit:
+    case PL_AT_LIMIT:
       return Layer::kAtTheLimit;
-    case bpf::EventKind::kAtTheDoor:
+    case PL_AT_DOOR:
       return Layer::kAtTheDoor;
     default:
       return Layer::kPredicted;
@@ -200,12 +200,7 @@ void MemoryReaction::take_turn() noexcept {
 }
 
 void MemoryReaction::drain() noexcept {
-  if (programs_ == nullptr) return;
-  programs_->drain_urgent(
-      [](void* self, const bpf::MemoryEvent& event) {
-        static_cast<MemoryReaction*>(self)->on_event(event);
-      },
-      this);
+  if (programs_ != nullptr) programs_->drain_urgent(on_event, this);
 }
 
 void MemoryReaction::obey(const Command& command) noexcept {
@@ -312,15 +307,16 @@ void MemoryReaction::obey(const Command& command) noexcept {
   }
 }
 
-void MemoryReaction::on_event(const bpf::MemoryEvent& event) noexcept {
-  Entry& entry = entries_[event.slot % entries_.size()];
+void MemoryReaction::on_event(void* reaction, const pl_memory_event& event) noexcept {
+  auto& self = *static_cast<MemoryReaction*>(reaction);
+  Entry& entry = self.entries_[event.slot % self.entries_.size()];
   // An event of a cgroup that was here before.
   if (entry.limit_file == nullptr || entry.epoch != event.epoch) return;
   const MemoryFacts facts{.limit = entry.read_limit(),
-                          .usage = event.usage,
-                          .reclaimable = event.reclaimable,
-                          .rate_per_second = event.rate_per_second};
-  react(event.slot, facts, layer_of(event.kind), event.time);
+                          .usage = {event.usage_bytes},
+                          .reclaimable = {event.reclaimable_bytes},
+                          .rate_per_second = {event.rate_bytes_per_s}};
+  self.react(event.slot, facts, layer_of(event.kind), bpf::time_of(event.time_ns));
 }
 
 void MemoryReaction::on_sign(Slot slot) noexcept {

@@ -149,7 +149,7 @@ class MemoryReaction {
   void take_turn() noexcept;
   void drain() noexcept;
   void obey(const Command& command) noexcept;
-  void on_event(const bpf::MemoryEvent& event) noexcept;
+  static void on_event(void* reaction, const pl_memory_event& event) noexcept;
   void on_sign(Slot slot) noexcept;
   void react(Slot slot, const MemoryFacts& facts, Layer layer, MonotonicTime event_time) noexcept;
   void announce(const Command& command) noexcept;

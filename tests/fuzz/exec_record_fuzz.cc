@@ -8,7 +8,6 @@
 
 #include "agent/policy/announced_work.h"
 #include "bpf/exec_records.h"
-#include "bpf/read_exec_record.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -16,7 +15,6 @@ using namespace plimsoll;  // NOLINT(google-build-using-namespace): a program of
 using plimsoll::test::require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using Kind = bpf::ExecEvent::Kind;
   agent::AnnouncedWork work;
   const agent::AnnouncePolicy policy;
   MonotonicTime now{std::chrono::seconds(1)};
@@ -26,19 +24,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::vector<std::uint64_t> aligned(length / 8 + 1);  // as the ring buffer aligns it
     std::memcpy(aligned.data(), data + at + 1, length);
     at += 1 + length;
-    const auto event = bpf::read_exec_record(aligned.data(), length);
-    require(event.has_value() <= (length == sizeof(pl_exec_event)), "a record has its size");
+    const auto event = bpf::event_at<pl_exec_event>(aligned.data(), length);
+    require((event != nullptr) <= (length == sizeof(pl_exec_event)), "a record has its size");
     now += std::chrono::milliseconds(1);
     if (!event) continue;
-    require(event->kind >= Kind::kStart && event->kind <= Kind::kFound, "the kind exists");
-    const bpf::RunningCommand& command = event->command;
-    if (event->kind == Kind::kEnd) {
-      work.end(command.command, command.pid, now);
+    require(event->kind >= PL_EXEC_START && event->kind <= PL_EXEC_FOUND, "the kind exists");
+    const pl_u32 command = event->command.command;
+    if (event->kind == PL_EXEC_END) {
+      work.end(command, event->pid, now);
     } else {
-      const auto seen = event->kind == Kind::kFound ? agent::AnnouncedWork::Seen::kFound
-                                                    : agent::AnnouncedWork::Seen::kBegins;
-      work.begin(command.command, command.pid, now, Bytes{kMiB}, Bytes{kGiB}, seen);
-      require(work.running(command.command) > 0, "what has begun runs");
+      const auto seen = event->kind == PL_EXEC_FOUND ? agent::AnnouncedWork::Seen::kFound
+                                                     : agent::AnnouncedWork::Seen::kBegins;
+      work.begin(command, event->pid, now, Bytes{kMiB}, Bytes{kGiB}, seen);
+      require(work.running(command) > 0, "what has begun runs");
       require(work.needed(policy, now) >= Bytes{kGiB}, "and is provided for");
     }
     (void)work.observe(policy, now, Bytes{kMiB});

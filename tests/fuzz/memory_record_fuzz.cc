@@ -6,7 +6,6 @@
 
 #include "agent/policy/memory.h"
 #include "bpf/memory_records.h"
-#include "bpf/read_record.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -17,21 +16,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // As the ring buffer aligns its records.
   std::vector<std::uint64_t> aligned(size / 8 + 1);
   if (size > 0) std::memcpy(aligned.data(), data, size);  // no data at all may be a null pointer
-  const auto event = bpf::read_record(aligned.data(), size);
-  require(event.has_value() <= (size == sizeof(pl_memory_event)), "a record has its size");
+  const auto event = bpf::event_at<pl_memory_event>(aligned.data(), size);
+  require((event != nullptr) <= (size == sizeof(pl_memory_event)), "a record has its size");
   if (!event) return 0;
   require(event->slot < PL_MAX_SLOTS, "the slot exists");
-  require(event->kind >= bpf::EventKind::kPredicted && event->kind <= bpf::EventKind::kAtTheDoor,
-          "the kind exists");
+  require(event->kind >= PL_PREDICTED && event->kind <= PL_AT_DOOR, "the kind exists");
 
   // Whatever the kernel is made to say: the answer is above the limit and not above what is
   // allowed.
   const agent::Armed armed{
       .bounds = {.floor = {64 * kMiB}, .ceiling = {kGiB}, .direct_ceiling = Bytes{512 * kMiB}}};
-  const agent::MemoryFacts facts{.limit = event->limit,
-                                 .usage = event->usage,
-                                 .reclaimable = event->reclaimable,
-                                 .rate_per_second = event->rate_per_second};
+  const agent::MemoryFacts facts{.limit = {event->limit_bytes},
+                                 .usage = {event->usage_bytes},
+                                 .reclaimable = {event->reclaimable_bytes},
+                                 .rate_per_second = {event->rate_bytes_per_s}};
   for (const agent::Layer layer :
        {agent::Layer::kPredicted, agent::Layer::kAtTheLimit, agent::Layer::kAtTheDoor}) {
     const agent::Verdict verdict = agent::grow_on_event({}, armed, facts, layer, Bytes{256 * kMiB});

@@ -23,7 +23,6 @@
 namespace plimsoll::test {
 namespace {
 
-using bpf::CpuEvent;
 using bpf::CpuPrograms;
 using bpf::CpuSample;
 
@@ -83,17 +82,17 @@ std::map<std::string, std::uint64_t> cpu_stat(const OwnGroup& group) {
   }
 }
 
-std::vector<CpuEvent> drain(CpuPrograms& programs) {
-  std::vector<CpuEvent> events;
+std::vector<pl_cpu_event> drain(CpuPrograms& programs) {
+  std::vector<pl_cpu_event> events;
   programs.drain(
-      [](void* out, const CpuEvent& event) {
-        static_cast<std::vector<CpuEvent>*>(out)->push_back(event);
+      [](void* out, const pl_cpu_event& event) {
+        static_cast<std::vector<pl_cpu_event>*>(out)->push_back(event);
       },
       &events);
   return events;
 }
 
-std::vector<CpuEvent> wait_for_event(CpuPrograms& programs) {
+std::vector<pl_cpu_event> wait_for_event(CpuPrograms& programs) {
   pollfd waits{.fd = programs.event_fd(), .events = POLLIN, .revents = 0};
   ::poll(&waits, 1, 10'000);
   return drain(programs);
@@ -217,21 +216,21 @@ TEST(Event, ComesWithTheThrottleThatIsOneTooMany) {
   value(programs.track(7, 9, group.group().fd().get(), {.window = 20, .periods = 1}));
   programs.arm(7, true);
   const Load load(group, [] { burn(1); });
-  const std::vector<CpuEvent> events = wait_for_event(programs);
+  const std::vector<pl_cpu_event> events = wait_for_event(programs);
   ASSERT_FALSE(events.empty());
-  const CpuEvent& event = events.front();
+  const pl_cpu_event& event = events.front();
   EXPECT_EQ(event.slot, 7u);
   EXPECT_EQ(event.epoch, 9u);
-  EXPECT_EQ(event.id, group.group().id());
+  EXPECT_EQ(CgroupId{event.cgroup_id}, group.group().id());
   // Where a slow guest lets it run far over its quota, it pays for several periods at once.
   EXPECT_GE(event.throttled, 2u);
   EXPECT_GE(programs.read_sample(7).periods_throttled, 1u);
-  EXPECT_EQ(event.quota, milliseconds(10));
-  EXPECT_EQ(event.period, milliseconds(100));
-  EXPECT_EQ(event.burst, milliseconds(0));
-  EXPECT_LE(event.used, milliseconds(10));
+  EXPECT_EQ(bpf::duration_of(event.quota_ns), milliseconds(10));
+  EXPECT_EQ(bpf::duration_of(event.period_ns), milliseconds(100));
+  EXPECT_EQ(event.burst_ns, 0u);
+  EXPECT_LE(bpf::duration_of(event.used_ns), milliseconds(10));
   EXPECT_EQ(event.runnable, 1u);
-  EXPECT_GT(event.time, event.refilled);
+  EXPECT_GT(event.time_ns, event.refilled_ns);
   EXPECT_EQ(programs.malformed(), 0u);
 }
 
@@ -295,7 +294,7 @@ TEST(Event, OldThrottlesLeaveTheWindow) {
   write(group, "cpu.max", "10000 100000");
   programs.set_tolerance(0, {.window = 8, .periods = 0});
   const Load load(group, [] { burn(1); });
-  const std::vector<CpuEvent> events = wait_for_event(programs);
+  const std::vector<pl_cpu_event> events = wait_for_event(programs);
   ASSERT_FALSE(events.empty());
   EXPECT_LT(events.front().throttled, 8u);
 }
@@ -313,7 +312,7 @@ TEST(Event, CountsTheThreadsThatCouldRun) {
     return count == 5;
   }));
   write(group, "cpu.max", "20000 100000");
-  const std::vector<CpuEvent> events = wait_for_event(programs);
+  const std::vector<pl_cpu_event> events = wait_for_event(programs);
   ASSERT_FALSE(events.empty());
   // Where tasks are throttled one by one, those that are throttled already are counted once for
   // each CPU.
@@ -330,7 +329,7 @@ TEST(Answer, ARaiseEndsTheThrottleAtOnce) {
   value(programs.track(0, 1, group.group().fd().get(), {.window = 20, .periods = 0}));
   programs.arm(0, true);
   const Load load(group, [] { burn(1); });
-  const std::vector<CpuEvent> events = wait_for_event(programs);
+  const std::vector<pl_cpu_event> events = wait_for_event(programs);
   ASSERT_FALSE(events.empty());
   write(group, "cpu.max", "10000000 100000");
   programs.answer(0);

@@ -45,8 +45,6 @@ using agent::Engine;
 using agent::MemoryReaction;
 using agent::Record;
 using agent::Report;
-using bpf::EventKind;
-using bpf::MemoryEvent;
 using bpf::MemoryPrograms;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -74,14 +72,14 @@ class LateAnswers {
       programs_.beat(now());
       seen_ = {};
       programs_.drain_urgent(
-          [](void* self, const MemoryEvent& event) {
+          [](void* self, const pl_memory_event& event) {
             static_cast<LateAnswers*>(self)->seen_ = event;
           },
           this);
       if (!seen_) continue;
       std::this_thread::sleep_for(late_);
       const Limit limit = file_.read().value_or(kNoLimit);
-      if (limit.bytes == seen_->limit.value) (void)file_.write(limit.bytes + step_.value);
+      if (limit.bytes == seen_->limit_bytes) (void)file_.write(limit.bytes + step_.value);
       programs_.answer(seen_->slot, true);
     }
   }
@@ -90,7 +88,7 @@ class LateAnswers {
   cgroup::LimitFile file_;
   milliseconds late_;
   Bytes step_;
-  std::optional<MemoryEvent> seen_;
+  std::optional<pl_memory_event> seen_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
@@ -117,10 +115,10 @@ std::set<std::uint32_t> our_programs() {
 constexpr Bytes kAnyLimit{~std::uint64_t{0}};
 constexpr bpf::Thresholds kLate{.watermark = 1.0, .horizon = Nanoseconds(0)};
 
-std::size_t drain(MemoryPrograms& programs, std::vector<MemoryEvent>& into) {
+std::size_t drain(MemoryPrograms& programs, std::vector<pl_memory_event>& into) {
   return programs.drain_urgent(
-      [](void* out, const MemoryEvent& event) {
-        static_cast<std::vector<MemoryEvent>*>(out)->push_back(event);
+      [](void* out, const pl_memory_event& event) {
+        static_cast<std::vector<pl_memory_event>*>(out)->push_back(event);
       },
       &into);
 }
@@ -245,18 +243,18 @@ TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
   programs.beat(now());
   programs.arm(0, kAnyLimit);
   Load load(group, [] { fill_slowly(mebibytes(60), mebibytes(1)); });
-  std::vector<MemoryEvent> events;
+  std::vector<pl_memory_event> events;
   EXPECT_TRUE(until([&] { return drain(programs, events) > 0 || load.has_ended(); }));
   EXPECT_FALSE(load.was_killed());
   drain(programs, events);
   ASSERT_FALSE(events.empty());
-  EXPECT_EQ(events.front().kind, EventKind::kPredicted);
+  EXPECT_EQ(events.front().kind, PL_PREDICTED);
   EXPECT_EQ(events.front().slot, 0u);
   EXPECT_EQ(events.front().epoch, 7u);
-  EXPECT_EQ(events.front().id, group.group().id());
-  EXPECT_EQ(events.front().limit, mebibytes(64));
-  EXPECT_LT(events.front().usage, mebibytes(64));
-  EXPECT_GT(events.front().rate_per_second, Bytes{});
+  EXPECT_EQ(CgroupId{events.front().cgroup_id}, group.group().id());
+  EXPECT_EQ(events.front().limit_bytes, 64 * kMiB);
+  EXPECT_LT(events.front().usage_bytes, 64 * kMiB);
+  EXPECT_GT(events.front().rate_bytes_per_s, 0u);
   EXPECT_EQ(group.event("max"), 0u);
 }
 
@@ -301,12 +299,12 @@ TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
   EXPECT_EQ(after.held, before.held);
   EXPECT_GT(after.events_dropped, before.events_dropped);
 
-  std::vector<MemoryEvent> events;
+  std::vector<pl_memory_event> events;
   drain(programs, events);
   EXPECT_EQ(events.size(), after.events_urgent);
   EXPECT_EQ(programs.malformed(), 0u);
-  for (const MemoryEvent& event : events) {
-    EXPECT_EQ(event.id, group.group().id());
+  for (const pl_memory_event& event : events) {
+    EXPECT_EQ(CgroupId{event.cgroup_id}, group.group().id());
     EXPECT_LT(event.slot, bpf::kMaxSlots);
   }
   // There is room again.
@@ -374,7 +372,7 @@ TEST(Programs, CgroupThatVanishedCannotBeTracked) {
 // not take the new one's entry with it.
 TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
   auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
-  std::vector<MemoryEvent> events;
+  std::vector<pl_memory_event> events;
   for (int run = 0; run < 20; ++run) {
     OwnGroup old("old-" + std::to_string(run), mebibytes(64));
     value(programs.track(0, 1, old.group().fd().get(), {}));

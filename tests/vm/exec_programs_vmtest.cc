@@ -32,10 +32,16 @@
 namespace plimsoll::test {
 namespace {
 
-using bpf::ExecEvent;
 using bpf::ExecPrograms;
 using bpf::RunningCommand;
-using Kind = ExecEvent::Kind;
+enum class Kind : pl_u32 { kStart = PL_EXEC_START, kEnd = PL_EXEC_END, kFound = PL_EXEC_FOUND };
+
+// A record, with the command as running() has it.
+struct ExecEvent {
+  MonotonicTime time;
+  Kind kind = Kind::kStart;
+  RunningCommand command;
+};
 
 const std::vector<std::string> kBuild{"make", "npm"};
 constexpr std::uint32_t kMake = 0;
@@ -116,8 +122,11 @@ class Process {
 std::vector<ExecEvent> drain(ExecPrograms& programs) {
   std::vector<ExecEvent> events;
   programs.drain(
-      [](void* all, const ExecEvent& event) {
-        static_cast<std::vector<ExecEvent>*>(all)->push_back(event);
+      [](void* all, const pl_exec_event& event) {
+        static_cast<std::vector<ExecEvent>*>(all)->push_back(
+            {bpf::time_of(event.time_ns),
+             static_cast<Kind>(event.kind),
+             {event.command.watch, event.command.command, event.pid}});
       },
       &events);
   return events;
