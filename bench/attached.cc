@@ -16,7 +16,7 @@ const std::vector<std::string>& announced() {
 }  // namespace
 
 Result<Attached> Attached::memory(const std::vector<cgroup::Group>& watched) {
-  auto programs = bpf::MemoryPrograms::load(bpf::Tier::kA, {});
+  auto programs = bpf::MemoryPrograms::load({});
   if (!programs) return tl::unexpected(programs.error());
   for (std::uint32_t slot = 0; slot < watched.size(); ++slot) {
     auto id = programs->track(slot, 1, watched[slot].fd().get(), {});

@@ -85,8 +85,9 @@ Result<void> Run::prepare() {
   if (!place) return tl::unexpected(place.error());
   place_.emplace(std::move(*place));
   std::string why;
-  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
-    auto programs = bpf::MemoryPrograms::load(tier, {});
+  // Where the kernel refuses the hooks, the trigger's events are as good without them.
+  for (const bool attached : {true, false}) {
+    auto programs = bpf::MemoryPrograms::load({}, attached);
     if (programs) {
       programs_.emplace(std::move(*programs));
       break;

@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/units.h"

@@ -369,31 +369,6 @@ int on_oom_end(u64* ctx) {
   return 0;
 }
 
-/* Tier B, where fentry is refused: the same question at a tracepoint. It names no cgroup, so the
- * current task's is walked upwards; nothing is held here. */
-SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
-int on_reclaim_tracepoint(u64* ctx) {
-  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-  u64 freed = ctx[0], counter, css_set;
-  u32 level;
-
-  if (!control.slots) return 0;
-  css_set = read_u64(bpf_get_current_task() + offset_of(struct task_struct, cgroups));
-  if (!css_set) return 0;
-  counter = read_u64(css_set + offset_of(struct css_set, subsys) + memory * 8);
-  if (!counter) return 0;
-  counter += offset_of(struct mem_cgroup, memory);
-  for (level = 0; level < PL_MAX_DEPTH && counter; level++) {
-    struct sight sight = {};
-    u32 index = 0;
-    struct pl_slot* slot = slot_of(counter, &index);
-
-    if (slot) at_limit(slot, index, counter, freed, &sight);
-    counter = read_u64(counter + offset_of(struct page_counter, parent));
-  }
-  return 0;
-}
-
 /* Run by user space on one cgroup (a read of the iterator): enters it under command.slot. */
 SEC("iter/cgroup")
 int on_track(struct bpf_iter__cgroup* ctx) {

@@ -65,16 +65,20 @@ u32 node_count() {
 struct MemoryPrograms::Impl {
   std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
   EventRing<pl_memory_event> urgent;
-  Tier tier = Tier::kA;
 
-  std::array<bpf_program*, 7> attached() const {
-    return {skeleton->progs.on_charge,
-            skeleton->progs.on_reclaim_end,
-            skeleton->progs.on_oom,
-            skeleton->progs.on_oom_end,
-            skeleton->progs.on_max_write,
-            skeleton->progs.on_max_written,
-            skeleton->progs.on_reclaim_tracepoint};
+  struct Hook {
+    bpf_program* program;
+    bpf_link** link;
+  };
+  std::array<Hook, 6> hooks() const {
+    auto& programs = skeleton->progs;
+    auto& links = skeleton->links;
+    return {{{programs.on_charge, &links.on_charge},
+             {programs.on_reclaim_end, &links.on_reclaim_end},
+             {programs.on_oom, &links.on_oom},
+             {programs.on_oom_end, &links.on_oom_end},
+             {programs.on_max_write, &links.on_max_write},
+             {programs.on_max_written, &links.on_max_written}}};
   }
   pl_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
@@ -83,35 +87,26 @@ std::string_view to_string(Tier tier) {
   switch (tier) {
     case Tier::kA:
       return "A";
-    case Tier::kB:
-      return "B";
     case Tier::kC:
       return "C";
   }
   return "unknown";
 }
 
-Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds) {
+Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attached) {
   // Then the kernel attaches programs to functions and never calls them.
   const Result<std::string> ftrace = read_file("/proc/sys/kernel/ftrace_enabled");
-  if (tier == Tier::kA && ftrace && ftrace->starts_with('0')) {
+  if (attached && ftrace && ftrace->starts_with('0')) {
     return fail(Code::kUnsupported,
                 "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
   }
   LibbpfLog log;
   auto impl = std::make_unique<Impl>();
-  impl->tier = tier;
   impl->skeleton.reset(memory_bpf::open());
   if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
   memory_bpf& skeleton = *impl->skeleton;
 
-  bpf_program__set_autoload(skeleton.progs.on_charge, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_reclaim_end, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_oom, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_oom_end, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_max_write, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_max_written, tier == Tier::kA);
-  bpf_program__set_autoload(skeleton.progs.on_reclaim_tracepoint, tier == Tier::kB);
+  for (const Impl::Hook& hook : impl->hooks()) bpf_program__set_autoload(hook.program, attached);
   skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
   skeleton.rodata->nr_nodes = node_count();
   skeleton.bss->control.slice_ns = count_of(bounds.slice);
@@ -123,21 +118,12 @@ Result<MemoryPrograms> MemoryPrograms::load(Tier tier, const HoldBounds& bounds)
   }
   // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are
   // run.
-  for (bpf_program* program : impl->attached()) {
-    if (!bpf_program__autoload(program)) continue;
-    bpf_link* link = bpf_program__attach(program);
-    if (link == nullptr) {
-      return errno_error(
-          errno, std::string("attach the BPF program ") + bpf_program__name(program) + log.tail());
-    }
-    if (program == skeleton.progs.on_charge) skeleton.links.on_charge = link;
-    if (program == skeleton.progs.on_reclaim_end) skeleton.links.on_reclaim_end = link;
-    if (program == skeleton.progs.on_oom) skeleton.links.on_oom = link;
-    if (program == skeleton.progs.on_oom_end) skeleton.links.on_oom_end = link;
-    if (program == skeleton.progs.on_max_write) skeleton.links.on_max_write = link;
-    if (program == skeleton.progs.on_max_written) skeleton.links.on_max_written = link;
-    if (program == skeleton.progs.on_reclaim_tracepoint) {
-      skeleton.links.on_reclaim_tracepoint = link;
+  for (const Impl::Hook& hook : impl->hooks()) {
+    if (!attached) break;
+    *hook.link = bpf_program__attach(hook.program);
+    if (*hook.link == nullptr) {
+      return errno_error(errno, std::string("attach the BPF program ") +
+                                    bpf_program__name(hook.program) + log.tail());
     }
   }
   if (auto mapped = impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)); !mapped) {
@@ -156,8 +142,6 @@ MemoryPrograms::MemoryPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(imp
 MemoryPrograms::MemoryPrograms(MemoryPrograms&&) noexcept = default;
 MemoryPrograms& MemoryPrograms::operator=(MemoryPrograms&&) noexcept = default;
 MemoryPrograms::~MemoryPrograms() = default;
-
-Tier MemoryPrograms::tier() const { return impl_->tier; }
 
 Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
                                        const Thresholds& thresholds) {
@@ -291,9 +275,8 @@ Counters MemoryPrograms::counters() const {
                     .refused_heartbeat = shared(totals.refused_heartbeat).load(),
                     .refused_budget = shared(totals.refused_budget).load(),
                     .held_for = duration_of(shared(totals.held_ns).load())};
-  for (const bpf_program* program : impl_->attached()) {
-    if (!bpf_program__autoload(program)) continue;
-    counters.missed += missed(program);
+  for (const Impl::Hook& hook : impl_->hooks()) {
+    if (bpf_program__autoload(hook.program)) counters.missed += missed(hook.program);
   }
   return counters;
 }

@@ -22,10 +22,10 @@ namespace plimsoll::bpf {
 
 inline constexpr std::uint32_t kMaxSlots = 2048;
 
-// What this kernel lets us do, best first; docs/architecture.md says what each guarantees.
+// What this kernel lets us do; docs/architecture.md says what each guarantees. What was B is gone,
+// see docs/decisions/0016.
 enum class Tier : std::uint8_t {
   kA,  // fentry and bpf_loop: all layers, and the hold
-  kB,  // BPF tracepoints: an event when reclaim at the limit ends; no hold
   kC,  // no BPF
 };
 std::string_view to_string(Tier tier);
@@ -83,9 +83,9 @@ struct Counters {
 
 class MemoryPrograms {
  public:
-  // Loads and attaches what `tier` (A or B) wants. kUnsupported or kDenied names the program that
-  // the kernel refused and what it said.
-  static Result<MemoryPrograms> load(Tier tier, const HoldBounds& bounds);
+  // Loads and attaches them. kUnsupported or kDenied names the program that the kernel refused and
+  // what it said. `attached` false: slots and ring buffer only, for who writes the events himself.
+  static Result<MemoryPrograms> load(const HoldBounds& bounds, bool attached = true);
   // The object that load() loads, for trial_load.h.
   static std::string_view elf();
 
@@ -94,8 +94,6 @@ class MemoryPrograms {
   MemoryPrograms(const MemoryPrograms&) = delete;
   MemoryPrograms& operator=(const MemoryPrograms&) = delete;
   ~MemoryPrograms();
-
-  Tier tier() const;
 
   // Watches the cgroup v2 directory `cgroup_fd` as `slot` (below kMaxSlots, free). Not armed yet.
   // Returns its id. kUnsupported: the cgroup has no memory controller.

@@ -69,8 +69,8 @@ void add_run(CLI::App* run, RunOptions& options, RunWords& words) {
   run->add_option("--config", words.config_file, "Thresholds; see docs/config.md")
       ->type_name("FILE");
   run->add_option("--tier", words.tier, "Use no more of the kernel than this (for tests)")
-      ->type_name("A|B|C")
-      ->check(CLI::IsMember({"A", "B", "C"}));
+      ->type_name("A|C")
+      ->check(CLI::IsMember({"A", "C"}));
   run->add_option("--report", options.report_file, "Write what was done to this file, as JSON")
       ->type_name("FILE");
   run->add_flag("--dry-run", options.dry_run, "Say what would be done and run nothing");
@@ -214,9 +214,7 @@ Result<void> finish_run(RunOptions& options, const RunWords& words) {
   }
   if (words.shrink_after) options.config.policy.memory.shrink_after = *words.shrink_after;
   if (words.tier) {
-    options.config.tier = *words.tier == "A"   ? bpf::Tier::kA
-                          : *words.tier == "B" ? bpf::Tier::kB
-                                               : bpf::Tier::kC;
+    options.config.tier = *words.tier == "A" ? bpf::Tier::kA : bpf::Tier::kC;
   }
   return {};
 }

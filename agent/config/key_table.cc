@@ -123,7 +123,7 @@ const std::array kKeys{
               "How often limits are lowered, budgets counted and events made up for."},
     ConfigKey{"tier", field<&Config::tier>, "", "", "",
               "What of the kernel is used: `auto` takes the best that it allows, `A` BPF with the "
-              "hold, `B` BPF tracepoints, `C` no BPF. A tier that the kernel refuses is an error.",
+              "hold, `C` no BPF. A tier that the kernel refuses is an error.",
               kAtStart},
 };
 

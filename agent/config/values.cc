@@ -12,7 +12,7 @@ namespace plimsoll::agent {
 namespace {
 
 constexpr std::array<std::string_view, 2> kBoolWords{"false", "true"};
-constexpr std::array<std::string_view, 4> kTierWords{"auto", "A", "B", "C"};
+constexpr std::array<std::string_view, 3> kTierWords{"auto", "A", "C"};
 // Long enough for any list that a person keeps by hand.
 constexpr std::size_t kLongestList = 4096;
 constexpr std::size_t kLongestAddress = 64;
@@ -143,8 +143,11 @@ std::string text_of(const LogLevel& value) { return std::string(to_string(value)
 
 ValueKind kind_of(const std::optional<bpf::Tier>&) { return {"word", 32, kTierWords}; }
 Result<void> read_value(std::string_view text, std::optional<bpf::Tier>& value) {
-  constexpr std::array<std::optional<bpf::Tier>, 4> kTiers{std::nullopt, bpf::Tier::kA,
-                                                           bpf::Tier::kB, bpf::Tier::kC};
+  if (text == "B") {
+    return fail(Code::kMalformed, "there is no tier B any more: C takes its place, or auto");
+  }
+  constexpr std::array<std::optional<bpf::Tier>, 3> kTiers{std::nullopt, bpf::Tier::kA,
+                                                           bpf::Tier::kC};
   return index_of(text, kTierWords).map([&](std::size_t at) { value = kTiers.at(at); });
 }
 std::string text_of(const std::optional<bpf::Tier>& value) {

@@ -30,18 +30,14 @@ Engine::Engine(const EngineConfig& config) : config_(config), slots_(bpf::kMaxSl
 
 // Tried, not guessed: a program that loads and attaches is the only proof.
 Result<void> Engine::load_programs() {
-  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB}) {
-    if (config_.tier && *config_.tier != tier) continue;
-    auto programs = bpf::MemoryPrograms::load(tier, config_.hold);
-    if (programs) {
-      programs_ = std::make_unique<bpf::MemoryPrograms>(std::move(*programs));
-      tier_ = tier;
-      return {};
-    }
-    if (config_.tier) return tl::unexpected(programs.error());
-    tier_refusals_ +=
-        "tier " + std::string(bpf::to_string(tier)) + ": " + programs.error().message + "\n";
+  if (config_.tier == bpf::Tier::kC) return {};
+  auto programs = bpf::MemoryPrograms::load(config_.hold);
+  if (programs) {
+    programs_ = std::make_unique<bpf::MemoryPrograms>(std::move(*programs));
+    return {};
   }
+  if (config_.tier) return tl::unexpected(programs.error());
+  tier_refusals_ = "tier A: " + programs.error().message + "\n";
   return {};
 }
 
@@ -101,7 +97,7 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
 Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
   const std::optional<Limit> limit = tracked.limit_file.read();
   if (!limit) return fail(Code::kGone, tracked.group.name_of("memory.max") + " cannot be read");
-  if (tier_ != bpf::Tier::kA) {
+  if (!programs_) {
     auto signals = FallbackSignals::open(tracked.group, *limit);
     if (!signals) return tl::unexpected(signals.error());
     tracked.signals.emplace(std::move(*signals));
@@ -126,8 +122,8 @@ Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
 
 Result<void> Engine::start_cpu() {
   if (cpu_) return {};
-  auto cpu = CpuEngine::start(config_.policy.cpu, tier_ != bpf::Tier::kC,
-                              reaction_->report_wakeup(), slots_);
+  auto cpu = CpuEngine::start(config_.policy.cpu, programs_ != nullptr, reaction_->report_wakeup(),
+                              slots_);
   if (!cpu) return tl::unexpected(cpu.error());
   cpu_ = std::move(*cpu);
   cpu_->set_allocatable(allocatable_cpu_);

@@ -118,7 +118,7 @@ class Engine {
   // Readable when collect() has something.
   int report_fd() const { return reaction_->report_wakeup().fd(); }
 
-  bpf::Tier tier() const { return tier_; }
+  bpf::Tier tier() const { return programs_ ? bpf::Tier::kA : bpf::Tier::kC; }
   // What kept it from a better tier, one line each; empty in tier A or when the tier was
   // configured.
   const std::string& tier_refusals() const { return tier_refusals_; }
@@ -157,7 +157,6 @@ class Engine {
   void take_reports(std::vector<Record>& records);
 
   EngineConfig config_;
-  bpf::Tier tier_ = bpf::Tier::kC;
   std::string tier_refusals_;
   SlotTable slots_;
   std::unique_ptr<bpf::MemoryPrograms> programs_;  // null in tier C

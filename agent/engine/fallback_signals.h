@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tiers B and C, where nothing can be held: the signs of need of one cgroup are changes of
+// Tier C, where nothing can be held: the signs of need of one cgroup are changes of
 // memory.events and a PSI trigger, and memory.high a little below the limit slows the cgroup down
 // while the agent answers. docs/architecture.md says what this cannot promise.
 #pragma once

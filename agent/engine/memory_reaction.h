@@ -54,7 +54,7 @@ struct Command {
   Slot slot = 0;
   std::uint32_t epoch = 0;
   const cgroup::LimitFile* limit_file = nullptr;
-  FallbackSignals* signals = nullptr;  // tiers B and C: what stands in for the hold; else null
+  FallbackSignals* signals = nullptr;  // tier C: what stands in for the hold; else null
   std::optional<Slot> parent;
   Armed armed;
   Bytes limit;

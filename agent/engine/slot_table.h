@@ -65,7 +65,7 @@ struct TrackedCgroup {
   cgroup::LimitFile limit_file;
   cgroup::UsageFile usage_file;
   ContainerSpec spec;
-  std::optional<FallbackSignals> signals;  // tiers B and C
+  std::optional<FallbackSignals> signals;  // tier C
   std::unique_ptr<TrackedCpu> cpu;         // null: no CPU part, or the CPU thread has let go
   bool is_new = true;                      // since the last decision, or its bounds are wider
   bool leaving = false;                    // untracked; waits for the threads to let go

@@ -135,7 +135,7 @@ Samples refusals(const Scrape& scrape) {
 
 Samples tiers(const Scrape& scrape) {
   Samples samples;
-  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kB, bpf::Tier::kC}) {
+  for (const bpf::Tier tier : {bpf::Tier::kA, bpf::Tier::kC}) {
     samples.push_back(labelled(bpf::to_string(tier), tier == scrape.stats.engine.tier ? 1 : 0));
   }
   return samples;
@@ -387,7 +387,7 @@ const std::array kRows{
         lost},
     Metric{"plimsoll_tier",
            kGauge,
-           "1 for the tier in use: `A` with the hold, `B` tracepoints only, `C` without BPF.",
+           "1 for the tier in use: `A` with the hold, `C` without BPF.",
            {"tier"},
            tiers},
     Metric{"plimsoll_reaction_realtime",

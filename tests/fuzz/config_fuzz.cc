@@ -55,7 +55,7 @@ std::vector<std::string> fuzz_seeds() {
           "memory:\n  watermark: 0.8\n  leak: {grants: 9, window: 5m, dip: 0.02}\n",
           "pods:\n  selector: app=web,env in (dev,ci),!x\n  namespaces: \"!a,b-*\"\n  opt_in: no\n",
           "budget.namespaces: {dev: 8Gi, 'ci': 1e9}\nbudget.namespaces.x: 1\n",
-          "metrics.address: \"[::1]:9464\"\ntier: B\nhold: {door: 0s, slice: 0s}\n",
+          "metrics.address: \"[::1]:9464\"\ntier: C\nhold: {door: 0s, slice: 0s}\n",
           "a: &a [*a, {b: !!str c}]\n--- \n? x\n: |\n  y\n",
           "tick: 1s\ntick: 2s\nlog: {level: debug}\nfallback.on_refusal: true\n\t- z\n"};
 }

@@ -95,9 +95,9 @@ class LateAnswers {
 
 // Ids of the loaded BPF programs, by the names that are ours.
 std::set<std::uint32_t> our_programs() {
-  const std::set<std::string> names{"on_charge",       "on_reclaim_end", "on_oom",     "on_oom_end",
-                                    "on_reclaim_trac", "on_track",       "on_untrack", "on_sweep",
-                                    "on_max_write",    "on_max_written"};
+  const std::set<std::string> names{"on_charge",  "on_reclaim_end", "on_oom",
+                                    "on_oom_end", "on_track",       "on_untrack",
+                                    "on_sweep",   "on_max_write",   "on_max_written"};
   std::set<std::uint32_t> found;
   for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) {
     const Fd program(::bpf_prog_get_fd_by_id(id));
@@ -127,7 +127,7 @@ std::size_t drain(MemoryPrograms& programs, std::vector<pl_memory_event>& into) 
 constexpr milliseconds kVeryLate(50);
 
 TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   std::uint64_t saved = 0;
   int held_runs = 0;
   for (int run = 0; run < 5; ++run) {
@@ -154,8 +154,7 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
 
 // Both kinds of hold off: the same answers come too late. What the test above relies on.
 TEST(Hold, WithoutItTheSameAnswersAreTooLate) {
-  auto programs =
-      value(MemoryPrograms::load(bpf::Tier::kA, {.slice = Nanoseconds(0), .door = Nanoseconds(0)}));
+  auto programs = value(MemoryPrograms::load({.slice = Nanoseconds(0), .door = Nanoseconds(0)}));
   int killed = 0;
   for (int run = 0; run < 5; ++run) {
     const OwnGroup group("no-hold-" + std::to_string(run), mebibytes(32));
@@ -172,7 +171,7 @@ TEST(Hold, WithoutItTheSameAnswersAreTooLate) {
 }
 
 TEST(Hold, NobodyIsHeldWithoutABeat) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   const OwnGroup group("no-beat", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
   programs.arm(0, kAnyLimit);
@@ -184,7 +183,7 @@ TEST(Hold, NobodyIsHeldWithoutABeat) {
 }
 
 TEST(Hold, NobodyIsHeldWhoIsNotArmed) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   const OwnGroup group("not-armed", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
   programs.beat(now());
@@ -197,7 +196,7 @@ TEST(Hold, NobodyIsHeldWhoIsNotArmed) {
 // No answer ever comes: the second's budget bounds the time of all holds together.
 TEST(Hold, EndsByItselfWhenNobodyAnswers) {
   const bpf::HoldBounds bounds;
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, bounds));
+  auto programs = value(MemoryPrograms::load(bounds));
   const OwnGroup group("no-answer", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
   programs.beat(now());
@@ -219,7 +218,7 @@ TEST(Hold, EndsByItselfWhenNobodyAnswers) {
 // Whoever waits when the denial comes does not wait on.
 TEST(Hold, EndsWithADenial) {
   auto programs = value(MemoryPrograms::load(
-      bpf::Tier::kA, {.slice = seconds(5), .door = seconds(5), .budget_per_second = seconds(20)}));
+      {.slice = seconds(5), .door = seconds(5), .budget_per_second = seconds(20)}));
   const OwnGroup group("denied", mebibytes(32));
   value(programs.track(0, 1, group.group().fd().get(), kLate));
   programs.beat(now());
@@ -237,7 +236,7 @@ TEST(Hold, EndsWithADenial) {
 
 // Steady growth at a pace that an answer has time for: it must be told before the limit is met.
 TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   const OwnGroup group("slow", mebibytes(64));
   value(programs.track(0, 7, group.group().fd().get(), {}));
   programs.beat(now());
@@ -259,7 +258,7 @@ TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
 }
 
 TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   const OwnGroup group("full", mebibytes(64));
   value(programs.track(0, 1, group.group().fd().get(), {.watermark = 0.01, .horizon = seconds(1)}));
   programs.arm(0, kAnyLimit);
@@ -320,7 +319,7 @@ TEST(Programs, LeaveNothingBehind) {
   EXPECT_TRUE(before.empty());
   {
     const OwnGroup group("load", mebibytes(64));
-    auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+    auto programs = value(MemoryPrograms::load({}));
     value(programs.track(0, 1, group.group().fd().get(), {}));
     EXPECT_FALSE(our_programs().empty());
   }
@@ -334,7 +333,7 @@ TEST(Programs, GoWithAProcessThatIsKilled) {
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t agent = ::fork();
   if (agent == 0) {
-    auto programs = MemoryPrograms::load(bpf::Tier::kA, {});
+    auto programs = MemoryPrograms::load({});
     if (!programs || !programs->track(0, 1, group.group().fd().get(), kLate)) ::_exit(1);
     programs->beat(now());
     programs->arm(0, kAnyLimit);
@@ -357,7 +356,7 @@ TEST(Programs, GoWithAProcessThatIsKilled) {
 }
 
 TEST(Programs, CgroupThatVanishedCannotBeTracked) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   OwnGroup group("gone");
   const cgroup::Group opened = group.group();
   ASSERT_TRUE(group.remove());
@@ -371,7 +370,7 @@ TEST(Programs, CgroupThatVanishedCannotBeTracked) {
 // The kernel gives the memory of a freed cgroup to the next one. What was known about the old must
 // not take the new one's entry with it.
 TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   std::vector<pl_memory_event> events;
   for (int run = 0; run < 20; ++run) {
     OwnGroup old("old-" + std::to_string(run), mebibytes(64));
@@ -395,7 +394,7 @@ TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
 
 // Events give away the budget to its last byte, and then nobody is held any more, in no cgroup.
 TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   const OwnGroup first("spends", mebibytes(64));
   const OwnGroup second("waits", mebibytes(64));
   const auto first_file = value(cgroup::LimitFile::open_max(first.group()));
@@ -440,7 +439,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
 }
 
 TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
-  auto programs = value(MemoryPrograms::load(bpf::Tier::kA, {}));
+  auto programs = value(MemoryPrograms::load({}));
   OwnGroup group("vanishes", mebibytes(64));
   const auto id = value(programs.track(3, 9, group.group().fd().get(), {}));
   const auto file = value(cgroup::LimitFile::open_max(group.group()));

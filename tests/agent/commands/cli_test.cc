@@ -101,7 +101,7 @@ TEST(Cli, RunTakesEveryOption) {
                                "a/b",      "--parent-ceiling",
                                "8Gi",      "--name",
                                "build",    "--tier",
-                               "B",        "--report",
+                               "C",        "--report",
                                "out.json", "--dry-run",
                                "--json",   "--quiet",
                                "--",       "make",
@@ -113,7 +113,7 @@ TEST(Cli, RunTakesEveryOption) {
   EXPECT_EQ(run.parent, "a/b");
   EXPECT_EQ(run.parent_ceiling, Bytes{8 * kGiB});
   EXPECT_EQ(run.name, "build");
-  EXPECT_EQ(run.config.tier, bpf::Tier::kB);
+  EXPECT_EQ(run.config.tier, bpf::Tier::kC);
   EXPECT_EQ(run.report_file, "out.json");
   EXPECT_TRUE(run.dry_run);
   EXPECT_TRUE(run.json);
@@ -161,6 +161,7 @@ TEST(Cli, BadValuesEndWith125AndNameTheOption) {
                                                   {"--shrink-after", "-5s"},
                                                   {"--parent-ceiling", "lots"},
                                                   {"--tier", "D"},
+                                                  {"--tier", "B"},
                                                   {"--tier", "a"},
                                                   {"--name", "a/b"},
                                                   {"--name", std::string(65, 'x')}};

@@ -97,7 +97,7 @@ budget.reserve: 128Mi
 "budget.limit": '2Gi'
 budget.take_back: true
 tick: 500ms
-tier: B
+tier: C
 )",
                                              "plimsoll.yaml");
   ASSERT_TRUE(config) << config.error().message;
@@ -138,7 +138,13 @@ tier: B
   EXPECT_EQ(config->policy.budget.limit, Bytes{2 * kGiB});
   EXPECT_TRUE(config->policy.budget.take_back);
   EXPECT_EQ(config->tick, milliseconds(500));
-  EXPECT_EQ(config->tier, bpf::Tier::kB);
+  EXPECT_EQ(config->tier, bpf::Tier::kC);
+}
+
+TEST(Config, ATierThatIsGoneIsAnErrorThatSaysSo) {
+  const Result<Config> config = parse_config("tier: B\n", "f");
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, testing::HasSubstr("no tier B any more"));
 }
 
 TEST(Config, EveryKeyOfTheNodeAgentReachesItsMember) {
@@ -306,7 +312,7 @@ TEST(Config, KeysOfTheNextStartAreNamedWhenTheyChange) {
   };
   EXPECT_THAT(changed("log.level: debug\npods.ceiling: 2\n"), testing::IsEmpty());
   EXPECT_THAT(changed("tier: auto\n"), testing::IsEmpty());
-  EXPECT_THAT(changed("tier: B\nhold.door: 100ms\nlog.level: debug\n"),
+  EXPECT_THAT(changed("tier: C\nhold.door: 100ms\nlog.level: debug\n"),
               testing::ElementsAre("hold.door", "tier"));
 }
 
@@ -385,7 +391,7 @@ TEST(Config, EveryErrorIsNamedWithItsLine) {
       "plimsoll.yaml:8: memory.leak.grants: \"2.5\" is not a whole number; allowed: 1 to 1000\n"
       "plimsoll.yaml:9: memory.leak.grants: set twice, first in line 8\n"
       "plimsoll.yaml:10: hold: \"200ms\", where a section is expected\n"
-      "plimsoll.yaml:11: tier: \"D\" is none of auto, A, B, C\n"
+      "plimsoll.yaml:11: tier: \"D\" is none of auto, A, C\n"
       "plimsoll.yaml:12: tick: a list, where one value is expected\n"
       "plimsoll.yaml:13: shrink_after: unknown key; did you mean memory.shrink_after?\n"
       "plimsoll.yaml:14: zzzzzzzzzzzzzzzzzzzz: unknown key\n"

@@ -280,7 +280,7 @@ TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
 
 TEST(Metrics, StateIsShownAsItIs) {
   AgentStats stats{};
-  stats.engine.tier = bpf::Tier::kB;
+  stats.engine.tier = bpf::Tier::kC;
   stats.version = "1.2.3";
   stats.node = "node-\"a\"\n";
   stats.config = {.generation = 7,
