@@ -396,7 +396,7 @@ TEST(Programs, UntrackingAnOldCgroupLeavesItsSuccessorTracked) {
 TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   auto programs = value(MemoryPrograms::load({}));
   const OwnGroup first("spends", mebibytes(64));
-  const OwnGroup second("waits", mebibytes(64));
+  const OwnGroup second("waits", mebibytes(4));
   const auto first_file = value(cgroup::LimitFile::open_max(first.group()));
   const auto second_file = value(cgroup::LimitFile::open_max(second.group()));
   value(programs.track(0, 1, first.group().fd().get(), {}));
@@ -408,8 +408,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
                               .slot = 1,
                               .epoch = 2,
                               .limit_file = &second_file,
-                              .armed = armed,
-                              .limit = mebibytes(4)}));
+                              .armed = armed}));
   ASSERT_TRUE(reaction->send(
       {.kind = Command::Kind::kRaise, .slot = 1, .epoch = 2, .limit = mebibytes(64)}));
   ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(100)}));
@@ -707,8 +706,8 @@ TEST_F(EngineOnAKernel, WhoWritesAParentsLimitBelowTheUsageReturns) {
 // Nobody can read a file of it any more, as of a container whose first process was killed.
 TEST_F(EngineOnAKernel, AKillIsToldThoughTheCgroupIsGone) {
   OwnGroup group("killed", mebibytes(32));
-  const agent::Slot slot =
-      value(engine_->track(group.group(), {.floor = mebibytes(32), .ceiling = mebibytes(32)}));
+  const agent::Slot slot = value(engine_->track(
+      group.group(), {.bounds = {.floor = mebibytes(32), .ceiling = mebibytes(32)}}));
   tick();
   const MonotonicTime before = now();
   {

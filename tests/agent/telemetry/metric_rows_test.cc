@@ -95,7 +95,7 @@ AgentStats all_told(Numbers& numbers) {
   return {.version = "1.2.3",
           .node = "node-a",
           .activity = all_said(),
-          .engine = {.tier = bpf::Tier::kB,
+          .engine = {.tier = bpf::Tier::kC,
                      .predictable = true,
                      .kernel = counters(numbers),
                      .reports_lost = next(),

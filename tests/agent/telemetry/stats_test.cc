@@ -291,7 +291,7 @@ TEST(Metrics, StateIsShownAsItIs) {
   stats.log_overruns = 5;
   const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_tier{tier=\"A\"}"), 0);
-  EXPECT_EQ(samples.at("plimsoll_tier{tier=\"B\"}"), 1);
+  EXPECT_EQ(samples.at("plimsoll_tier{tier=\"C\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_build_info{version=\"1.2.3\",node=\"node-\\\"a\\\"\\n\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_config_generation"), 7);
   EXPECT_EQ(samples.at("plimsoll_config_last_reload_successful"), 0);
