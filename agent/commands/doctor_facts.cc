@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The half of doctor.h that looks at the machine.
+#include "agent/commands/doctor_facts.h"
+
 #include <fcntl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <iterator>
 
-#include "agent/commands/doctor.h"
 #include "agent/commands/scope_enter.h"
 #include "agent/pods/pod_cgroups.h"
 #include "base/file.h"

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pure half of doctor.h: from facts to findings.
+#include "agent/commands/doctor_report.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
 #include <utility>
-
-#include "agent/commands/doctor.h"
 
 namespace plimsoll::agent {
 namespace {
