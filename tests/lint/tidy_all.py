@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """clang-tidy over every source of ours in a build's compile commands, one per CPU at a time.
 
-usage: tidy_all.py CLANG_TIDY BUILD_DIR
+usage: tidy_all.py CLANG_TIDY BUILD_DIR [SINCE]
+With SINCE, a commit: only the sources that have changed since then.
 """
 import concurrent.futures
 import json
@@ -30,6 +31,14 @@ def main():
     entries = json.loads(commands.read_text(encoding="utf-8"))
     sources = sorted({entry["file"] for entry in entries
                       if not pathlib.Path(entry["file"]).is_relative_to(build)})
+    if sys.argv[3:]:
+        changed = subprocess.run(["git", "diff", "--name-only", sys.argv[3]], text=True,
+                                 capture_output=True, check=True).stdout.split()
+        changed = {str(pathlib.Path(name).resolve()) for name in changed}
+        sources = [source for source in sources if source in changed]
+        if not sources:
+            print(f"clang-tidy: no source has changed since {sys.argv[3]}")
+            return
     started, bad = time.monotonic(), 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for source, status, text in pool.map(lambda s: check(clang_tidy, build, s), sources):
