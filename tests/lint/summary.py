@@ -1,19 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The last lines of scripts/test, from what ctest wrote: the end of what each failed test printed,
-the names of all that did not pass, and the counts.
+the ten tests that took longest, the names of all that did not pass, and the counts.
 
 usage: summary.py JUNIT_XML CTEST_STATUS
 A test passed when ctest ran it and it ended well; it was skipped when it said so itself or is
 disabled; everything else, a test that could not be started among them, failed.
 """
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree
 
 
 LINES_OF_ONE = 40
 TESTS_SHOWN = 5
+SLOWEST_SHOWN = 10
+# What a test says that was one of several in a guest: ctest saw only its result being told.
+IN_A_GUEST = re.compile(r"^vm: took ([0-9.]+) s and ([0-9.]+) s of CPU time in a guest", re.M)
+
+
+def seconds(case):
+    """How long it took, and where that was another time than ctest's, a word about it."""
+    shared = IN_A_GUEST.search(case.findtext("system-out") or "")
+    if shared:
+        return float(shared.group(1)), f" (in a guest with others, {shared.group(2)} s of CPU time)"
+    return float(case.get("time") or 0), ""
 
 
 def verdict(case):
@@ -49,6 +61,11 @@ def main():
         earlier += result == "passed" and "vm: not run again: " in (case.findtext("system-out") or "")
         if result != "passed":
             print(f"{result}: {case.get('name')}" + (f" ({why})" if why else ""))
+    # A guest of several is no test of its own.
+    slowest = sorted(((*seconds(case), case.get("name")) for case in cases
+                      if ".batch." not in case.get("name")), reverse=True)
+    print("slowest:", *(f"{took:8.1f} s  {name}{word}"
+                        for took, word, name in slowest[:SLOWEST_SHOWN]), sep="\n")
     if not counts["failed"] and (ctest_status or not counts["passed"]):
         # No tests found, a test program that could not be asked for its tests, ...
         print(f"failed: ctest itself ended with {ctest_status}, {counts['passed']} tests passed")
