@@ -13,10 +13,10 @@ mkdir -p /tmp/bin
 # Needs 192 MiB when /run/need is there, and ends when /run/finish is.
 cat >/tmp/bin/make <<'EOF'
 #!/bin/sh
-until [ -e /run/need ]; do sleep 0.1; done
+until [ -e /run/need ]; do read -t 0.1 _ <&3; done
 storm-load touch --bytes 192Mi --result /dev/null
 echo $? >/run/done.$$
-until [ -e /run/finish ]; do sleep 0.1; done
+until [ -e /run/finish ]; do read -t 0.1 _ <&3; done
 EOF
 cp /tmp/bin/make /tmp/bin/compile
 chmod +x /tmp/bin/*
@@ -57,7 +57,7 @@ start_agent
 until_true 120 agent_ready
 is "the agent is ready" 0 $?
 annotations=', "plimsoll.dev/announce": "make=256Mi,compile"'
-create_pods web-0 1 'until [ -e /run/end ]; do if mv /run/order /run/taken 2>/dev/null; then sh /run/taken; fi; sleep 0.1; done'
+create_pods web-0 1 'until [ -e /run/end ]; do if [ -e /run/order ] && mv /run/order /run/taken 2>/dev/null; then sh /run/taken; fi; read -t 0.1 _ <&3; done'
 until_true 120 tracked 2
 is "the pod is watched" 0 $?
 is "nothing is announced" 0 "$(metric plimsoll_announced_running)"
@@ -110,7 +110,7 @@ given_back "compile again"
 
 # ---- one that cannot be read
 annotations=', "plimsoll.dev/announce": "/usr/bin/make"'
-create_pods bad 1 'until [ -e /run/end ]; do sleep 0.1; done'
+create_pods bad 1 'until [ -e /run/end ]; do read -t 0.1 _ <&3; done'
 told() { ask $api GET /api/v1/namespaces/default/events | grep -q 'usr/bin/make.*last part of a path'; }
 until_true 120 told
 is "a bad list is an Event with what is allowed" 0 $?

@@ -33,7 +33,7 @@ make_pod() {
   "metadata": {"name": "$1", "namespace": "default", "annotations": {"plimsoll.dev/enabled": "true"}},
   "spec": {"nodeName": "node-a", "restartPolicy": "Always", "containers": [{"name": "app",
     "image": "storm", "command": ["sh", "-c",
-      "until [ -e /run/go ]; do sleep 0.1; done; [ -e /run/done ] || storm-load touch --bytes 150000000 --result /dev/null; echo \$? >/run/done; until [ -e /run/end ]; do sleep 0.1; done"],
+      "exec 3<>/run/silent; until [ -e /run/go ]; do read -t 0.1 _ <&3; done; [ -e /run/done ] || storm-load touch --bytes 150000000 --result /dev/null; echo \$? >/run/done; until [ -e /run/end ]; do read -t 0.1 _ <&3; done"],
     "resources": {"requests": {"memory": "16Mi", "cpu": "10m"},
       "limits": {"memory": "64Mi", "cpu": "1"}}}]}}
 TEXT
@@ -136,4 +136,5 @@ remove_pod full
 stop_agent
 is "of pods that are gone nothing is kept" 0 "$(grep -c '"uid"' $floors/floors)"
 [ "$checks_failed" = 0 ] || cat /tmp/restore.log
+umount $floors
 agent_checks_end

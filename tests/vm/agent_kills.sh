@@ -8,7 +8,7 @@
 # shellcheck source=lib/agent_node
 . /bin/agent_node
 
-kills=${KILLS:-12}
+kills=${KILLS:-8}
 pods=4
 floor=67108864
 printf 'memory: {shrink_after: 2s}\n' >/tmp/config.yaml

@@ -16,7 +16,7 @@ is "the agent is ready" 0 $?
 
 # Holds 120 MB that cannot be reclaimed from /run/go to /run/end, of a limit of 64 MiB.
 # shellcheck disable=SC2016 # for the container's shell
-holds='dd if=/dev/zero of=/dev/shm/$$ bs=1M count=115 2>/dev/null; echo $? >/run/done.$$; until [ -e /run/end ]; do sleep 0.1; done; rm /dev/shm/$$; true'
+holds='dd if=/dev/zero of=/dev/shm/$$ bs=1M count=115 2>/dev/null; echo $? >/run/done.$$; until [ -e /run/end ]; do read -t 0.1 _ <&3; done; rm /dev/shm/$$; true'
 needed=$((115 * 1048576))
 
 # limit NAME: of its container now; slice_limit NAME

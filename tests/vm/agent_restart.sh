@@ -27,7 +27,7 @@ is "the agent is ready" 0 $?
 
 # Fills 100 MB, says so, and 60 MB more when /run/more is there; of a limit of 64 MiB.
 # shellcheck disable=SC2016 # for the container's shell
-burst='dd if=/dev/zero of=/dev/shm/$$ bs=1M count=95 2>/dev/null && touch /run/half.$$ && until [ -e /run/more ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/shm/more.$$ bs=1M count=57 2>/dev/null; echo $? >/run/done.$$; rm /dev/shm/$$ /dev/shm/more.$$; true'
+burst='dd if=/dev/zero of=/dev/shm/$$ bs=1M count=95 2>/dev/null && touch /run/half.$$ && until [ -e /run/more ]; do read -t 0.1 _ <&3; done; dd if=/dev/zero of=/dev/shm/more.$$ bs=1M count=57 2>/dev/null; echo $? >/run/done.$$; rm /dev/shm/$$ /dev/shm/more.$$; true'
 halves() { [ "$(find /run -name 'half.*' | wc -l)" = $pods ]; }
 all_done() { [ "$(cat /run/done.* 2>/dev/null | wc -l)" = $pods ]; }
 # interrupted NAME SIGNAL

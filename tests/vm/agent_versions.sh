@@ -7,7 +7,7 @@
 # shellcheck source=lib/agent_node
 . /bin/agent_node
 
-pods=2
+pods=1
 printf 'memory: {shrink_after: 3s}\n' >/tmp/config.yaml
 # raised NAME COUNT: spec and cgroups agree on a limit above the floor.
 raised() {

@@ -13,7 +13,7 @@ printf 'memory: {step: 16Mi, step_ratio: 0, look_ahead: 100ms}\n' >$config
 group_named() { ls -d $top/plimsoll-run-*-"$1" 2>/dev/null; }
 # shellcheck disable=SC2016 # for the inner shell
 storm='until [ -e /tmp/calm ]; do storm-load forks --bytes 192Mi; storm-load populate --bytes 160Mi
-  done >/dev/null 2>&1; touch /tmp/calmed; until [ -e /tmp/end ]; do usleep 20000; done'
+  done >/dev/null 2>&1; touch /tmp/calmed; until [ -e /tmp/end ]; do usleep 100000; done'
 
 # begin NAME: a storm under Plimsoll, grown at least once. Sets `agent` and `group`.
 begin() {

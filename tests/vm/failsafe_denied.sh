@@ -5,7 +5,7 @@
 # shellcheck source=lib/checks
 . /bin/checks
 
-pairs=15
+pairs=9
 printf 'budget: {limit: 0}\n' >/tmp/config.yaml
 stall() { sed -n 's/.*"stall_ms":\([0-9.]*\).*/\1/p' "$1"; }
 median_of() { sort -n "$1" | sed -n "$(((pairs + 1) / 2))p"; }

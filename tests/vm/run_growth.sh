@@ -66,7 +66,7 @@ says "leak: the reason is said" 'which is a leak' /tmp/err
 # A burst, then 100 MiB that stay, then nothing, then a second burst. The limit follows down each
 # time, and nothing of that kills.
 # shellcheck disable=SC2016 # for the inner shell
-phases='step() { touch /tmp/$1-begun; until [ -e /tmp/$1-end ]; do usleep 20000; done; }
+phases='step() { touch /tmp/$1-begun; until [ -e /tmp/$1-end ]; do usleep 100000; done; }
   storm-load touch --bytes 256Mi --result /dev/null || exit 50
   cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/memory.max >/tmp/high
   dd if=/dev/zero of=/dev/shm/kept bs=1M count=100 2>/dev/null; step kept

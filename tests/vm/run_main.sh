@@ -111,7 +111,7 @@ signal_when_ready() {
   (until_true 120 test -e /tmp/ready && kill -"$1" "$(pidof plimsoll)") &
 }
 # shellcheck disable=SC2016 # for the inner shell
-waiting='trap "exit 9" INT; trap "exit 7" TERM; touch /tmp/ready; while :; do usleep 20000; done'
+waiting='trap "exit 9" INT; trap "exit 7" TERM; touch /tmp/ready; while :; do usleep 100000; done'
 signal_when_ready TERM
 plimsoll run --quiet -- sh -c "$waiting"
 is "SIGTERM reaches the command" 7 $?
