@@ -95,19 +95,49 @@ endfunction()
 
 # plimsoll_vm_test(<name> <command>...): the command runs in a guest, once per kernel, with
 # plimsoll, storm-load and storm-driver in /bin. A kernel that complains (hung task, stall, warning)
-# fails the test, whatever the command said. They take longest, so they are begun first.
+# fails the test, whatever the command said. Alone it boots a guest of its own; after the batch that it
+# is in (below) it tells what it came to there. They take longest, so they are begun first.
 function(plimsoll_vm_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "ADD;COMMAND")
   set(add ${arg_ADD})
   foreach(program plimsoll storm-load storm-driver)
     list(APPEND add --add "$<TARGET_FILE:${program}>:/bin/${program}")
   endforeach()
+  list(JOIN add "\n" lines)
+  list(JOIN arg_COMMAND "\n" command)
+  file(GENERATE OUTPUT "vm/${name}.args" CONTENT "${lines}\n--\n${command}\n")
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
     add_test(NAME vm.${name}.${kernel}
              COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/run" --kernel ${kernel} --strict-console --once
                      --timeout 1200 --name vm-${name}-${kernel} ${add} -- ${arg_COMMAND})
     # Longer than the harness gives the guest, so that it is the harness that ends it and says why.
     set_tests_properties(vm.${name}.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 1500)
+  endforeach()
+endfunction()
+
+# Tests of one kernel that share a guest, one after the other, as even as CPU time goes; what is in
+# none (a test that leaves the kernel changed) has a guest of its own.
+set(plimsoll_vm_batches storms kills pods programs commands)
+set(plimsoll_vm_batch_storms agent_storm agent_announce)
+set(plimsoll_vm_batch_kills agent_kills agent_kubelet agent_floors)
+set(plimsoll_vm_batch_pods agent_versions agent_restart agent_cpu)
+set(plimsoll_vm_batch_programs engine exec_programs cpu_programs engine_shared cgroup pod_cgroups
+                               scope)
+set(plimsoll_vm_batch_commands run_main run_growth run_cpu run_announce failsafe_agent
+                               failsafe_denied)
+function(plimsoll_vm_batch_tests)
+  foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
+    foreach(batch IN LISTS plimsoll_vm_batches)
+      list(TRANSFORM plimsoll_vm_batch_${batch} PREPEND "${CMAKE_CURRENT_BINARY_DIR}/vm/"
+           OUTPUT_VARIABLE files)
+      list(TRANSFORM files APPEND ".args")
+      add_test(NAME vm.batch.${batch}.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/batch"
+                                                        ${kernel} ${batch} ${files})
+      set_tests_properties(vm.batch.${batch}.${kernel} PROPERTIES LABELS vm COST 200 TIMEOUT 3600)
+      list(TRANSFORM plimsoll_vm_batch_${batch} REPLACE "(.+)" "vm.\\1.${kernel}" OUTPUT_VARIABLE tests)
+      # Only an order: named alone, a test runs alone.
+      set_tests_properties(${tests} PROPERTIES DEPENDS vm.batch.${batch}.${kernel} COST 1)
+    endforeach()
   endforeach()
 endfunction()
 
@@ -140,6 +170,8 @@ function(plimsoll_vm_tests)
                      COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
 
+  plimsoll_vm_batch_tests()
+
   # What guests with systemd run: tests/vm/lib/<guest>.
   add_executable(systemd-tell vm/systemd_tell.cc)
   target_link_libraries(systemd-tell PRIVATE plimsoll_agent_systemd plimsoll_agent_pods
@@ -158,7 +190,7 @@ function(plimsoll_vm_tests)
   list(GET PLIMSOLL_VM_KERNELS 0 kernel)
   add_test(NAME vm.harness.${kernel} COMMAND "${PROJECT_SOURCE_DIR}/tests/vm/lib/self_test" --once
                                              ${kernel})
-  set_tests_properties(vm.harness.${kernel} PROPERTIES LABELS vm COST 100 TIMEOUT 1500)
+  set_tests_properties(vm.harness.${kernel} PROPERTIES LABELS vm COST 150 TIMEOUT 1500)
 endfunction()
 
 # Stops when a file that is named like a test or a benchmark is in no target.

@@ -46,14 +46,14 @@ stage_libraries() {
       find -L "$src" -type f \( -perm /111 -o -name '*.so*' \) -print0)
   done
   ((${#candidates[@]})) || return 0
-  local missing
-  missing="$(printf '%s\0' "${candidates[@]}" | xargs -0 ldd 2>/dev/null |
-    awk '/=> not found/ {print $1}' | sort -u | tr '\n' ' ')" || true
+  local linked missing
+  linked="$(printf '%s\0' "${candidates[@]}" | xargs -0 ldd 2>/dev/null)" || true
+  missing="$(awk '/=> not found/ {print $1}' <<<"$linked" | sort -u | tr '\n' ' ')"
   if [[ -n "$missing" ]]; then note "libraries not found on this host: $missing"; fi
   while IFS= read -r path; do
     [[ -e "$stage/$path" ]] || stage_add "$stage" "$path" "$path"
-  done < <(printf '%s\0' "${candidates[@]}" | xargs -0 ldd 2>/dev/null |
-    awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// && $2 ~ /^\(0x/ {print $1}' | sort -u)
+  done < <(awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// && $2 ~ /^\(0x/ {print $1}' \
+    <<<"$linked" | sort -u)
 }
 
 # stage_pack STAGE IMAGE BUSYBOX
