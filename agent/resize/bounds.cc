@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/bounds.h"
 
-#include "agent/resize/dry_run.h"
-#include "agent/resize/known.h"
-
 namespace plimsoll::agent {
 namespace {
 

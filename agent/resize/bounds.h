@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/known.h"
 
 namespace plimsoll::agent {
 
@@ -31,6 +31,15 @@ std::optional<Range<Amount>> range_of(const Step& step, const ContainerResize& c
     if (!policy->cpu || !container.cpu.spec) return std::nullopt;
     return range(policy->cpu->floor, policy->cpu->most());
   }
+}
+
+// The API server is asked beforehand how far it may go.
+template <class Amount>
+bool wants_preflight(const Step& step, const ContainerResize& container) {
+  const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
+  return range && through_api<Amount>(step, container) &&
+         step.policy(container)->actuation == Actuation::kResizeThenCgroup &&
+         range->most > spec_of<Amount>(container);
 }
 
 // How far the API server and the kubelet are known to stand behind the limit.

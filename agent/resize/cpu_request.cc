@@ -7,10 +7,6 @@
 namespace plimsoll::agent {
 namespace {
 
-// How long a request waits before it looks again whether memory is quiet.
-constexpr Nanoseconds kLookAgain = std::chrono::seconds(1);
-// The same where only the files have not been read.
-constexpr Nanoseconds kReadSoon = std::chrono::milliseconds(50);
 // A lowering that stops above the floor waits so many times longer: the limit moves with the use,
 // and each step would be a PATCH.
 constexpr int kPartway = 4;
@@ -103,24 +99,6 @@ std::optional<Aim> aim_of(const Step& step, const ContainerResize& container) {
   return aim;
 }
 
-bool pod_needs_memory(const Step& step) {
-  return step.state.unverified ||
-         std::any_of(step.state.containers.begin(), step.state.containers.end(),
-                     [&](const ContainerResize& each) {
-                       // Whether there is a lease is only known once the file has been read.
-                       const bool unread =
-                           each.spec && !each.level_known && step.reading(each) != nullptr;
-                       return each.lease || each.want || unread;
-                     });
-}
-
-// It might need memory while the kubelet is at it. A usage that is not known counts as near.
-bool is_near_limit(const Step& step, const ContainerResize& container) {
-  if (!container.spec) return false;  // without a limit
-  const ContainerReading* seen = step.reading(container);
-  return seen == nullptr || seen->memory.usage >= scaled(*container.spec, step.config.active_share);
-}
-
 // The changes that are due: raises before lowerings, so that a refusal says what was too much.
 std::vector<kube::ResizeChange> due_changes(Step& step, const kube::Pod& known) {
   std::vector<kube::ResizeChange> raises;
@@ -159,12 +137,6 @@ void keep_possible(Step& step, const kube::Pod& known, std::vector<kube::ResizeC
 }
 
 }  // namespace
-
-bool memory_is_quiet(Step& step, const std::string& container) {
-  if (!pod_needs_memory(step) && !is_near_limit(step, *step.find(container))) return true;
-  step.wake_at(step.now + (step.facts.reading ? kLookAgain : kReadSoon));
-  return false;
-}
 
 void restart_cpu(CpuResize& cpu) {
   cpu.level.reset();

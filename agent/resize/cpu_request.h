@@ -4,9 +4,7 @@
 // what it wishes for is asked at once, and memory always goes first.
 #pragma once
 
-#include <string>
-
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
 
@@ -17,8 +15,5 @@ void verify_cpu(Step& step);
 void forget_cpu_wishes(Step& step);
 // True: a PATCH was sent.
 bool ask_cpu(Step& step, const kube::Pod& known);
-// Whether the container can do with what the API knows of its memory limit: to carry out a CPU
-// resize the kubelet writes memory.max as well. Else it is looked at again soon.
-bool memory_is_quiet(Step& step, const std::string& container);
 
 }  // namespace plimsoll::agent

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/dry_run.h"
 
+#include "agent/resize/bounds.h"
 #include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
@@ -191,6 +192,7 @@ void ask_preflight(Step& step, const kube::Pod& known) {
 }
 
 void absorb_preflight(Step& step, const ResizeOutcome& outcome) {
+  if (!step.state.preflight || step.state.preflight->id != outcome.id) return;
   const ResizeInFlight asked = *std::move(step.state.preflight);
   step.state.preflight.reset();
   if (outcome.refusal) {

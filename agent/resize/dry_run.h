@@ -4,21 +4,13 @@
 // and one for CPU, so that a refusal is about one resource.
 #pragma once
 
-#include "agent/resize/bounds.h"
-#include "agent/resize/known.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
 
-template <class Amount>
-bool wants_preflight(const Step& step, const ContainerResize& container) {
-  const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
-  return range && through_api<Amount>(step, container) &&
-         step.policy(container)->actuation == Actuation::kResizeThenCgroup &&
-         range->most > spec_of<Amount>(container);
-}
-
 // At most one is under way.
 void ask_preflight(Step& step, const kube::Pod& known);
+// An outcome of something else is left alone.
 void absorb_preflight(Step& step, const ResizeOutcome& outcome);
 
 }  // namespace plimsoll::agent

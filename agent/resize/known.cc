@@ -2,6 +2,30 @@
 #include "agent/resize/known.h"
 
 namespace plimsoll::agent {
+namespace {
+
+// The same where only the files have not been read.
+constexpr Nanoseconds kReadSoon = std::chrono::milliseconds(50);
+
+bool pod_needs_memory(const Step& step) {
+  return step.state.unverified ||
+         std::any_of(step.state.containers.begin(), step.state.containers.end(),
+                     [&](const ContainerResize& each) {
+                       // Whether there is a lease is only known once the file has been read.
+                       const bool unread =
+                           each.spec && !each.level_known && step.reading(each) != nullptr;
+                       return each.lease || each.want || unread;
+                     });
+}
+
+// It might need memory while the kubelet is at it. A usage that is not known counts as near.
+bool is_near_limit(const Step& step, const ContainerResize& container) {
+  if (!container.spec) return false;  // without a limit
+  const ContainerReading* seen = step.reading(container);
+  return seen == nullptr || seen->memory.usage >= scaled(*container.spec, step.config.active_share);
+}
+
+}  // namespace
 
 bool is_cpu(const kube::Resize& resize) {
   return !resize.changes.empty() && resize.changes.front().limits.cpu.has_value();
@@ -53,6 +77,12 @@ std::optional<Bytes> slice_limit(const Step& step, bool with_files) {
 
 Bytes safe_limit(const Step& step, const CgroupReading& now) {
   return lowest_safe(now.usage, step.config.keep_share, step.config.keep_least);
+}
+
+bool memory_is_quiet(Step& step, const std::string& container) {
+  if (!pod_needs_memory(step) && !is_near_limit(step, *step.find(container))) return true;
+  step.wake_at(step.now + (step.facts.reading ? kLookAgain : kReadSoon));
+  return false;
 }
 
 bool refused_by_node(kube::ResizePhase phase) {

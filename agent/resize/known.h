@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is known of a pod by now: what the API server has stored, what the kubelet says, what the
-// files show. Asked by all parts of the plan, and changes nothing.
+// files show. Asked by all parts of the plan; changes nothing but when to look again.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
+
+// How long a request waits before it looks again whether memory, or the kubelet, is quiet.
+inline constexpr Nanoseconds kLookAgain = std::chrono::seconds(1);
 
 // What is asked for about CPU is never asked together with memory.
 bool is_cpu(const kube::Resize& resize);
@@ -55,6 +58,10 @@ std::optional<Amount> in_force(const Step& step, const ContainerResize& containe
   if (seen == nullptr || !seen->status || !seen->status->resources) return std::nullopt;
   return of<Amount>(seen->status->resources->limits);
 }
+
+// Whether the container can do with what the API knows of its memory limit: to carry out a CPU
+// resize the kubelet writes memory.max as well. Else it is looked at again soon.
+bool memory_is_quiet(Step& step, const std::string& container);
 
 // Neither the pod nor the container has a reason against a resize through the API.
 template <class Amount>

@@ -4,7 +4,7 @@
 // and a slice that has stayed behind its containers.
 #pragma once
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
 

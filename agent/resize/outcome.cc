@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/outcome.h"
 
-#include "agent/resize/cpu_request.h"
-#include "agent/resize/dry_run.h"
-
 namespace plimsoll::agent {
 namespace {
 
@@ -396,20 +393,14 @@ bool withdraw(Step& step, const kube::Pod& known) {
   return true;
 }
 
-void absorb_outcomes(Step& step) {
-  for (const ResizeOutcome& outcome : step.facts.outcomes) {
-    if (step.state.preflight && step.state.preflight->id == outcome.id) {
-      absorb_preflight(step, outcome);
-      continue;
-    }
-    if (!step.state.in_flight || step.state.in_flight->id != outcome.id) continue;
-    const ResizeInFlight request = *std::move(step.state.in_flight);
-    step.state.in_flight.reset();
-    if (is_cpu(request.resize)) {
-      absorb<MilliCpu>(step, request, outcome);
-    } else {
-      absorb<Bytes>(step, request, outcome);
-    }
+void absorb_outcome(Step& step, const ResizeOutcome& outcome) {
+  if (!step.state.in_flight || step.state.in_flight->id != outcome.id) return;
+  const ResizeInFlight request = *std::move(step.state.in_flight);
+  step.state.in_flight.reset();
+  if (is_cpu(request.resize)) {
+    absorb<MilliCpu>(step, request, outcome);
+  } else {
+    absorb<Bytes>(step, request, outcome);
   }
 }
 

@@ -30,7 +30,8 @@ template <class Amount>
 void say_refused(Step& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
                  ResizeEvent::Kind kind);
 
-void absorb_outcomes(Step& step);
+// An outcome of something else is left alone.
+void absorb_outcome(Step& step, const ResizeOutcome& outcome);
 
 // What the engine waits for will not come now.
 template <class Amount>

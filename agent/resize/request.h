@@ -3,7 +3,7 @@
 // What the API is asked for and when: at most one request of a pod, the most urgent first.
 #pragma once
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
 

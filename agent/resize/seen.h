@@ -4,7 +4,7 @@
 // actor has resized is theirs: here we step back.
 #pragma once
 
-#include "agent/resize/plan_internal.h"
+#include "agent/resize/step.h"
 
 namespace plimsoll::agent {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "agent/resize/plan.h"
+#include "agent/resize/actions.h"
 
 namespace plimsoll::agent {
 
