@@ -7,7 +7,7 @@
 # shellcheck source=lib/agent_node
 . /bin/agent_node
 
-pods=1
+pods=2
 printf 'memory: {shrink_after: 3s}\n' >/tmp/config.yaml
 # raised NAME COUNT: spec and cgroups agree on a limit above the floor.
 raised() {
