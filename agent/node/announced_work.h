@@ -15,7 +15,7 @@
 
 #include "agent/engine/announced_commands.h"
 #include "agent/engine/engine.h"
-#include "agent/node/node_pods.h"
+#include "agent/node/node_pod.h"
 #include "agent/policy/learned_sizes.h"
 #include "agent/resize/resize_event.h"
 #include "agent/telemetry/stats.h"

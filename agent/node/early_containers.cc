@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of node_pods.h that knows a container before the kubelet tells its id: a start-up boost
-// has to be there before the first process counts its CPUs, and the status comes after that.
+#include "agent/node/early_containers.h"
+
 #include <algorithm>
 
-#include "agent/node/node_pods.h"
 #include "cgroup/value.h"
 
 namespace plimsoll::agent {
@@ -53,7 +52,7 @@ bool will_be_boosted(const NodePod& pod) {
 }
 
 // One of its containers has no cgroup, as far as is known, and may be boosted when it gets one.
-bool NodePods::awaits_start(const NodePod& pod) const {
+bool EarlyContainers::awaits_start(const NodePod& pod) const {
   const auto& containers = pod.pod.containers;
   return std::any_of(containers.begin(), containers.end(), [&](const kube::Container& each) {
     return begins(each) && is_boosted(pod, each.name);
@@ -61,14 +60,14 @@ bool NodePods::awaits_start(const NodePod& pod) const {
 }
 
 // Init containers too, until they have ended: what has the limits of one may be it.
-bool NodePods::begins(const kube::Container& container) const {
+bool EarlyContainers::begins(const kube::Container& container) const {
   if (!container.status) return true;
   const bool over = container.kind == kube::ContainerKind::kInit &&
                     container.status->state == kube::ContainerState::kTerminated;
   return !over && (container.status->id.empty() || !has_cgroup(container.status->id));
 }
 
-bool NodePods::has_cgroup(std::string_view status_id) const {
+bool EarlyContainers::has_cgroup(std::string_view status_id) const {
   const auto id = parse_status_container_id(status_id);
   const auto& all = cgroups_.all();
   return id && std::any_of(all.begin(), all.end(), [&](const auto& entry) {
@@ -79,7 +78,8 @@ bool NodePods::has_cgroup(std::string_view status_id) const {
 
 // The one container of the pod that has no cgroup yet and declares what this one has. The spec is
 // what the kubelet creates it with, raised by us or not.
-const kube::Container* NodePods::begun_in(const NodePod& pod, const PodCgroup& cgroup) const {
+const kube::Container* EarlyContainers::begun_in(const NodePod& pod,
+                                                 const PodCgroup& cgroup) const {
   const auto group = root_.open_group(cgroup.path);
   if (!group) return nullptr;
   const auto memory = group->read_memory_max();
@@ -95,8 +95,8 @@ const kube::Container* NodePods::begun_in(const NodePod& pod, const PodCgroup& c
 }
 
 // True: some pod has an id that it had not.
-bool NodePods::identify(std::span<const Match> matches, const std::vector<NodePod*>& order,
-                        MonotonicTime now) {
+bool EarlyContainers::identify(std::span<const Match> matches, const std::vector<NodePod*>& order,
+                               MonotonicTime now) {
   bool changed = false;
   look_again_.reset();
   std::erase_if(unknown_, [&](const auto& each) { return cgroups_.find(each.first) == nullptr; });
@@ -108,7 +108,7 @@ bool NodePods::identify(std::span<const Match> matches, const std::vector<NodePo
     if (now - since >= kGiveUp) continue;
     if (const kube::Container* container = begun_in(pod, *match.cgroup)) {
       pod.early_ids.insert_or_assign(container->name, status_id_of(match.cgroup->name));
-      put_early_ids(pod);
+      put_ids(pod);
       pod.due = true;
       changed = true;
     } else {
@@ -119,7 +119,7 @@ bool NodePods::identify(std::span<const Match> matches, const std::vector<NodePo
 }
 
 // Until the kubelet tells, or the cgroup is gone.
-void NodePods::put_early_ids(NodePod& pod) const {
+void EarlyContainers::put_ids(NodePod& pod) const {
   for (kube::Container& container : pod.pod.containers) {
     const auto early = pod.early_ids.find(container.name);
     if (early == pod.early_ids.end()) continue;

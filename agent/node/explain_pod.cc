@@ -6,12 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "agent/node/explain_container.h"
 #include "agent/telemetry/explain.h"
 #include "base/clock.h"
 
 namespace plimsoll::agent {
 
-std::string explain_pod(const ExplainRequest& request, const NodePods& pods,
+std::string explain_pod(const ExplainRequest& request, const NodePods& pods, const Engine& engine,
                         const NodeAnnounce& announce, const NodeStartup& startup,
                         const Timelines& timelines) {
   std::vector<ExplainedContainer> states;
@@ -20,7 +21,8 @@ std::string explain_pod(const ExplainRequest& request, const NodePods& pods,
       continue;
     }
     for (const kube::Container& container : pod.pod.containers) {
-      ExplainedContainer& state = states.emplace_back(pods.explain(pod, container.name));
+      ExplainedContainer& state =
+          states.emplace_back(explain_container(pod, container.name, engine));
       const auto tracked = std::find_if(
           pod.containers.begin(), pod.containers.end(),
           [&](const NodeContainer& each) { return each.policy.name == container.name; });

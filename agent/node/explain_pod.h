@@ -14,7 +14,7 @@
 
 namespace plimsoll::agent {
 
-std::string explain_pod(const ExplainRequest& request, const NodePods& pods,
+std::string explain_pod(const ExplainRequest& request, const NodePods& pods, const Engine& engine,
                         const NodeAnnounce& announce, const NodeStartup& startup,
                         const Timelines& timelines);
 

@@ -8,10 +8,28 @@
 namespace plimsoll::agent {
 namespace {
 
+// The CPU limit as a file may show it that the kubelet, or systemd for it, has written.
+MilliCpu as_written(MilliCpu limit) {
+  constexpr MilliCpu kQuotaRounding{10};  // systemd rounds a quota up to 10 ms of each second
+  return limit + kQuotaRounding;
+}
+
 // A limit as the API stores it, as far as we know.
 template <typename Amount>
 Amount stored(Amount spec, const std::optional<Amount>& known) {
   return std::max(spec, known.value_or(spec));
+}
+
+// Its own threads may be about to write it until they have obeyed.
+void bring_cpu_back(Engine& engine, Slot slot, const cgroup::Group& group, MilliCpu stored,
+                    MonotonicTime now, const GivenBounds& given, GivenCpu& cpu) {
+  const auto max = group.read_cpu_max();
+  const auto limit = max ? cgroup::cpus_of(*max) : std::nullopt;
+  if (limit && *limit > as_written(stored)) {
+    (void)engine.lower(slot, stored, Reason::kWithdrawn);
+  } else if (given.is_obeyed(now)) {
+    cpu.reach = {};
+  }
 }
 
 }  // namespace
@@ -26,11 +44,6 @@ Reach reach_of(const NodeContainer& container) {
 
 Reach reach_of(const NodePod::Slice& slice) {
   return {slice.given.reach, slice.cpu ? slice.cpu->reach : MilliCpu{}};
-}
-
-MilliCpu as_written(MilliCpu limit) {
-  constexpr MilliCpu kQuotaRounding{10};  // systemd rounds a quota up to 10 ms of each second
-  return limit + kQuotaRounding;
 }
 
 Debt debt_of(const NodePod& pod, const kube::Container& container, const Reach& reach) {
@@ -55,10 +68,41 @@ Debt debt_of(const NodePod& pod, const kube::Container& container, const Reach& 
 }
 
 Debt slice_debt(const NodePod& pod, const Reach& reach) {
-  const auto memory = kube::pod_memory_limit(pod.pod);
-  const auto cpu = kube::pod_cpu_limit(pod.pod);
+  const auto& [memory, cpu] = pod.stored;
   return {.memory = memory && reach.memory > limit_of(*memory),
           .cpu = cpu && reach.cpu > as_written(*cpu)};
+}
+
+bool bring_back(NodePod& pod, Engine& engine, MonotonicTime now) {
+  bool owes = false;
+  for (NodeContainer& container : pod.containers) {
+    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+    if (seen == nullptr) continue;
+    const bool cpu_leaves = container.policy.cpu && container.policy.cpu->leaves();
+    if (container.cpu && cpu_leaves) {
+      bring_cpu_back(engine, container.slot, container.group,
+                     seen->resources.limits.cpu.value_or(MilliCpu{}), now, container.given,
+                     *container.cpu);
+    }
+    const Debt debt = debt_of(pod, *seen, reach_of(container));
+    owes |= (container.policy.leaving && debt.any()) || (cpu_leaves && debt.cpu);
+  }
+  const bool all_leave = std::all_of(pod.containers.begin(), pod.containers.end(),
+                                     [](const NodeContainer& each) { return each.policy.leaving; });
+  if (all_leave && pod.slice && pod.slice->slot && !owes) {
+    NodePod::Slice& slice = *pod.slice;
+    const auto& stored = pod.stored.memory;
+    const auto limit = slice.group.read_memory_max();
+    if (stored && limit && !limit->is_max() && *limit > limit_of(*stored)) {
+      (void)engine.lower(*slice.slot, *stored, Reason::kWithdrawn);
+    }
+    if (slice.cpu) {
+      bring_cpu_back(engine, *slice.slot, slice.group, pod.stored.cpu.value_or(MilliCpu{}), now,
+                     slice.given, *slice.cpu);
+    }
+    owes = slice_debt(pod, reach_of(slice)).any();
+  }
+  return !owes;
 }
 
 }  // namespace plimsoll::agent

@@ -2,12 +2,12 @@
 //
 // Containers that may not be raised any more, by their author's word or the operator's, and were:
 // what they still have of it. They stay tracked, and are brought back, until that is nothing.
-// Otherwise a pod could be raised, opt out and keep what no quota has counted. Pure.
+// Otherwise a pod could be raised, opt out and keep what no quota has counted.
 #pragma once
 
-#include <string_view>
-
-#include "agent/node/node_pods.h"
+#include "agent/engine/engine.h"
+#include "agent/node/node_pod.h"
+#include "agent/state/node_state.h"
 #include "base/units.h"
 #include "kube/pod.h"
 
@@ -34,7 +34,8 @@ Debt debt_of(const NodePod& pod, const kube::Container& container, const Reach& 
 // Of the pod's own cgroup, above what the kubelet gives it.
 Debt slice_debt(const NodePod& pod, const Reach& reach);
 
-// The CPU limit as a file may show it that the kubelet, or systemd for it, has written.
-MilliCpu as_written(MilliCpu limit);
+// Lowers the CPU limits of a pod that leaves, and the limits of its own cgroup, which no plan does.
+// True: it has left, as far as its files tell.
+bool bring_back(NodePod& pod, Engine& engine, MonotonicTime now);
 
 }  // namespace plimsoll::agent

@@ -9,6 +9,8 @@
 
 #include "agent/config/keys.h"
 #include "agent/node/apply_resize.h"
+#include "agent/node/container_specs.h"
+#include "agent/node/leaving.h"
 #include "agent/node/limit_changes.h"
 #include "agent/node/publish.h"
 #include "agent/node/resident_memory.h"
@@ -99,7 +101,7 @@ Result<void> NodeAgent::run(int stop_fd) {
     if (ready(kStop)) return {};
     if (ready(kAlarm)) alarm_.clear();
     if (ready(kCgroups)) {
-      if (!parts_.cgroups->drain().empty()) parts_.pods->cgroups_changed();
+      if (!parts_.cgroups->drain().empty()) parts_.pods->set_stale();
     }
     if (ready(kPods)) on_pods();
     if (ready(kAnnounced)) {
@@ -258,7 +260,7 @@ void NodeAgent::on_systemd() {
 
 void NodeAgent::tick(MonotonicTime now) {
   if (!parts_.cgroups->watching() && !parts_.cgroups->rescan().empty()) {
-    parts_.pods->cgroups_changed();
+    parts_.pods->set_stale();
   }
   if (drop_pages_at_ && now >= *drop_pages_at_) {
     (void)drop_unneeded_pages();
@@ -286,7 +288,7 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
 }
 
 void NodeAgent::reconcile(MonotonicTime now) {
-  const NodePods::Changes changes = parts_.pods->settle(parts_.config, now);
+  const NodePods::Changes changes = parts_.pods->reconcile(parts_.config, now);
   parts_.announce->follow(parts_.pods->pods(), monotonic_now());
   parts_.reporter->ended(changes.ended);
   for (const ContainerRef& subject : changes.began) parts_.reporter->watched(subject);
@@ -331,12 +333,12 @@ std::vector<ResizeAction> NodeAgent::step_pod(NodePod& pod, const ResizeConfig& 
                     .words = std::exchange(pod.words, {}),
                     .cpu_words = std::exchange(pod.cpu_words, {}),
                     .outcomes = std::exchange(pod.outcomes, {})};
-  if (now >= pod.readable_at) facts.reading = parts_.pods->read(pod, now);
+  if (now >= pod.readable_at) facts.reading = read_files(pod, now);
   ResizeStep step = agent::step(std::move(pod.resize), facts, now, config);
   pod.resize = std::move(step.state);
   pod.wake = step.wake;
   if (pod.leaves()) {
-    parts_.pods->bring_back(pod, now);
+    if (bring_back(pod, *parts_.engine, now)) parts_.pods->set_stale();
     pod.wake = std::min(pod.wake.value_or(now + kLeaveAgain), now + kLeaveAgain);
   }
   for (const ResizeAction& action : step.actions) {
@@ -357,7 +359,7 @@ std::vector<ResizeAction> NodeAgent::step_pod(NodePod& pod, const ResizeConfig& 
 }
 
 NodeState NodeAgent::floors() const {
-  NodeState floors = parts_.pods->floors();
+  NodeState floors = parts_.pods->hidden_limits();
   floors.learned = parts_.announce->learned();
   return floors;
 }
@@ -370,11 +372,12 @@ void NodeAgent::save(MonotonicTime now) {
                       "the state cannot be saved, no limit is raised that is not in it",
                       {{"error", trouble->message}});
   }
-  const NodePods::Covers covers{
+  const Covers covers{
       .memory = [&](CgroupId id, Limit ceiling) { return state.covers(id, ceiling); },
       .cpu = [&](CgroupId id, MilliCpu ceiling) { return state.covers_cpu(id, ceiling); }};
   constexpr int kAnswers = 2;  // one under way, and the next
-  (void)parts_.pods->give_bounds(covers, kAnswers * api_.patch_to_limit(), now);
+  (void)give_bounds(parts_.pods->pods(), *parts_.engine, covers, kAnswers * api_.patch_to_limit(),
+                    now);
 }
 
 void NodeAgent::apply(const std::vector<Planned>& planned, MonotonicTime now) {

@@ -2,9 +2,15 @@
 #include "agent/node/node_pods.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
+#include "agent/node/container_specs.h"
 #include "agent/node/leaving.h"
+#include "agent/node/pod_state.h"
+#include "agent/pods/match.h"
+#include "agent/state/declared_limits.h"
+#include "kube/resize.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -49,8 +55,6 @@ std::optional<GivenCpu> given_cpu(const cgroup::Group& group, MilliCpu declared,
                   .burst = left->cpu->burst};
 }
 
-Bytes above(Bytes value, Bytes floor) { return value - floor; }
-
 std::string status_id(const kube::Pod& pod, const std::string& name) {
   const kube::Container* container = kube::find_container(pod, name);
   return container != nullptr && container->status ? container->status->id : std::string();
@@ -58,39 +62,15 @@ std::string status_id(const kube::Pod& pod, const std::string& name) {
 
 }  // namespace
 
-NodeContainer* NodePod::find(std::string_view container) {
-  const auto found = std::find_if(
-      containers.begin(), containers.end(),
-      [&](const NodeContainer& candidate) { return candidate.policy.name == container; });
-  return found == containers.end() ? nullptr : &*found;
-}
-
-const ContainerResize* NodePod::resize_of(std::string_view container) const {
-  const auto found =
-      std::find_if(resize.containers.begin(), resize.containers.end(),
-                   [&](const ContainerResize& each) { return each.name == container; });
-  return found == resize.containers.end() ? nullptr : &*found;
-}
-
-bool NodePod::leaves() const {
-  const auto& policies = policy.containers;
-  return std::any_of(policies.begin(), policies.end(), [](const ContainerPolicy& each) {
-    return each.leaving || (each.cpu && each.cpu->leaves());
-  });
-}
-
-void NodeContainer::set_cpu_bounds(const CpuBounds& wanted) {
-  cpu_bounds = wanted;
-  if (cpu) cpu->reach = std::max(cpu->reach, wanted.direct_ceiling);
-}
-
 NodePods::NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups,
-                   NodeState left, NodeState floors)
+                   NodeState left, NodeState declared)
     : root_(root),
       engine_(engine),
       cgroups_(cgroups),
+      early_(root, cgroups),
+      budgets_(engine),
       left_(std::move(left)),
-      unseen_floors_(std::move(floors)) {}
+      unseen_(std::move(declared)) {}
 
 NodePod* NodePods::find(std::string_view uid) {
   const auto found = pods_.find(std::string(uid));
@@ -108,13 +88,15 @@ void NodePods::present(kube::Pod pod, const Config& config) {
   // A relist tells all of them again.
   if (!is_new && entry.pod == pod) return;
   if (is_new) {
-    const PodState* record = find_pod(unseen_floors_, pod);
+    const PodState* record = find_pod(unseen_, pod);
     entry.declared = declared_limits(pod, record);
-    std::erase_if(unseen_floors_.pods, [&](const PodState& each) { return &each == record; });
+    std::erase_if(unseen_.pods, [&](const PodState& each) { return &each == record; });
     entry.resize.id = pod.id;
   }
   entry.pod = std::move(pod);
-  put_early_ids(entry);
+  early_.put_ids(entry);
+  entry.stored = {.memory = kube::pod_memory_limit(entry.pod),
+                  .cpu = kube::pod_cpu_limit(entry.pod)};
   entry.policy = policy_for(facts_of(entry.pod, entry.declared), config);
   entry.due = true;
   stale_ = true;
@@ -139,13 +121,13 @@ void NodePods::reconfigure(const Config& config) {
     pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
     pod.due = true;
   }
-  for (const auto& [name, group] : groups_) set_group_limit(name, group, config);
+  budgets_.reconfigure(config);
   stale_ = true;
 }
 
-NodePods::Changes NodePods::settle(const Config& config, MonotonicTime now) {
+NodePods::Changes NodePods::reconcile(const Config& config, MonotonicTime now) {
   Changes changes;
-  if (look_again_ && *look_again_ <= now) stale_ = true;
+  if (early_.look_again() && *early_.look_again() <= now) stale_ = true;
   if (!std::exchange(stale_, false)) return changes;
   std::vector<ApiPod> api;
   std::vector<NodePod*> order;
@@ -154,7 +136,7 @@ NodePods::Changes NodePods::settle(const Config& config, MonotonicTime now) {
     order.push_back(&pod);
   }
   std::vector<Match> matches = join(cgroups_.all(), api);
-  if (identify(matches, order, now)) {
+  if (early_.identify(matches, order, now)) {
     for (std::size_t i = 0; i < order.size(); ++i) api[i] = api_pod_of(order[i]->pod);
     matches = join(cgroups_.all(), api);
   }
@@ -164,14 +146,19 @@ NodePods::Changes NodePods::settle(const Config& config, MonotonicTime now) {
     by_pod[*match.pod].emplace(api[*match.pod].containers[*match.container].name, &match);
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
-    settle_pod(*order[i], by_pod[i], config, changes);
+    reconcile_pod(*order[i], by_pod[i], config, changes);
   }
-  drop_left();
+  std::set<CgroupId> tracked;
+  for (const auto& [uid, pod] : pods_) {
+    if (pod.slice && pod.slice->slot) tracked.insert(pod.slice->cgroup.id);
+    for (const NodeContainer& container : pod.containers) tracked.insert(container.cgroup.id);
+  }
+  left_.drop(tracked, cgroups_);
   return changes;
 }
 
-void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
-                          const Config& config, Changes& changes) {
+void NodePods::reconcile_pod(NodePod& pod, const std::map<std::string, const Match*>& matches,
+                             const Config& config, Changes& changes) {
   for (const PolicyProblem& problem : pod.policy.problems) {
     const auto told = std::find(pod.told.begin(), pod.told.end(), problem);
     if (told == pod.told.end()) changes.problems.emplace_back(ref_of(pod.pod.id, ""), problem);
@@ -205,7 +192,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
     }
     detach(container);
     // It is there and has nothing of ours.
-    if (policy_of(container.policy.name) == nullptr) forget_left(container.cgroup.id);
+    if (policy_of(container.policy.name) == nullptr) left_.forget(container.cgroup.id);
     changes.ended.push_back(container.subject);
     pod.due = true;
     return true;
@@ -224,7 +211,7 @@ void NodePods::settle_pod(NodePod& pod, const std::map<std::string, const Match*
   if (!pod.containers.empty()) return;
   if (pod.slice && pod.policy.managed != Managed::kYes &&
       !slice_debt(pod, reach_of(*pod.slice)).any()) {
-    forget_left(pod.slice->cgroup.id);
+    left_.forget(pod.slice->cgroup.id);
   }
   detach_slice(pod);
 }
@@ -265,57 +252,14 @@ Reach NodePods::reach_in(const NodePod& pod, const Match& match) const {
   for (const NodeContainer& container : pod.containers) {
     if (container.cgroup.id == match.cgroup->id) return reach_of(container);
   }
-  const LimitState* left = find_limit(left_, match.cgroup->id);
+  const LimitState* left = left_.find(match.cgroup->id);
   return left == nullptr ? Reach{} : reach_of(*left);
 }
 
 Reach NodePods::slice_reach(const NodePod& pod, const PodCgroup* slice) const {
   if (pod.slice) return reach_of(*pod.slice);
-  const LimitState* left = slice == nullptr ? nullptr : find_limit(left_, slice->id);
+  const LimitState* left = slice == nullptr ? nullptr : left_.find(slice->id);
   return left == nullptr ? Reach{} : reach_of(*left);
-}
-
-void NodePods::bring_cpu_back(Slot slot, const cgroup::Group& group, MilliCpu stored,
-                              MonotonicTime now, const GivenBounds& given, GivenCpu& cpu) {
-  const auto max = group.read_cpu_max();
-  const auto limit = max ? cgroup::cpus_of(*max) : std::nullopt;
-  if (limit && *limit > as_written(stored)) {
-    (void)engine_.lower(slot, stored, Reason::kWithdrawn);
-  } else if (given.is_obeyed(now)) {
-    cpu.reach = {};
-  }
-}
-
-void NodePods::bring_back(NodePod& pod, MonotonicTime now) {
-  bool owes = false;
-  for (NodeContainer& container : pod.containers) {
-    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
-    if (seen == nullptr) continue;
-    const bool cpu_leaves = container.policy.cpu && container.policy.cpu->leaves();
-    if (container.cpu && cpu_leaves) {
-      bring_cpu_back(container.slot, container.group,
-                     seen->resources.limits.cpu.value_or(MilliCpu{}), now, container.given,
-                     *container.cpu);
-    }
-    const Debt debt = debt_of(pod, *seen, reach_of(container));
-    owes |= (container.policy.leaving && debt.any()) || (cpu_leaves && debt.cpu);
-  }
-  const bool all_leave = std::all_of(pod.containers.begin(), pod.containers.end(),
-                                     [](const NodeContainer& each) { return each.policy.leaving; });
-  if (all_leave && pod.slice && pod.slice->slot && !owes) {
-    NodePod::Slice& slice = *pod.slice;
-    const auto stored = kube::pod_memory_limit(pod.pod);
-    const auto limit = slice.group.read_memory_max();
-    if (stored && limit && !limit->is_max() && *limit > limit_of(*stored)) {
-      (void)engine_.lower(*slice.slot, *stored, Reason::kWithdrawn);
-    }
-    if (slice.cpu) {
-      bring_cpu_back(*slice.slot, slice.group, kube::pod_cpu_limit(pod.pod).value_or(MilliCpu{}),
-                     now, slice.given, *slice.cpu);
-    }
-    owes = slice_debt(pod, reach_of(slice)).any();
-  }
-  if (!owes) stale_ = true;
 }
 
 Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
@@ -329,7 +273,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
   if (!readable) return tl::unexpected(readable.error());
   const auto limit = readable->read_memory_max();
   if (!limit) return tl::unexpected(limit.error());
-  const LimitState* left = find_limit(left_, match.cgroup->id);
+  const LimitState* left = left_.find(match.cgroup->id);
 
   NodeContainer container{
       .subject = ref_of(pod.pod.id, policy.name),
@@ -353,7 +297,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
     if (known->bounds) container.bounds = *known->bounds;
     if (known->cpu.bounds) container.set_cpu_bounds(*known->cpu.bounds);
   }
-  container.budget_group = group_of(pod.pod.id.namespace_name, config);
+  container.budget_group = budgets_.group_of(pod.pod.id.namespace_name, config);
   const ContainerSpec spec = spec_of(pod, container, {});
   const auto slot = engine_.track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
@@ -371,7 +315,7 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice, Change
   if (!group) return tl::unexpected(group.error());
   const auto limit = group->read_memory_max();
   if (!limit) return tl::unexpected(limit.error());
-  const LimitState* left = find_limit(left_, slice.id);
+  const LimitState* left = left_.find(slice.id);
   const auto wanted = declared_pod_limit(pod);
   const Limit declared = wanted ? limit_of(*wanted) : *limit;
   pod.slice = NodePod::Slice{.cgroup = slice,
@@ -382,7 +326,7 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice, Change
   if (const auto cpu = declared_pod_cpu(pod)) {
     pod.slice->cpu = given_cpu(pod.slice->group, *cpu, left);
   }
-  kubepods_slot(slice.path);
+  pod.slice->parent = kubepods_slot(slice.path);
   // Not every container declares a limit: nothing to raise.
   if (limit->is_max() && !pod.slice->cpu) return {};
   auto tracked = root_.open_group(slice.path);
@@ -444,152 +388,38 @@ std::optional<Slot> NodePods::kubepods_slot(const std::string& pod_path) {
   return kubepods_;
 }
 
-BudgetGroup NodePods::group_of(const std::string& name_space, const Config& config) {
-  const auto known = groups_.find(name_space);
-  if (known != groups_.end()) return known->second;
-  // Beyond the engine's number of groups nothing tells namespaces apart, so they share the last.
-  const auto next = std::min<std::size_t>(groups_.size() + 1, kMaxGroups - 1);
-  const auto group = static_cast<BudgetGroup>(next);
-  groups_.emplace(name_space, group);
-  set_group_limit(name_space, group, config);
-  return group;
-}
-
-void NodePods::set_group_limit(const std::string& name_space, BudgetGroup group,
-                               const Config& config) {
-  const auto& budgets = config.node.budget.namespaces;
-  const auto own = budgets.find(name_space);
-  const std::optional<Bytes> limit =
-      own != budgets.end() ? std::optional(own->second) : config.node.budget.namespace_default;
-  engine_.set_group_limit(group, limit ? limit_of(*limit) : kNoLimit);
-}
-
-ContainerSpec NodePods::spec_of(const NodePod& pod, const NodeContainer& container,
-                                Nanoseconds api_time) const {
-  std::optional<CpuSpec> cpu;
-  if (container.cpu && container.policy.cpu) {
-    const CpuBounds& bounds = container.cpu_bounds;
-    cpu = CpuSpec{
-        .bounds = {.floor = bounds.floor,
-                   .ceiling = std::min(std::max(container.policy.cpu->ceiling, bounds.floor),
-                                       bounds.ceiling),
-                   .direct_ceiling = MilliCpu{},
-                   .direct_floor = bounds.direct_floor},
-        .promised = container.policy.cpu->promised};
-  }
-  return {.bounds = {.floor = container.bounds.floor,
-                     .ceiling = container.bounds.ceiling,
-                     .direct_ceiling = Bytes{},
-                     .direct_floor = container.bounds.direct_floor},
-          .parent = pod.slice ? pod.slice->slot : std::nullopt,
-          .bridge_within = container.bounds.bridge_within,
-          .look_ahead = std::max(container.policy.look_ahead, api_time),
-          .group = container.budget_group,
-          .rank = rank_of(pod.pod),
-          .cpu = cpu};
-}
-
-ContainerSpec NodePods::slice_spec_of(const NodePod& pod) const {
-  const Bytes floor{pod.slice->first_limit.bytes};
-  ContainerSpec spec{.bounds = {.floor = floor,
-                                .ceiling = floor,
-                                .direct_ceiling = floor,
-                                .direct_floor = kube::pod_memory_limit(pod.pod)},
-                     .parent = kubepods_,
-                     .covers_children = true,
-                     .rank = rank_of(pod.pod)};
-  for (const NodeContainer& container : pod.containers) {
-    // Of which the slice's first limit is the sum, whatever its floor is by now.
-    const Bytes first{container.first_limit.bytes};
-    spec.bounds.ceiling += above(container.bounds.ceiling, first);
-    *spec.bounds.direct_ceiling += above(container.bounds.direct_ceiling, first);
-  }
-  spec.cpu = slice_cpu_of(pod);
-  return spec;
-}
-
-std::optional<CpuSpec> NodePods::slice_cpu_of(const NodePod& pod) const {
-  if (!pod.slice->cpu) return std::nullopt;
-  const MilliCpu floor = pod.slice->cpu->first;
-  CpuSpec spec{.bounds = {.floor = floor, .ceiling = floor, .direct_ceiling = floor}};
-  for (const NodeContainer& container : pod.containers) {
-    if (!container.cpu) continue;
-    const MilliCpu first = container.cpu->first;
-    spec.bounds.ceiling += container.cpu_bounds.ceiling - first;
-    *spec.bounds.direct_ceiling += container.cpu_bounds.direct_ceiling - first;
-    spec.promised += container.policy.cpu ? container.policy.cpu->promised : MilliCpu{};
-  }
-  return spec;
-}
-
-bool NodePods::give_bounds(const Covers& covers, Nanoseconds api_time, MonotonicTime now) {
-  bool all = true;
-  const auto give = [&](Slot slot, CgroupId id, ContainerSpec spec, Bytes direct, MilliCpu cpu,
-                        GivenBounds& given, std::optional<GivenCpu>& kept) {
-    const bool covered = direct == Bytes{} || covers.memory(id, limit_of(direct));
-    spec.bounds.direct_ceiling = covered ? direct : Bytes{};
-    const bool cpu_covered = !spec.cpu || cpu == MilliCpu{} || covers.cpu(id, cpu);
-    if (spec.cpu) spec.cpu->bounds.direct_ceiling = cpu_covered ? cpu : MilliCpu{};
-    all = all && covered && cpu_covered;
-    if (given.spec == spec || !engine_.update(slot, spec)) return;
-    given.spec = spec;
-    given.at = now;
-    given.reach = std::max(given.reach, limit_of(*spec.bounds.direct_ceiling));
-    if (kept && spec.cpu) kept->reach = std::max(kept->reach, *spec.cpu->bounds.direct_ceiling);
-  };
-  for (auto& [uid, pod] : pods_) {
-    if (pod.slice && pod.slice->slot) {
-      const ContainerSpec spec = slice_spec_of(pod);
-      const MilliCpu cpu = spec.cpu ? *spec.cpu->bounds.direct_ceiling : MilliCpu{};
-      give(*pod.slice->slot, pod.slice->cgroup.id, spec, *spec.bounds.direct_ceiling, cpu,
-           pod.slice->given, pod.slice->cpu);
-    }
-    for (NodeContainer& container : pod.containers) {
-      give(container.slot, container.cgroup.id, spec_of(pod, container, api_time),
-           container.bounds.direct_ceiling, container.cpu_bounds.direct_ceiling, container.given,
-           container.cpu);
-    }
-  }
-  return all;
-}
-
 std::size_t NodePods::managed() const {
   return static_cast<std::size_t>(std::count_if(pods_.begin(), pods_.end(), [](const auto& entry) {
     return entry.second.policy.managed == Managed::kYes;
   }));
 }
 
-void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
-  const Limit most = limit_of(spec ? spec->bounds.direct_ceiling.value_or(Bytes{}) : Bytes{});
-  // Nobody here writes "max".
-  const bool ours = limit > std::max(most, stored) && !limit.is_max();
-  if (!ours && is_obeyed(now)) reach = most;
+void NodePods::leave(const NodePod& pod) {
+  if (const auto entry = state_of(pod)) left_.add(*entry);
 }
 
-PodReading NodePods::read(NodePod& pod, MonotonicTime now) const {
-  const auto reading_of = [](const cgroup::Group& group) -> std::optional<CgroupReading> {
-    const auto limit = group.read_memory_max();
-    const auto usage = group.read_memory_current();
-    if (!limit || !usage) return std::nullopt;
-    return CgroupReading{*limit, *usage};
-  };
-  PodReading reading{.at = now};
-  if (pod.slice) reading.slice = reading_of(pod.slice->group);
-  if (reading.slice) {
-    const auto stored = kube::pod_memory_limit(pod.pod);
-    pod.slice->given.saw(reading.slice->limit, limit_of(stored.value_or(Bytes{})), now);
+NodeState NodePods::state() const {
+  NodeState state;
+  for (const auto& [uid, pod] : pods_) {
+    if (auto entry = state_of(pod)) state.pods.push_back(std::move(*entry));
   }
-  for (NodeContainer& container : pod.containers) {
-    const auto memory = reading_of(container.group);
-    if (!memory) continue;
-    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
-    const auto stored = seen == nullptr ? std::nullopt : seen->resources.limits.memory;
-    container.given.saw(memory->limit, limit_of(stored.value_or(Bytes{})), now);
-    reading.containers.push_back({.container = container.policy.name,
-                                  .container_id = container.container_id,
-                                  .memory = *memory});
+  left_.add_to(state);
+  return state;
+}
+
+NodeState NodePods::hidden_limits() const {
+  NodeState hidden = unseen_;
+  for (const auto& [uid, pod] : pods_) {
+    PodState entry = hidden_limits_of(pod);
+    if (!entry.containers.empty()) hidden.pods.push_back(std::move(entry));
   }
-  return reading;
+  std::sort(hidden.pods.begin(), hidden.pods.end(),
+            [](const PodState& a, const PodState& b) { return a.uid < b.uid; });
+  return hidden;
+}
+
+bool NodePods::is_kept(const NodePod& pod, const NodeState& saved) const {
+  return explains(saved, {.boot_id = saved.boot_id, .pods = {hidden_limits_of(pod)}});
 }
 
 }  // namespace plimsoll::agent

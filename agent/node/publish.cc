@@ -61,7 +61,7 @@ AgentStats stats_of(const Published& parts) {
                    .managed = pods.managed(),
                    .tracked = pods.tracked(),
                    .leases = leases_of(pods),
-                   .namespaces = pods.budgets(engine.plan())},
+                   .namespaces = pods.budgets().left(engine.plan())},
           .announce = parts.announce.stats(),
           .startup = parts.startup.stats(),
           .api = parts.api.totals(),

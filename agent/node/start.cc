@@ -140,10 +140,10 @@ Result<void> start_threads(Parts& parts, const AgentOptions& options,
 
 Result<void> start_servers(Parts& parts, const AgentOptions& options) {
   auto server = ExplainServer::open(
-      options.socket,
-      [pods = parts.pods.get(), announce = parts.announce.get(), startup = parts.startup.get(),
-       reporter = parts.reporter.get()](const ExplainRequest& request) {
-        return explain_pod(request, *pods, *announce, *startup, reporter->timelines());
+      options.socket, [pods = parts.pods.get(), engine = parts.engine.get(),
+                       announce = parts.announce.get(), startup = parts.startup.get(),
+                       reporter = parts.reporter.get()](const ExplainRequest& request) {
+        return explain_pod(request, *pods, *engine, *announce, *startup, reporter->timelines());
       });
   if (server) {
     parts.explain_server = std::move(*server);

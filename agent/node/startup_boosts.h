@@ -15,7 +15,7 @@
 
 #include "agent/config/node_config.h"
 #include "agent/engine/engine.h"
-#include "agent/node/node_pods.h"
+#include "agent/node/node_pod.h"
 #include "agent/policy/startup_boost.h"
 #include "agent/resize/resize_event.h"
 #include "agent/telemetry/stats.h"

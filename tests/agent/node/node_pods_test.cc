@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/node/container_specs.h"
 #include "agent/state/state_file.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
@@ -44,8 +45,8 @@ kube::Pod app_pod(char digit = 'a') {
   return pod;
 }
 
-const NodePods::Covers kAll{.memory = [](CgroupId, Limit) { return true; },
-                            .cpu = [](CgroupId, MilliCpu) { return true; }};
+const Covers kAll{.memory = [](CgroupId, Limit) { return true; },
+                  .cpu = [](CgroupId, MilliCpu) { return true; }};
 
 Config all_pods() {
   Config config;
@@ -92,11 +93,11 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     tree.add(kSlice, {{"memory.max", text(limit)}});
     tree.add(scope_of(digit), {{"memory.max", text(limit)}});
     (void)cgroups->rescan();
-    pods->cgroups_changed();
+    pods->set_stale();
   }
   NodePods::Changes present(kube::Pod pod) {
     pods->present(std::move(pod), config);
-    return pods->settle(config, now);
+    return pods->reconcile(config, now);
   }
   void bridge();
   NodePod& web() { return *pods->find(kUid); }
@@ -106,14 +107,19 @@ class NodePodsTest : public test::InMemory, public testing::Test {
     web().resize = scene.state;
     present(scene.pod);
   }
-  Result<bool> save() { return floors_file->update(pods->floors(), now += std::chrono::hours(1)); }
-  NodePods::Covers what_is_on_disk() {
+  Result<bool> save() {
+    return floors_file->update(pods->hidden_limits(), now += std::chrono::hours(1));
+  }
+  Covers what_is_on_disk() {
     return {.memory = [this](CgroupId id, Limit most) { return state_file->covers(id, most); },
             .cpu = [this](CgroupId id, MilliCpu most) { return state_file->covers_cpu(id, most); }};
   }
+  bool give(const Covers& covers, Nanoseconds api_time, MonotonicTime at) {
+    return give_bounds(pods->pods(), *engine, covers, api_time, at);
+  }
   // One turn of the slow loop for that pod, a second after the one before.
   void turn(kube::Pod pod);
-  bool kept() { return pods->floors_kept(web(), floors_file->saved()); }
+  bool kept() { return pods->is_kept(web(), floors_file->saved()); }
 
   kube::ScratchDirectory scratch;
   test::CgroupTree tree{{"kubepods.slice", {{"memory.max", text(mib(8192))}}}, {kTop, {}}};
@@ -175,7 +181,7 @@ void NodePodsTest::bridge() {
   present(app_pod());
   web().containers[0].bounds.direct_ceiling = mib(512);
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
-  ASSERT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
+  ASSERT_TRUE(give(what_is_on_disk(), {}, now));
   tree.set(kSlice, "memory.max", text(kBridged));
   tree.set(scope_of('a'), "memory.max", text(kBridged));
 }
@@ -187,7 +193,7 @@ TEST_F(NodePodsTest, WhatWasRaisedIsKnownBeforeThePodsAre) {
   start();
   EXPECT_EQ(pods->state().pods, before.pods);
   EXPECT_FALSE(state_file->update(pods->state(), now).value());
-  (void)pods->settle(config, now);
+  (void)pods->reconcile(config, now);
   EXPECT_EQ(pods->state().pods, before.pods) << "with the pods not listed yet";
   present(app_pod());
   ASSERT_EQ(web().containers.size(), 1U);
@@ -200,11 +206,11 @@ TEST_F(NodePodsTest, WhatWasRaisedIsKnownBeforeThePodsAre) {
 void NodePodsTest::turn(kube::Pod shown) {
   now += std::chrono::seconds(1);
   pods->present(std::move(shown), config);
-  (void)pods->settle(config, now);
+  (void)pods->reconcile(config, now);
   NodePod& pod = web();
   ResizeFacts facts{.pod = &pod.pod, .policies = &pod.policy.containers, .api = api};
   facts.outcomes = std::exchange(pod.outcomes, {});
-  if (!pod.containers.empty()) facts.reading = pods->read(pod, now);
+  if (!pod.containers.empty()) facts.reading = read_files(pod, now);
   ResizeStep step = agent::step(std::move(pod.resize), facts, now, {.node_name = "node-a"});
   pod.resize = std::move(step.state);
   for (const ResizeAction& each : step.actions) {
@@ -214,9 +220,9 @@ void NodePodsTest::turn(kube::Pod shown) {
     if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) found->bounds = *memory;
     if (const auto* cpu = std::get_if<CpuBounds>(&set->bounds)) found->set_cpu_bounds(*cpu);
   }
-  if (pod.leaves()) pods->bring_back(pod, now);
+  if (pod.leaves() && bring_back(pod, *engine, now)) pods->set_stale();
   (void)state_file->update(pods->state(), now);
-  (void)pods->give_bounds(what_is_on_disk(), {}, now);
+  (void)give(what_is_on_disk(), {}, now);
   for (const ResizeAction& each : step.actions) {
     if (const auto* lower = std::get_if<LowerLimit>(&each)) {
       (void)engine->lower(pod.find(lower->container)->slot, lower->limit, lower->reason);
@@ -224,7 +230,7 @@ void NodePodsTest::turn(kube::Pod shown) {
       if (!send->resize.dry_run) sent.push_back(*send);
     }
   }
-  (void)pods->settle(config, now);
+  (void)pods->reconcile(config, now);
 }
 
 // Whatever the author or the operator says for it.
@@ -354,7 +360,7 @@ TEST_F(NodePodsLeavingTest, TheSpecGoesBackToWhatIsDeclared) {
   for (int i = 0; i < 5; ++i) turn(pod);
   EXPECT_EQ(sent.size(), 1U);
   EXPECT_TRUE(forgotten());
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
 }
 
 TEST_F(NodePodsTest, AnUnchangedPodOfARelistIsNoNews) {
@@ -374,8 +380,8 @@ TEST_F(NodePodsTest, ARecordGoesWithItsCgroup) {
   start();
   tree.remove(kSlice);
   (void)cgroups->rescan();
-  pods->cgroups_changed();
-  (void)pods->settle(config, now);
+  pods->set_stale();
+  (void)pods->reconcile(config, now);
   EXPECT_TRUE(pods->state().pods.empty());
 }
 
@@ -384,7 +390,7 @@ TEST_F(NodePodsTest, ARecordGoesWithItsCgroup) {
 TEST_F(NodePodsTest, OfASpecThatIsAsDeclaredNothingIsKept) {
   add_cgroups(mib(128));
   present(app_pod());
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
   EXPECT_TRUE(kept());
   EXPECT_FALSE(save().value()) << "no disk is written to";
 }
@@ -415,31 +421,32 @@ TEST_F(NodePodsTest, TheFloorOfACpuLimitIsOnDiskBeforeTheSpecIsRaised) {
   kube::Pod pod = app_pod();
   pod.containers[0].resources.limits.cpu = MilliCpu{500};
   present(pod);
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
   kube::ResizeChange change{.container = "app", .requests = {}, .limits = {}};
   change.limits.cpu = MilliCpu{2000};
   const kube::Resize resize{.pod = pod.id, .changes = {change}, .dry_run = false};
   web().resize.in_flight = ResizeInFlight{.id = 1, .resize = resize, .sent = now};
-  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), std::nullopt) << "its memory is as declared";
+  EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), std::nullopt)
+      << "its memory is as declared";
   EXPECT_FALSE(kept()) << "the PATCH has to wait";
   EXPECT_TRUE(save().value());
   EXPECT_TRUE(kept());
 
   // Without an answer, and stored while the watch has not told yet.
   web().resize.in_flight.reset();
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
   web().resize.unknown = {change};
-  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
   web().resize.unknown.clear();
   web().resize.cpu_unverified = ResizeUnverified{.changes = {change}, .visible = {}};
-  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
   web().resize.cpu_unverified.reset();
 
   pod.containers[0].resources.limits.cpu = MilliCpu{2000};
   pod.resource_version += "1";
   present(pod);
-  EXPECT_EQ(find_cpu_floor(pods->floors(), kUid, "app"), MilliCpu{500});
+  EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
   EXPECT_EQ(web().declared.at("app").cpu, MilliCpu{500});
   start();
   present(pod);
@@ -465,7 +472,7 @@ TEST_F(NodePodsTest, APatchWithoutAnAnswerIsKeptToo) {
   scene.time_out();
   ASSERT_FALSE(scene.state.in_flight);
   follow(scene);
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(128)));
 }
 
 TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
@@ -486,13 +493,13 @@ TEST_F(NodePodsTest, AfterARebootTheFloorIsWhatWasDeclared) {
   EXPECT_EQ(web().containers[0].policy.ceiling, mib(1024)) << "of what was declared";
   EXPECT_EQ(web().containers[0].first_limit, limit_of(mib(128)));
   EXPECT_EQ(web().slice->first_limit, limit_of(mib(128)));
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(1024));
   // And so it stays, for as long as the spec is raised.
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(128)));
   after.containers[0].resources.limits.memory = mib(128);
   present(after);
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
 }
 
 // It is not known yet that a pod has gone before all have been seen.
@@ -501,10 +508,10 @@ TEST_F(NodePodsTest, ARecordStaysUntilThePodsOfTheNodeAreKnown) {
   follow(raised());
   ASSERT_TRUE(save().value());
   start();
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(128)));
   EXPECT_FALSE(save().value()) << "it is there already";
   pods->forget_unseen();
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
 }
 
 TEST_F(NodePodsTest, APodThatWasMadeAnewDeclaresItsOwnFloor) {
@@ -518,15 +525,15 @@ TEST_F(NodePodsTest, APodThatWasMadeAnewDeclaresItsOwnFloor) {
   present(anew);
   pods->forget_unseen();
   EXPECT_EQ(pods->find(anew.id.uid)->declared.at("app").memory, mib(512));
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
 }
 
 TEST_F(NodePodsTest, APodThatHasGoneIsForgotten) {
   add_cgroups(mib(128));
   follow(raised());
-  ASSERT_FALSE(pods->floors().pods.empty());
+  ASSERT_FALSE(pods->hidden_limits().pods.empty());
   (void)pods->gone(kUid);
-  EXPECT_TRUE(pods->floors().pods.empty());
+  EXPECT_TRUE(pods->hidden_limits().pods.empty());
 }
 
 // In a crash loop, say: the file of the boot knows nothing of a pod without a cgroup.
@@ -541,7 +548,7 @@ TEST_F(NodePodsTest, ARaisedPodWithoutACgroupIsKept) {
   present(scene.pod);
   pods->forget_unseen();
   EXPECT_TRUE(pods->state().pods.empty());
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(128)));
 }
 
 TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
@@ -549,13 +556,13 @@ TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
   Scene scene = raised();
   scene.accept();
   follow(scene);
-  ASSERT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(128)));
+  ASSERT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(128)));
   scene.pod.containers[0].resources.limits.memory = mib(300);
   scene.pod.resized_by = {{.manager = "kubectl", .at = kube::ApiTime(std::chrono::hours(2))}};
   ++*scene.pod.generation;
   scene.after(std::chrono::milliseconds(100));
   follow(scene);
-  EXPECT_TRUE(pods->floors().pods.empty()) << "the spec says it";
+  EXPECT_TRUE(pods->hidden_limits().pods.empty()) << "the spec says it";
   EXPECT_EQ(scene.bounds().floor, mib(300));
   // When they have been left alone for long enough, and it grows again.
   scene.run_until(scene.now + std::chrono::minutes(31));
@@ -564,7 +571,7 @@ TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
   scene.step();
   ASSERT_EQ(scene.sent.size(), 2U);
   follow(scene);
-  EXPECT_EQ(find_floor(pods->floors(), kUid, "app"), limit_of(mib(300)));
+  EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(300)));
 }
 
 // ---- who is tracked
@@ -591,7 +598,7 @@ TEST_F(NodePodsTest, AReadingIsOfTheContainerThatTheApiNames) {
   tree.set(kSlice, "memory.current", text(mib(20)));
   tree.set(scope_of('a'), "memory.current", text(mib(10)));
   present(app_pod());
-  const PodReading reading = pods->read(web(), now);
+  const PodReading reading = read_files(web(), now);
   ASSERT_EQ(reading.containers.size(), 1U);
   EXPECT_EQ(reading.containers[0].container_id, web().pod.containers[0].status->id);
   EXPECT_EQ(reading.containers[0].memory.usage, mib(10));
@@ -605,15 +612,15 @@ TEST_F(NodePodsTest, APodWhoseCgroupVanishesIsNotTrackedAnyMore) {
   const Slot slot = web().containers.at(0).slot;
   tree.remove(kSlice);
   (void)cgroups->rescan();
-  pods->cgroups_changed();
-  const NodePods::Changes changes = pods->settle(config, now);
+  pods->set_stale();
+  const NodePods::Changes changes = pods->reconcile(config, now);
   EXPECT_EQ(changes.ended.size(), 1U);
   EXPECT_TRUE(changes.failed.empty());
   EXPECT_EQ(pods->tracked(), 0U);
   EXPECT_EQ(pods->owner(slot), nullptr);
   EXPECT_FALSE(web().slice);
   add_cgroups(mib(128));
-  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
+  EXPECT_EQ(pods->reconcile(config, now).began.size(), 1U);
 }
 
 // Between the walk and the look: no failure to tell of, and nothing half tracked.
@@ -649,8 +656,8 @@ TEST_F(NodePodsTest, APodThatTheApiHasForgottenIsNotTracked) {
   EXPECT_EQ(pods->state().pods.size(), 1U) << "for as long as its cgroup is there";
   tree.remove(kSlice);
   (void)cgroups->rescan();
-  pods->cgroups_changed();
-  (void)pods->settle(config, now);
+  pods->set_stale();
+  (void)pods->reconcile(config, now);
   EXPECT_TRUE(pods->state().pods.empty());
 }
 
@@ -659,7 +666,7 @@ TEST_F(NodePodsTest, WhoOptsOutIsLeftAlone) {
   present(app_pod());
   config.node.pods.opt_in = true;
   pods->reconfigure(config);
-  EXPECT_EQ(pods->settle(config, now).ended.size(), 1U);
+  EXPECT_EQ(pods->reconcile(config, now).ended.size(), 1U);
   EXPECT_EQ(pods->tracked(), 0U);
   EXPECT_EQ(pods->managed(), 0U);
 }
@@ -694,8 +701,8 @@ TEST_F(NodePodsTest, TheSlotOfAVanishedCgroupIsItsNextOwners) {
   const bool reused = pod.containers[0].slot == freed || pod.slice->slot == freed;
   ASSERT_TRUE(reused);
   (void)cgroups->rescan();
-  pods->cgroups_changed();
-  (void)pods->settle(config, now);
+  pods->set_stale();
+  (void)pods->reconcile(config, now);
   (void)engine->tick(now += std::chrono::seconds(1));
   EXPECT_TRUE(web().containers.empty());
   EXPECT_EQ(pods->owner(pod.containers[0].slot)->uid, other.id.uid);
@@ -709,16 +716,16 @@ TEST_F(NodePodsTest, NothingIsWrittenDirectlyBeforeItsRecordIsOnDisk) {
   add_cgroups(mib(128));
   present(app_pod());
   web().containers[0].bounds.direct_ceiling = mib(512);
-  const NodePods::Covers covers = what_is_on_disk();
-  EXPECT_FALSE(pods->give_bounds(covers, {}, now));
+  const Covers covers = what_is_on_disk();
+  EXPECT_FALSE(give(covers, {}, now));
   EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, Bytes{});
   EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, Bytes{});
   ASSERT_TRUE(state_file->update(pods->state(), kStart).value());
-  EXPECT_TRUE(pods->give_bounds(covers, {}, now));
+  EXPECT_TRUE(give(covers, {}, now));
   EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, mib(512));
   EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, mib(512));
   web().containers[0].bounds.direct_ceiling = mib(600);
-  EXPECT_FALSE(pods->give_bounds(covers, {}, now)) << "higher than what is written down";
+  EXPECT_FALSE(give(covers, {}, now)) << "higher than what is written down";
   EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, Bytes{});
 }
 
@@ -735,13 +742,13 @@ TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
   const std::pair high(limit_of(mib(512)), limit_of(mib(512)));
   const std::pair low(limit_of(mib(128)), limit_of(mib(128)));
   web().containers[0].bounds.direct_ceiling = mib(512);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   web().containers[0].bounds.direct_ceiling = mib(128);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   tree.set(kSlice, "memory.max", text(mib(300)));
   tree.set(scope_of('a'), "memory.max", text(mib(300)));
   now += std::chrono::seconds(5);
-  (void)pods->read(web(), now);
+  (void)read_files(web(), now);
   EXPECT_EQ(recorded(), high) << "it stands above";
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
 
@@ -749,13 +756,13 @@ TEST_F(NodePodsTest, ARaisedLimitStaysExplainedUntilItIsSeenToBeLower) {
   present(app_pod());
   EXPECT_EQ(recorded(), high) << "for the next agent, too";
   web().containers[0].bounds.direct_ceiling = mib(128);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(recorded(), high);
   tree.set(kSlice, "memory.max", text(mib(128)));
   tree.set(scope_of('a'), "memory.max", text(mib(128)));
-  (void)pods->read(web(), now);
+  (void)read_files(web(), now);
   EXPECT_EQ(recorded(), high) << "a write may be under way";
-  (void)pods->read(web(), now + std::chrono::seconds(5));
+  (void)read_files(web(), now + std::chrono::seconds(5));
   EXPECT_EQ(recorded(), low);
 }
 
@@ -769,7 +776,7 @@ TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
   (void)cgroups->rescan();
   EXPECT_EQ(present(pod).began.size(), 2U);
   web().find("app")->bounds.direct_ceiling = mib(256);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->bounds.floor, mib(192));
   EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(192 * 8));
   EXPECT_EQ(web().slice->given.spec->bounds.direct_ceiling, mib(256 + 64));
@@ -777,7 +784,7 @@ TEST_F(NodePodsTest, ASliceMayGrowAsFarAsItsContainersTogether) {
       << "what the kubelet would write";
   // A floor that somebody else has moved changes nothing in how far the slice may go.
   web().find("app")->bounds.floor = mib(512);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(web().slice->given.spec->bounds.ceiling, mib(192 * 8));
 }
 
@@ -785,9 +792,9 @@ TEST_F(NodePodsTest, AGrantLastsForAtLeastAnAnswerOfTheApi) {
   add_cgroups(mib(128));
   present(app_pod());
   const Nanoseconds usual = web().containers[0].policy.look_ahead;
-  EXPECT_TRUE(pods->give_bounds(kAll, usual / 2, now));
+  EXPECT_TRUE(give(kAll, usual / 2, now));
   EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual);
-  EXPECT_TRUE(pods->give_bounds(kAll, usual * 3, now));
+  EXPECT_TRUE(give(kAll, usual * 3, now));
   EXPECT_EQ(web().containers[0].given.spec->look_ahead, usual * 3);
 }
 
@@ -814,7 +821,7 @@ class NodePodsCpuTest : public NodePodsTest {
     tree.add(kSlice, {{"memory.max", text(mib(128))}, {"cpu.max", max}});
     tree.add(scope_of(digit), {{"memory.max", text(mib(128))}, {"cpu.max", max}});
     (void)cgroups->rescan();
-    pods->cgroups_changed();
+    pods->set_stale();
   }
   std::optional<CpuSpec> given() { return web().containers.at(0).given.spec->cpu; }
 };
@@ -830,10 +837,10 @@ TEST_F(NodePodsCpuTest, AreKeptWithinTheBoundsOfThePlan) {
                               .promised = {100}}));
   web().containers[0].set_cpu_bounds(
       {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}, .direct_floor = {300}});
-  EXPECT_FALSE(pods->give_bounds(what_is_on_disk(), {}, now)) << "nothing is written down yet";
+  EXPECT_FALSE(give(what_is_on_disk(), {}, now)) << "nothing is written down yet";
   EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{});
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
-  EXPECT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
+  EXPECT_TRUE(give(what_is_on_disk(), {}, now));
   EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{2000});
   EXPECT_EQ(given()->bounds.ceiling, MilliCpu{1200}) << "a throttle gets no more than that";
   const auto& slice = web().slice->given.spec->cpu;
@@ -856,7 +863,7 @@ TEST_F(NodePodsCpuTest, APodThatHasOnlyAQuotaIsRaisedWithItsContainer) {
   web().containers[0].set_cpu_bounds(
       {.floor = {300}, .ceiling = {1200}, .direct_ceiling = {1200}, .direct_floor = {300}});
   ASSERT_TRUE(state_file->update(pods->state(), now).value());
-  ASSERT_TRUE(pods->give_bounds(what_is_on_disk(), {}, now));
+  ASSERT_TRUE(give(what_is_on_disk(), {}, now));
   engine->tick(now);
   ASSERT_TRUE(engine->keep(web().containers[0].slot, {1000}, Reason::kStarting));
   for (int i = 0; i < 1000 && tree.get(scope_of('a'), "cpu.max").starts_with("30000"); ++i) {
@@ -879,7 +886,7 @@ TEST_F(NodePodsCpuTest, AContainerIsKnownByItsLimitsBeforeTheKubeletTells) {
   present(created_pod());
   EXPECT_TRUE(web().containers.empty());
   add_cpu_cgroups();
-  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
+  EXPECT_EQ(pods->reconcile(config, now).began.size(), 1U);
   ASSERT_EQ(web().containers.size(), 1U);
   EXPECT_EQ(web().containers[0].container_id, "containerd://" + id_of('a'));
   // The watch may bring an older picture of it, and then the status.
@@ -894,11 +901,11 @@ TEST_F(NodePodsCpuTest, AContainerIsKnownByItsLimitsBeforeTheKubeletTells) {
 TEST_F(NodePodsCpuTest, ItsLimitsAreAwaitedForAWhile) {
   present(created_pod());
   add_cpu_cgroups('a', "max 100000\n");
-  EXPECT_TRUE(pods->settle(config, now).began.empty());
+  EXPECT_TRUE(pods->reconcile(config, now).began.empty());
   ASSERT_TRUE(pods->look_again());
   tree.set(scope_of('a'), "cpu.max", "30000 100000\n");
   now = *pods->look_again();
-  EXPECT_EQ(pods->settle(config, now).began.size(), 1U);
+  EXPECT_EQ(pods->reconcile(config, now).began.size(), 1U);
   EXPECT_FALSE(pods->look_again());
 }
 
@@ -913,7 +920,7 @@ TEST_F(NodePodsCpuTest, WhenAllContainersAreKnownNoneIsAwaited) {
   present(pod);
   EXPECT_EQ(web().containers.size(), 1U);
   EXPECT_TRUE(pods->look_again()) << "one begins yet";
-  pods->cgroups_changed();
+  pods->set_stale();
   present(created_pod());
   EXPECT_EQ(web().containers.size(), 1U);
   EXPECT_FALSE(pods->look_again());
@@ -923,10 +930,10 @@ TEST_F(NodePodsCpuTest, WhenAllContainersAreKnownNoneIsAwaited) {
 TEST_F(NodePodsCpuTest, WhatHasOtherLimitsIsNoContainerOfThePod) {
   present(created_pod());
   add_cpu_cgroups('a', "32000 100000\n");
-  EXPECT_TRUE(pods->settle(config, now).began.empty());
+  EXPECT_TRUE(pods->reconcile(config, now).began.empty());
   tree.set(scope_of('a'), "cpu.max", "max 100000\n");
   for (int i = 0; i < 300; ++i) {
-    EXPECT_TRUE(pods->settle(config, now).began.empty());
+    EXPECT_TRUE(pods->reconcile(config, now).began.empty());
     if (!pods->look_again()) break;
     now = *pods->look_again();
   }
@@ -939,7 +946,7 @@ TEST_F(NodePodsCpuTest, OfTwoContainersWithTheSameLimitsTheKubeletTellsWhich) {
   pod.containers[1].name = "other";
   present(pod);
   add_cpu_cgroups();
-  EXPECT_TRUE(pods->settle(config, now).began.empty());
+  EXPECT_TRUE(pods->reconcile(config, now).began.empty());
 }
 
 TEST_F(NodePodsCpuTest, AnInitContainerIsNotTakenForAnother) {
@@ -949,7 +956,7 @@ TEST_F(NodePodsCpuTest, AnInitContainerIsNotTakenForAnother) {
   pod.containers[1].kind = kube::ContainerKind::kInit;
   present(pod);
   add_cpu_cgroups();
-  EXPECT_TRUE(pods->settle(config, now).began.empty()) << "it has the same limits";
+  EXPECT_TRUE(pods->reconcile(config, now).began.empty()) << "it has the same limits";
   pod.containers[1].status = kube::ContainerStatus{};
   EXPECT_TRUE(present(pod).began.empty()) << "it waits";
   pod.containers[1].status = kube::ContainerStatus{.id = "containerd://" + id_of('b'),
@@ -966,7 +973,7 @@ TEST_F(NodePodsCpuTest, OfOneThatIsNotBoostedTheKubeletTells) {
   pod.containers[0].resources.limits.cpu = MilliCpu{500};
   present(pod);
   add_cpu_cgroups();
-  pods->settle(config, now);
+  pods->reconcile(config, now);
   EXPECT_TRUE(web().early_ids.empty());
 }
 
@@ -1002,11 +1009,11 @@ TEST_F(NodePodsCpuTest, OneThatEndsBeforeTheKubeletTellsIsForgotten) {
   ASSERT_EQ(web().containers.size(), 1U);
   tree.remove(scope_of('a'));
   (void)cgroups->rescan();
-  pods->cgroups_changed();
+  pods->set_stale();
   present(created_pod());
   EXPECT_TRUE(web().early_ids.empty());
   add_cpu_cgroups('b');
-  pods->settle(config, now);
+  pods->reconcile(config, now);
   EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('b'));
 }
 
@@ -1015,7 +1022,7 @@ TEST_F(NodePodsCpuTest, ARestartedContainerIsKnownToo) {
   present(cpu_pod());
   tree.remove(scope_of('a'));
   add_cpu_cgroups('b');
-  const NodePods::Changes changes = pods->settle(config, now);
+  const NodePods::Changes changes = pods->reconcile(config, now);
   EXPECT_EQ(changes.ended.size(), 1U);
   EXPECT_EQ(changes.began.size(), 1U);
   EXPECT_EQ(web().containers.at(0).container_id, "containerd://" + id_of('b'));
@@ -1031,11 +1038,11 @@ TEST_F(NodePodsCpuTest, TheBoundsOfThePlanHoldForTheNextCgroup) {
   web().resize.containers = {known};
   tree.remove(scope_of('a'));
   add_cpu_cgroups('b');
-  (void)pods->settle(config, now);
+  (void)pods->reconcile(config, now);
   ASSERT_EQ(web().containers.size(), 1U);
   EXPECT_EQ(web().containers[0].bounds, known.bounds);
   EXPECT_EQ(web().containers[0].cpu_bounds, known.cpu.bounds);
-  EXPECT_TRUE(pods->give_bounds(kAll, {}, now));
+  EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{2000});
   EXPECT_EQ(web().containers[0].given.spec->bounds.direct_ceiling, mib(256));
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node/node_pod.h"
+
+#include <algorithm>
+
+namespace plimsoll::agent {
+
+NodeContainer* NodePod::find(std::string_view container) {
+  const auto found = std::find_if(
+      containers.begin(), containers.end(),
+      [&](const NodeContainer& candidate) { return candidate.policy.name == container; });
+  return found == containers.end() ? nullptr : &*found;
+}
+
+const ContainerResize* NodePod::resize_of(std::string_view container) const {
+  const auto found =
+      std::find_if(resize.containers.begin(), resize.containers.end(),
+                   [&](const ContainerResize& each) { return each.name == container; });
+  return found == resize.containers.end() ? nullptr : &*found;
+}
+
+bool NodePod::leaves() const {
+  const auto& policies = policy.containers;
+  return std::any_of(policies.begin(), policies.end(), [](const ContainerPolicy& each) {
+    return each.leaving || (each.cpu && each.cpu->leaves());
+  });
+}
+
+void NodeContainer::set_cpu_bounds(const CpuBounds& wanted) {
+  cpu_bounds = wanted;
+  if (cpu) cpu->reach = std::max(cpu->reach, wanted.direct_ceiling);
+}
+
+void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
+  const Limit most = limit_of(spec ? spec->bounds.direct_ceiling.value_or(Bytes{}) : Bytes{});
+  // Nobody here writes "max".
+  const bool ours = limit > std::max(most, stored) && !limit.is_max();
+  if (!ours && is_obeyed(now)) reach = most;
+}
+
+PodReading read_files(NodePod& pod, MonotonicTime now) {
+  const auto reading_of = [](const cgroup::Group& group) -> std::optional<CgroupReading> {
+    const auto limit = group.read_memory_max();
+    const auto usage = group.read_memory_current();
+    if (!limit || !usage) return std::nullopt;
+    return CgroupReading{*limit, *usage};
+  };
+  PodReading reading{.at = now};
+  if (pod.slice) reading.slice = reading_of(pod.slice->group);
+  if (reading.slice) {
+    pod.slice->given.saw(reading.slice->limit, limit_of(pod.stored.memory.value_or(Bytes{})), now);
+  }
+  for (NodeContainer& container : pod.containers) {
+    const auto memory = reading_of(container.group);
+    if (!memory) continue;
+    const kube::Container* seen = kube::find_container(pod.pod, container.policy.name);
+    const auto stored = seen == nullptr ? std::nullopt : seen->resources.limits.memory;
+    container.given.saw(memory->limit, limit_of(stored.value_or(Bytes{})), now);
+    reading.containers.push_back({.container = container.policy.name,
+                                  .container_id = container.container_id,
+                                  .memory = *memory});
+  }
+  return reading;
+}
+
+}  // namespace plimsoll::agent

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is written down of a pod: of its cgroups, for the file of this boot, and of the limits that
+// its spec does not say any more, for the one that outlives it. Pure.
+#pragma once
+
+#include <optional>
+
+#include "agent/node/node_pod.h"
+#include "agent/state/node_state.h"
+
+namespace plimsoll::agent {
+
+// nullopt: nothing of it is tracked.
+std::optional<PodState> state_of(const NodePod& pod);
+// Without containers: its spec says all that it declares.
+PodState hidden_limits_of(const NodePod& pod);
+
+}  // namespace plimsoll::agent
