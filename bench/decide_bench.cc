@@ -23,8 +23,7 @@ Snapshot node_of(std::int64_t count, int second) {
         i % 10 == 0 ? static_cast<std::uint64_t>(second % 7) * 8 * kMiB : 0;
     snapshot.containers.push_back({.slot = static_cast<agent::Slot>(i),
                                    .id = CgroupId{static_cast<std::uint64_t>(i) + 100},
-                                   .floor = {256 * kMiB},
-                                   .ceiling = {1 * kGiB},
+                                   .bounds = {.floor = {256 * kMiB}, .ceiling = {1 * kGiB}},
                                    .facts = {.limit = {limit},
                                              .usage = {100 * kMiB + moving},
                                              .reclaimable = {20 * kMiB},
@@ -60,7 +59,7 @@ BENCHMARK(decide_per_container)->Arg(1)->Arg(110)->Arg(1000);
 
 void grow_on_event(benchmark::State& state) {
   const agent::MemoryPolicy policy;
-  const agent::Armed armed{.floor = {64 * kMiB}, .ceiling = {4 * kGiB}};
+  const agent::Armed armed{.bounds = {.floor = {64 * kMiB}, .ceiling = {4 * kGiB}}};
   agent::MemoryFacts facts{.limit = {256 * kMiB},
                            .usage = {250 * kMiB},
                            .reclaimable = {8 * kMiB},

@@ -112,12 +112,6 @@ std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view 
 // explained by `saved` already, so there is no hurry to save `next`.
 bool explains(const NodeState& saved, const NodeState& next);
 
-// One line of header (format, version, length, checksum) and a JSON object.
-std::string format_state(const NodeState& state);
-// kMalformed: cut, damaged or not ours. kUnsupported: another version of the format. Any bytes are
-// accepted as input.
-Result<NodeState> parse_state(std::string_view text);
-
 Result<std::string> read_boot_id();
 
 }  // namespace plimsoll::agent

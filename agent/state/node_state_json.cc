@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The written form of NodeState.
+#include "agent/state/node_state_json.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -9,7 +10,6 @@
 #include <utility>
 
 #include "agent/state/learned_sizes_json.h"
-#include "agent/state/node_state.h"
 
 namespace plimsoll::agent {
 namespace {

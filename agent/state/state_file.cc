@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "agent/state/node_state_json.h"
 #include "base/file.h"
 
 namespace plimsoll::agent {

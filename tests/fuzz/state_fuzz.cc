@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "agent/state/node_state.h"
+#include "agent/state/node_state_json.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/state/node_state.h"
+#include "agent/state/node_state_json.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>
