@@ -69,6 +69,7 @@ class Run {
   Options options_;
   std::optional<Place> place_;
   std::optional<bpf::MemoryPrograms> programs_;
+  bool attached_ = false;  // to the kernel's hooks
   std::optional<Trigger> trigger_;
   std::optional<cgroup::LimitFile> limit_file_;
   std::unique_ptr<agent::MemoryReaction> reaction_;
@@ -90,6 +91,7 @@ Result<void> Run::prepare() {
     auto programs = bpf::MemoryPrograms::load({}, attached);
     if (programs) {
       programs_.emplace(std::move(*programs));
+      attached_ = attached;
       break;
     }
     why = programs.error().message;
@@ -205,7 +207,7 @@ Result<Series> Run::measure() {
 
 nlohmann::json Run::about() const {
   return {{"target", place_->real() ? "cgroup v2" : "ordinary file in memory"},
-          {"tier", bpf::to_string(programs_->tier())},
+          {"attached", attached_},
           {"reaction_realtime", reaction_->quality().realtime},
           {"memory_locked", reaction_->quality().memory_locked},
           {"floor_realtime", bare_->realtime()},
