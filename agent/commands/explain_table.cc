@@ -102,7 +102,7 @@ Row row_of(const Json& entry) {
   return row;
 }
 
-void print(std::ostream& out, const std::vector<Row>& rows) {
+void print_table(std::ostream& out, const std::vector<Row>& rows) {
   std::array<std::size_t, kColumns> widths{};
   for (const Row& row : rows) {
     for (std::size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], row[i].size());
@@ -160,7 +160,7 @@ void print_container(std::ostream& out, const Json& container) {
     out << "  " << container.at("forgotten").get<std::int64_t>()
         << " older entries are forgotten\n";
   }
-  print(out, rows);
+  print_table(out, rows);
 }
 
 }  // namespace

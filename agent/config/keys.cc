@@ -51,7 +51,7 @@ std::string_view last_part(std::string_view name) {
   return dot == std::string_view::npos ? name : name.substr(dot + 1);
 }
 
-std::size_t distance(std::string_view a, std::string_view b) {
+std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -113,7 +113,7 @@ std::string nearest_key(std::string_view name) {
     const std::string candidate =
         prefix.empty() ? std::string(key.name) : std::string(prefix).append(last_part(name));
     const bool same_word = prefix.empty() && last_part(key.name) == last_part(name);
-    const std::size_t far = same_word ? 1 : distance(candidate, name);
+    const std::size_t far = same_word ? 1 : edit_distance(candidate, name);
     if (far < best) {
       best = far;
       found = candidate;

@@ -118,7 +118,7 @@ Scene scene_before(const json& from, std::size_t exchange = 0) {
 }
 
 // The plan's PATCH has the spec of the recorded one, and gets the recorded answer.
-void exchange(Scene& scene, const json& from, std::size_t index = 0) {
+void play(Scene& scene, const json& from, std::size_t index = 0) {
   ASSERT_NE(scene.patch(), nullptr);
   const json& recorded = from["exchanges"][index];
   const kube::Request request =
@@ -149,7 +149,7 @@ TEST(RecordedResize, ARaise) {  // v1
   scene.wish(mib(70));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v1);
+  play(scene, v1);
   play(scene, v1, patched);
   scene.run_until(scene.now + seconds(10));
   ASSERT_EQ(scene.said(Kind::kApplied).size(), 1u);
@@ -170,7 +170,7 @@ TEST(RecordedResize, AShrinkBelowTheUsageThatTheKubeletRefuses) {  // v2
   scene.wish(mib(40));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v2);
+  play(scene, v2);
   scene.set_usage(Bytes{63836160});
   play(scene, v2, patched);
   ASSERT_EQ(scene.said(Kind::kFailed).size(), 1u);
@@ -191,13 +191,13 @@ TEST(RecordedResize, ARaiseAfterAShrinkThatFailed) {  // v2, v2b
   scene.wish(mib(40));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v2);
+  play(scene, v2);
   scene.set_usage(Bytes{63836160});
   play(scene, v2, patched);
   scene.wish(mib(128));
   scene.step();
   const MonotonicTime again = scene.now;
-  exchange(scene, v2b);
+  play(scene, v2b);
   play(scene, v2b, again);
   scene.run_until(scene.now + seconds(60));
   EXPECT_EQ(scene.sent.size(), 2u) << "the raise does not wait, and nothing is to be withdrawn";
@@ -214,7 +214,7 @@ TEST(RecordedResize, DeferredAndWithdrawn) {  // v3
   scene.wish(mib(2048));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v3);
+  play(scene, v3);
   play(scene, v3, patched);
   ASSERT_EQ(scene.said(Kind::kDeferred).size(), 1u);
   EXPECT_NE(scene.said(Kind::kDeferred)[0].message.find("enough resource: memory"),
@@ -238,7 +238,7 @@ TEST(RecordedResize, DeferredUntilThereWasRoom) {  // v3, v3b
   scene.wish(mib(2048));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v3);
+  play(scene, v3);
   play(scene, v3, patched);
   for (Happening& one : happenings(v3b)) {
     scene.run_until(patched + seconds(5) + one.at);
@@ -291,7 +291,7 @@ TEST(RecordedResize, AKubeletThatIsDown) {  // v9
   scene.wish(mib(80));
   scene.step();
   const MonotonicTime patched = scene.now;
-  exchange(scene, v9);
+  play(scene, v9);
   play(scene, v9, patched);
   scene.run_until(patched + seconds(36));
   EXPECT_EQ(scene.file().limit, limit_of(mib(80))) << "stored, so it may be written";
@@ -327,7 +327,7 @@ TEST(RecordedResize, OverDirectWrites) {  // v11
     ASSERT_EQ(scene.sent.size(), 1u);
     const MonotonicTime patched = scene.now;
     scene.last.actions = {ResizeAction(scene.sent[0])};
-    exchange(scene, v11);
+    play(scene, v11);
     play(scene, v11, patched);
     scene.run_until(scene.now + seconds(20));
     EXPECT_EQ(scene.file().limit, limit_of(mib(row.limit_mib)));
