@@ -23,6 +23,7 @@
 using u32 = pl_u32;
 using u64 = pl_u64;
 using u8 = std::uint8_t;
+#include "bpf/record_time.h"
 #include "cpu.skel.h"
 
 namespace plimsoll::bpf {

@@ -8,8 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-
-#include "base/units.h"
 using pl_u64 = std::uint64_t;
 using pl_u32 = std::uint32_t;
 #define PL_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size))
@@ -32,12 +30,6 @@ enum pl_track_result {
 
 #ifdef __cplusplus
 namespace plimsoll::bpf {
-
-inline Nanoseconds duration_of(pl_u64 nanoseconds) {
-  return Nanoseconds(static_cast<std::int64_t>(nanoseconds));
-}
-// Of CLOCK_MONOTONIC.
-inline MonotonicTime time_of(pl_u64 nanoseconds) { return MonotonicTime(duration_of(nanoseconds)); }
 
 // What lies in a ring buffer, aligned to 8 bytes, as an event; null: it is none of ours, or names
 // something that does not exist, see pl_is_event().

@@ -19,8 +19,8 @@ inline constexpr std::size_t kLargestPod = 4 * kMiB;
 inline constexpr std::size_t kMostContainers = 512;  // of all kinds together
 inline constexpr std::size_t kMostLabels = 512;      // and as many annotations that we keep
 inline constexpr std::size_t kMostValues = 65'536;   // of JSON that are kept while parsing
-// Of the annotations that we keep: a longer value is cut, and those that come after so many bytes of
-// keys and values, in the order of their keys, are not kept.
+// Of the annotations that we keep: a longer value is cut, and those that come after so many bytes
+// of keys and values, in the order of their keys, are not kept.
 inline constexpr std::size_t kLongestAnnotation = kKiB;
 inline constexpr std::size_t kMostAnnotationBytes = 32 * kKiB;
 inline constexpr int kDeepestNesting = 64;

@@ -11,6 +11,7 @@
 #include "agent/engine/realtime.h"
 #include "base/clock.h"
 #include "bpf/memory_programs.h"
+#include "bpf/record_time.h"
 
 namespace plimsoll::agent {
 namespace {

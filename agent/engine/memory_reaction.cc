@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "bpf/record_time.h"
 
 namespace plimsoll::agent {
 namespace {

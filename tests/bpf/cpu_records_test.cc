@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/cpu_records.h"
+#include "bpf/record_time.h"
 
 #include <gtest/gtest.h>
 

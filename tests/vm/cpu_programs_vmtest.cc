@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "bpf/cpu_programs.h"
+#include "bpf/record_time.h"
 #include "tests/vm/bpf_ids.h"
 #include "tests/vm/own_group.h"
 

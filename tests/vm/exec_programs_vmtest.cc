@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "bpf/exec_programs.h"
 #include "bpf/exec_records.h"
+#include "bpf/record_time.h"
 #include "tests/vm/bpf_ids.h"
 #include "tests/vm/own_group.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/agent/policy/simulated_cpu.h"
+#include "bpf/record_time.h"
 
 #include <algorithm>
 #include <bit>
