@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/agent/policy/simulated_cpu.h"
-#include "bpf/record_time.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <utility>
+
+#include "bpf/record_time.h"
 
 namespace plimsoll::test {
 namespace {
