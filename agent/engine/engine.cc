@@ -70,6 +70,8 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
   if (spec.group >= kMaxGroups) return fail(Code::kMalformed, "no such budget group");
   auto limit_file = cgroup::LimitFile::open_max(group);
   if (!limit_file) return tl::unexpected(limit_file.error());
+  auto reaction_file = cgroup::LimitFile::open_max(group);
+  if (!reaction_file) return tl::unexpected(reaction_file.error());
   auto usage_file = cgroup::UsageFile::open(group);
   if (!usage_file) return tl::unexpected(usage_file.error());
   auto tracked =
@@ -78,6 +80,7 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
                                                        .id = group.id(),
                                                        .group = std::move(group),
                                                        .limit_file = std::move(*limit_file),
+                                                       .reaction_file = std::move(*reaction_file),
                                                        .usage_file = std::move(*usage_file),
                                                        .spec = spec});
   if (const auto events = tracked->group.read_memory_events()) {
@@ -97,21 +100,20 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
 Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
   const std::optional<Limit> limit = tracked.limit_file.read();
   if (!limit) return fail(Code::kGone, tracked.group.name_of("memory.max") + " cannot be read");
-  if (!programs_) {
-    auto signals = FallbackSignals::open(tracked.group, *limit);
-    if (!signals) return tl::unexpected(signals.error());
-    tracked.signals.emplace(std::move(*signals));
-  }
   if (programs_) {
     const auto id =
         programs_->track(tracked.slot, tracked.epoch, tracked.group.fd().get(), thresholds());
     if (!id) return tl::unexpected(id.error());
+  } else {
+    auto signals = FallbackSignals::open(tracked.group, *limit);
+    if (!signals) return tl::unexpected(signals.error());
+    tracked.signals.emplace(std::move(*signals));
   }
   const bool sent =
       reaction_->send({.kind = Command::Kind::kTrack,
                        .slot = tracked.slot,
                        .epoch = tracked.epoch,
-                       .limit_file = &tracked.limit_file,
+                       .limit_file = &tracked.reaction_file,
                        .signals = tracked.signals ? &*tracked.signals : nullptr,
                        .parent = tracked.spec.parent,
                        .armed = {.bounds = tracked.spec.bounds, .denial = Reason::kNotArmed}});

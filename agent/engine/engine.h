@@ -62,7 +62,7 @@ class Engine {
   // tracked there.
 
   // Armed by arm() or the next tick, which the caller makes at once. kDenied: all slots are taken,
-  // which is counted by refused(). Three file descriptors for each.
+  // which is counted by refused(). Four file descriptors for each.
   Result<Slot> track(cgroup::Group group, const ContainerSpec& spec);
   void untrack(Slot slot);
   // What may be done with it from now on; narrower bounds hold at once, wider ones from arm() or

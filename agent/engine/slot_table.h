@@ -63,6 +63,9 @@ struct TrackedCgroup {
   CgroupId id{};
   cgroup::Group group;
   cgroup::LimitFile limit_file;
+  // The reaction thread's own: the kernel has who uses one descriptor wait for each other, and that
+  // thread waits for nobody.
+  cgroup::LimitFile reaction_file;
   cgroup::UsageFile usage_file;
   ContainerSpec spec;
   std::optional<FallbackSignals> signals;  // tier C

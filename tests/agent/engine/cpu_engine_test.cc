@@ -264,6 +264,7 @@ TEST_F(CpuEngineTest, WhatIsKeptIsRaisedOnBusyCpus) {
                           .id = group.id(),
                           .group = tree_.group(path),
                           .limit_file = *cgroup::LimitFile::open_max(group),
+                          .reaction_file = *cgroup::LimitFile::open_max(group),
                           .usage_file = *cgroup::UsageFile::open(group),
                           .spec = {.cpu = spec}}));
     ASSERT_TRUE(half->track(tracked));
