@@ -9,7 +9,7 @@ import sys
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 # What the build compiles: sources of ours with heavy headers.
-BUILD_SOURCES = ("agent/telemetry/timeline.cc", "agent/config/yaml.cc", "agent/policy/shrink.cc", "agent/policy/reason_text.cc")
+BUILD_SOURCES = ("agent/telemetry/timeline.cc", "agent/config/yaml.cc", "agent/policy/shrink.cc", "agent/policy/reason.cc")
 STARTUP_MODES = ("unlimited", "static", "boost")
 GOALS = (("build_ratio", 1.15, "{:.3f}"), ("build_failed", 0, "{}"), ("build_oom_kills", 0, "{}"),
          ("build_memory_back_seconds", 10, "{:.2f}"), ("startup_ratio", 1.05, "{:.3f}"),

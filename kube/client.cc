@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/clock.h"
 #include "kube/credentials.h"
 #include "kube/transport.h"
 
@@ -11,8 +12,6 @@ namespace plimsoll::kube {
 namespace {
 
 constexpr int kUnauthorized = 401;
-
-MonotonicTime monotonic_now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,17 +39,6 @@ Result<Fd> take_signals() {
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return errno_error(errno, "watch for signals");
-  return fd;
-}
-
-Result<Fd> make_timer(Nanoseconds period) {
-  Fd fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  const timespec time{.tv_sec = period.count() / 1'000'000'000,
-                      .tv_nsec = period.count() % 1'000'000'000};
-  const itimerspec spec{.it_interval = time, .it_value = time};
-  if (!fd || ::timerfd_settime(fd.get(), 0, &spec, nullptr) != 0) {
-    return errno_error(errno, "make a timer");
-  }
   return fd;
 }
 
@@ -262,11 +250,12 @@ Result<ExitStatus> Session::run() {
 }
 
 Result<void> Session::attend(const Child& child) {
-  auto timer = make_timer(options_.config.tick);
+  const auto timer = Timer::make();
   if (!timer) return tl::unexpected(timer.error());
+  timer->set(options_.config.tick, options_.config.tick);
   std::array<pollfd, 5> waits{{{.fd = child.exit_fd(), .events = POLLIN, .revents = 0},
                                {.fd = signals_.get(), .events = POLLIN, .revents = 0},
-                               {.fd = timer->get(), .events = POLLIN, .revents = 0},
+                               {.fd = timer->fd(), .events = POLLIN, .revents = 0},
                                {.fd = engine_->report_fd(), .events = POLLIN, .revents = 0},
                                {.fd = announcer_.fd(), .events = POLLIN, .revents = 0}}};
   while (true) {
@@ -278,8 +267,7 @@ Result<void> Session::attend(const Child& child) {
     }
     if (waits[1].revents != 0) forward_signals(signals_, child);
     if (waits[2].revents != 0) {
-      std::uint64_t expirations = 0;
-      [[maybe_unused]] const auto got = ::read(timer->get(), &expirations, sizeof(expirations));
+      timer->clear();
       tick();
     }
     if (waits[3].revents != 0) take(engine_->collect());

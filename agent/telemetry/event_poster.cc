@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "kube/backoff.h"
 #include "kube/status.h"
 
@@ -19,9 +20,6 @@ namespace {
 // A qualified name of ours, as the API wants the reporting controller to be.
 constexpr const char* kController = "plimsoll.dev/agent";
 
-MonotonicTime monotonic_now() {
-  return std::chrono::time_point_cast<Nanoseconds>(std::chrono::steady_clock::now());
-}
 kube::WallTime wall_now() {
   return std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
 }
