@@ -3,14 +3,20 @@
 # link; that and scripts/check-layers are the layering of CONTRIBUTING.md.
 
 # plimsoll_library(<name> [LINK <public libraries>...] [PRIVATE <private libraries>...])
-# Makes plimsoll_<name> of the folder's *.cc except main.cc, and of its headers. Headers that only BPF
-# programs can include, for they include the kernel's types, belong to no C++ target.
+# Makes plimsoll_<name> of the folder's *.cc except main.cc. Its headers without a source are compiled
+# alone; the others are first in theirs (scripts/check-layers). Headers that only BPF programs can
+# include, for they include the kernel's types, belong to no C++ target.
 function(plimsoll_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;PRIVATE")
   file(GLOB sources CONFIGURE_DEPENDS "*.cc")
   list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/main.cc")
   file(GLOB headers CONFIGURE_DEPENDS "*.h")
   foreach(header IN LISTS headers)
+    cmake_path(REPLACE_EXTENSION header .cc OUTPUT_VARIABLE source)
+    if(source IN_LIST sources)
+      list(REMOVE_ITEM headers "${header}")
+      continue()
+    endif()
     file(STRINGS "${header}" kernel_types LIMIT_COUNT 1 REGEX
          "^#include [<\"]bpf/(bpf_|kernel_types)")
     if(kernel_types)

@@ -7,11 +7,24 @@ set(PLIMSOLL_VM_KERNELS "6.1;6.12" CACHE STRING "Kernels that the VM tests boot"
 set(plimsoll_all plimsoll_agent_commands plimsoll_agent_record plimsoll_kube plimsoll_bpf
                  plimsoll_cgroup plimsoll_base)
 
-# What only tests on the machine run: built in half the time.
+# What is not shipped is built fast: docs/decisions/0020-build-time.md.
 add_library(plimsoll_test_flags INTERFACE)
 target_link_libraries(plimsoll_test_flags INTERFACE plimsoll_flags)
 target_compile_options(plimsoll_test_flags INTERFACE
                        $<$<CONFIG:RelWithDebInfo>:-O0;-U_FORTIFY_SOURCE>)
+
+# plimsoll_together(<targets>...): several sources at once, for most of a small source is its
+# headers. Each has a namespace of its own, which scripts/check-layers sees to. Not in the preset
+# "debug", where each source is compiled alone and the includes of each are proven.
+function(plimsoll_together)
+  if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" OR PLIMSOLL_SANITIZE)
+    set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    foreach(target IN LISTS ARGN)
+      # A source is a header there, and has types in unnamed namespaces nevertheless.
+      target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+    endforeach()
+  endif()
+endfunction()
 
 # tests/fake_<name>/*.cc: what stands for a part of Kubernetes, as a library for tests and as the
 # program fake-<program>.
@@ -22,8 +35,10 @@ function(plimsoll_fake name program)
   target_include_directories(plimsoll_fake_${name} PUBLIC "${PROJECT_SOURCE_DIR}")
   target_link_libraries(plimsoll_fake_${name} PUBLIC plimsoll_base nlohmann_json::nlohmann_json ${ARGN}
                                               PRIVATE plimsoll_test_flags OpenSSL::SSL yaml-cpp)
+  plimsoll_together(plimsoll_fake_${name})
   add_executable(fake-${program} "fake_${name}/main.cc")
-  target_link_libraries(fake-${program} PRIVATE plimsoll_fake_${name} plimsoll_flags CLI11::CLI11)
+  target_link_libraries(fake-${program} PRIVATE plimsoll_fake_${name} plimsoll_test_flags
+                                                CLI11::CLI11)
   set_target_properties(fake-${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                                                    "${PROJECT_BINARY_DIR}/bin")
 endfunction()
@@ -61,6 +76,7 @@ function(plimsoll_unit_tests)
     add_executable(plimsoll_${name}_tests ${sources})
     target_link_libraries(plimsoll_${name}_tests PRIVATE plimsoll_test_support plimsoll_test_flags
                                                          GTest::gtest_main)
+    plimsoll_together(plimsoll_${name}_tests)
     # At test time, not at build time: a build on another machine must not run what it built.
     gtest_discover_tests(
       plimsoll_${name}_tests
@@ -91,6 +107,8 @@ function(plimsoll_storm_programs)
       storm-${program} PROPERTIES POSITION_INDEPENDENT_CODE OFF
                                   RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
   endforeach()
+  # What it looks at takes its time elsewhere.
+  target_compile_options(storm-driver PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
 endfunction()
 
 # plimsoll_vm_test(<name> <command>...): the command runs in a guest, once per kernel, with
@@ -148,7 +166,8 @@ function(plimsoll_vm_tests)
   foreach(source IN LISTS sources)
     cmake_path(GET source STEM name)
     add_executable(${name} "${source}")
-    target_link_libraries(${name} PRIVATE plimsoll_test_support plimsoll_flags GTest::gtest_main)
+    target_link_libraries(${name} PRIVATE plimsoll_test_support plimsoll_test_flags
+                                          GTest::gtest_main)
     string(REGEX REPLACE "_vmtest$" "" short "${name}")
     plimsoll_vm_test(${short} ADD --add "$<TARGET_FILE:${name}>:/bin/${name}" COMMAND /bin/${name})
   endforeach()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `plimsoll restore`: both state files in, a report out.
+#include "agent/commands/restore.h"
+
 #include <sys/stat.h>
 
 #include <chrono>
@@ -7,7 +9,6 @@
 #include <ostream>
 #include <utility>
 
-#include "agent/commands/restore.h"
 #include "agent/restore/cgroups.h"
 #include "agent/restore/specs.h"
 #include "agent/restore/systemd.h"

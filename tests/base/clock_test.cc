@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
-namespace plimsoll {
+namespace plimsoll::clock_test {
 namespace {
 
 bool readable(const Timer& timer, int wait_ms) {
@@ -45,4 +45,4 @@ TEST(Timer, AWaitOfNothingOrLessStopsIt) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::clock_test

@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace plimsoll {
+namespace plimsoll::fd_test {
 namespace {
 
 int open_null() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
@@ -61,4 +61,4 @@ TEST(Fd, OnlyNegativeIsEmpty) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::fd_test

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <string>
 
-namespace plimsoll {
+namespace plimsoll::file_test {
 namespace {
 
 // A file of its own, removed at the end.
@@ -103,4 +103,4 @@ TEST_F(File, AFullDeviceIsTold) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::file_test

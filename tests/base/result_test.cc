@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <string>
 
-namespace plimsoll {
+namespace plimsoll::result_test {
 namespace {
 
 TEST(Result, ErrnoSaysWhatToDo) {
@@ -54,4 +54,4 @@ TEST(Result, EveryCodeHasANameOfItsOwn) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::result_test

@@ -9,7 +9,7 @@
 #include <random>
 #include <string>
 
-namespace plimsoll {
+namespace plimsoll::units_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -160,4 +160,4 @@ TEST(ToString, IsForPeople) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::units_test

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
-namespace plimsoll {
+namespace plimsoll::wakeup_test {
 namespace {
 
 bool readable(int fd) {
@@ -25,4 +25,4 @@ TEST(Wakeup, IsReadableFromARingUntilItIsCleared) {
 }
 
 }  // namespace
-}  // namespace plimsoll
+}  // namespace plimsoll::wakeup_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::bpf {
+namespace plimsoll::bpf::cpu_records_test {
 namespace {
 
 pl_cpu_event record() {
@@ -46,4 +46,4 @@ TEST(CpuRecord, WhatCannotBeIsNone) {
 }
 
 }  // namespace
-}  // namespace plimsoll::bpf
+}  // namespace plimsoll::bpf::cpu_records_test

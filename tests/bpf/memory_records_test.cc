@@ -6,7 +6,7 @@
 
 #include <array>
 
-namespace plimsoll::bpf {
+namespace plimsoll::bpf::memory_records_test {
 namespace {
 
 constexpr pl_memory_event kRecord{.time_ns = 5'000,
@@ -41,4 +41,4 @@ TEST(MemoryRecord, RefusesWhatDoesNotExist) {
 }
 
 }  // namespace
-}  // namespace plimsoll::bpf
+}  // namespace plimsoll::bpf::memory_records_test

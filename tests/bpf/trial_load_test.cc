@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace plimsoll::bpf {
+namespace plimsoll::bpf::trial_load_test {
 namespace {
 
 bool each_is_taken(const ObjectTrial& object) {
@@ -53,4 +53,4 @@ TEST(TrialLoad, NamesEveryProgramWithItsHook) {
 }
 
 }  // namespace
-}  // namespace plimsoll::bpf
+}  // namespace plimsoll::bpf::trial_load_test

@@ -5,7 +5,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::cgroup_events_test {
 namespace {
 
 TEST(CgroupEvents, ReadsBothFlags) {
@@ -28,4 +28,4 @@ TEST(CgroupEvents, SurvivesGarbage) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::cgroup_events_test

@@ -10,7 +10,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/in_memory.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::children_watch_test {
 namespace {
 
 using test::CgroupTree;
@@ -76,4 +76,4 @@ TEST_F(FullQueueTest, SaysSo) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::children_watch_test

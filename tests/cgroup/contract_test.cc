@@ -6,7 +6,7 @@
 #include "tests/cgroup/tree_contract.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::contract_test {
 namespace {
 
 class FakeTree {
@@ -24,4 +24,4 @@ INSTANTIATE_TYPED_TEST_SUITE_P(Fake, TreeContract, FakeTree);
 INSTANTIATE_TYPED_TEST_SUITE_P(Fake, CpuContract, FakeTree);
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::contract_test

@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::controllers_test {
 namespace {
 
 TEST(Controllers, ReadsNames) {
@@ -32,4 +32,4 @@ TEST(Controllers, SurvivesGarbage) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::controllers_test

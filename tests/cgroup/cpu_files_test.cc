@@ -11,7 +11,7 @@
 #include "tests/cgroup/allocation_count.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::cpu_files_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -57,4 +57,4 @@ TEST(CpuFiles, WhatMakesNoSenseIsNoValue) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::cpu_files_test

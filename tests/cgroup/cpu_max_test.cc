@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::cpu_max_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -67,4 +67,4 @@ TEST(CpuMax, TheBurstIsATime) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::cpu_max_test

@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::cpu_stat_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -39,4 +39,4 @@ TEST(CpuStat, MissingOrBrokenLinesAreMalformed) {
 TEST(CpuStat, SurvivesGarbage) { test::survives_garbage(kSample, parse_cpu_stat); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::cpu_stat_test

@@ -9,7 +9,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::events_watch_test {
 namespace {
 
 TEST(EventsWatch, ManyChangesOfOneGroupAreOne) {
@@ -61,4 +61,4 @@ TEST(EventsWatch, AVanishedFileIsToldOnceAndForgotten) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::events_watch_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::hierarchy_test {
 namespace {
 
 Level level(Limit max, std::uint64_t current) {
@@ -60,4 +60,4 @@ TEST(Levels, AnAncestorWithoutTheControllerIsLeftOut) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::hierarchy_test

@@ -11,7 +11,7 @@
 #include "tests/cgroup/allocation_count.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::limit_file_test {
 namespace {
 
 static_assert(noexcept(std::declval<const LimitFile&>().write(0)));
@@ -52,4 +52,4 @@ TEST(LimitFile, WhatMakesNoSenseIsNoValue) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::limit_file_test

@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::meminfo_test {
 namespace {
 
 const std::string kSample =
@@ -39,4 +39,4 @@ TEST(Meminfo, ThisMachineHasMemoryAndSomeOfItIsFree) {
 TEST(Meminfo, SurvivesGarbage) { test::survives_garbage(kSample, parse_meminfo); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::meminfo_test

@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::memory_events_test {
 namespace {
 
 const std::string kSample = "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n";
@@ -37,4 +37,4 @@ TEST(MemoryEvents, MissingOrBrokenCounterIsMalformed) {
 TEST(MemoryEvents, SurvivesGarbage) { test::survives_garbage(kSample, parse_memory_events); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::memory_events_test

@@ -10,7 +10,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::memory_stat_test {
 namespace {
 
 const std::string kSample =
@@ -99,4 +99,4 @@ TEST(MemoryStat, GarbageInAWantedLineIsMalformed) {
 TEST(MemoryStat, SurvivesGarbage) { test::survives_garbage(kSample, parse_memory_stat); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::memory_stat_test

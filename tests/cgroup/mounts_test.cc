@@ -8,7 +8,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::mounts_test {
 namespace {
 
 const std::string kHybrid =
@@ -86,4 +86,4 @@ TEST(OwnCgroup, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::mounts_test

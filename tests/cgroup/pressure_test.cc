@@ -8,7 +8,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::pressure_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -63,4 +63,4 @@ TEST(Pressure, BrokenValuesAreMalformed) {
 TEST(Pressure, SurvivesGarbage) { test::survives_garbage(kSample, parse_pressure); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::pressure_test

@@ -5,7 +5,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::procs_test {
 namespace {
 
 TEST(Procs, ReadsPids) {
@@ -26,4 +26,4 @@ TEST(Procs, AnythingElseIsMalformed) {
 TEST(Procs, SurvivesGarbage) { test::survives_garbage("1\n22\n333\n4444\n", parse_procs); }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::procs_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::psi_trigger_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -37,4 +37,4 @@ TEST(PsiTrigger, AGroupThatIsGoneDidNotFire) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::psi_trigger_test

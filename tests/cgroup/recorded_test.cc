@@ -19,7 +19,7 @@
 #include "cgroup/value.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::recorded_test {
 namespace {
 
 class Recorded : public testing::TestWithParam<const char*> {
@@ -124,4 +124,4 @@ INSTANTIATE_TEST_SUITE_P(Kernel, Recorded, testing::Values("6.1", "6.12", "7"),
                          });
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::recorded_test

@@ -11,7 +11,7 @@
 #include "cgroup/writer.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::root_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -83,4 +83,4 @@ TEST(Group, ErrorsNameTheFileAndTheGroup) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::root_test

@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::text_test {
 namespace {
 
 TEST(Text, CutsLines) {
@@ -40,4 +40,4 @@ TEST(Text, ExcerptIsShortAndPrintable) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::text_test

@@ -7,7 +7,7 @@
 
 #include "tests/cgroup/garbage.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::value_test {
 namespace {
 
 TEST(Value, NumberAndMaxAreDifferentThings) {
@@ -52,4 +52,4 @@ TEST(Value, SurvivesGarbage) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::value_test

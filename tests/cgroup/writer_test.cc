@@ -15,7 +15,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::cgroup {
+namespace plimsoll::cgroup::writer_test {
 namespace {
 
 // Runs `work` in a process group of its own, so that a signal to "our group" ends only that.
@@ -82,4 +82,4 @@ TEST(Writer, AProcessIsMovedByItsNumber) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cgroup
+}  // namespace plimsoll::cgroup::writer_test

@@ -19,7 +19,7 @@
 #include "tests/deploy/manifest.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::daemonset_test {
 namespace {
 
 using testing::ElementsAre;
@@ -247,4 +247,4 @@ TEST(DaemonSet, TheImageIsTheOneThatTheScriptMakes) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::daemonset_test

@@ -19,7 +19,7 @@
 #include "tests/deploy/manifest.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::rights_test {
 namespace {
 
 using testing::ElementsAre;
@@ -117,4 +117,4 @@ TEST(Rights, NoOtherPathOfTheApiIsInTheCode) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::rights_test

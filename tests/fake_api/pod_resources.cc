@@ -7,11 +7,11 @@
 namespace plimsoll::test {
 namespace {
 
-constexpr std::array<std::string_view, 2> kKinds{"limits", "requests"};
+constexpr std::array<std::string_view, 2> kLists{"limits", "requests"};
 constexpr std::array<std::string_view, 2> kComputed{"cpu", "memory"};
 
 std::optional<std::string> normalize(Json& resources) {
-  for (const std::string_view kind : kKinds) {
+  for (const std::string_view kind : kLists) {
     if (!resources.is_object() || !resources.contains(kind)) continue;
     for (auto& [name, value] : resources[std::string(kind)].items()) {
       const std::optional<Quantity> quantity = quantity_of(value);
@@ -68,7 +68,7 @@ bool same_list(const Json& a, const Json& b) {
 // The spec without amounts, and the amounts by place.
 Json without_amounts(Json spec, std::vector<Json>& amounts) {
   const auto take = [&](Json& holder) {
-    for (const std::string_view kind : kKinds) {
+    for (const std::string_view kind : kLists) {
       const Json& resources = member(holder, "resources");
       amounts.push_back(member(resources, kind).is_object() ? member(resources, kind)
                                                             : Json::object());

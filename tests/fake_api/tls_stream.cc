@@ -25,7 +25,7 @@ struct Free {
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
 
-void need(bool good, const char* what) {
+void must(bool good, const char* what) {
   if (!good) throw std::runtime_error(std::string("OpenSSL refuses: ") + what);
 }
 
@@ -109,19 +109,19 @@ TlsServer::TlsServer(const KeyPair& pair, const std::string& client_authority)
     : state_(std::make_unique<State>()) {
   state_->context.reset(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = state_->context.get();
-  need(context != nullptr, "SSL_CTX_new");
+  must(context != nullptr, "SSL_CTX_new");
   SSL_CTX_set_mode(context, SSL_MODE_AUTO_RETRY);
   const Owned<X509> certificate(
       PEM_read_bio_X509(memory_of(pair.certificate).get(), nullptr, nullptr, nullptr));
   const Owned<EVP_PKEY> key(
       PEM_read_bio_PrivateKey(memory_of(pair.key).get(), nullptr, nullptr, nullptr));
-  need(certificate && key && SSL_CTX_use_certificate(context, certificate.get()) == 1 &&
+  must(certificate && key && SSL_CTX_use_certificate(context, certificate.get()) == 1 &&
            SSL_CTX_use_PrivateKey(context, key.get()) == 1,
        "the server's certificate");
   if (client_authority.empty()) return;
   const Owned<X509> authority(
       PEM_read_bio_X509(memory_of(client_authority).get(), nullptr, nullptr, nullptr));
-  need(authority && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) == 1 &&
+  must(authority && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) == 1 &&
            SSL_CTX_add_client_CA(context, authority.get()) == 1,
        "the clients' authority");
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);

@@ -14,7 +14,7 @@
 #include "tests/fake_api/http_client.h"
 #include "tests/fake_api_unit/recording.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::faults_test {
 namespace {
 
 using kube::TransportError;
@@ -278,4 +278,4 @@ TEST_F(FaultsTest, TheControlPortSetsAndReads) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::faults_test

@@ -12,7 +12,7 @@
 #include "tests/fake_api_unit/recorded_world.h"
 #include "tests/fake_api_unit/recording.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::lists_test {
 namespace {
 
 class Lists : public ::testing::Test {
@@ -193,4 +193,4 @@ TEST(Throttling, IsNoStatusObject) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::lists_test

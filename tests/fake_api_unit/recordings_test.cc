@@ -13,7 +13,7 @@
 #include "tests/fake_api_unit/recorded_world.h"
 #include "tests/fake_api_unit/recording.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::recordings_test {
 namespace {
 
 // Compared in other tests of this folder.
@@ -242,4 +242,4 @@ TEST(RecordingLists, EveryRecordingIsInOne) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::recordings_test

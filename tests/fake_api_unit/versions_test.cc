@@ -9,7 +9,7 @@
 #include "tests/fake_api/fake_api.h"
 #include "tests/fake_api_unit/recording.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::versions_test {
 namespace {
 
 constexpr const char* kPod = "/api/v1/namespaces/demo/pods/web";
@@ -143,4 +143,4 @@ TEST(Claims, MakeEvenANoOpFail) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::versions_test

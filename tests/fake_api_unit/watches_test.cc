@@ -11,7 +11,7 @@
 #include "tests/fake_api/http_client.h"
 #include "tests/fake_api_unit/recording.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::watches_test {
 namespace {
 
 constexpr const char* kPods = "/api/v1/namespaces/demo/pods";
@@ -205,4 +205,4 @@ TEST_F(Watches, BookmarksComeAtTheInterval) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::watches_test

@@ -14,7 +14,7 @@
 #include "tests/fake_api/fake_api.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::fake_kubelet_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -459,4 +459,4 @@ TEST_F(FakeKubeletTest, ADeletedPodIsTakenDown) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::fake_kubelet_test

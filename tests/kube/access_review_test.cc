@@ -8,7 +8,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::access_review_test {
 namespace {
 
 TEST(AccessReview, AsksAsTheRealServerWasAsked) {
@@ -71,4 +71,4 @@ TEST(AccessReview, AnEvaluationErrorIsNoRefusal) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::access_review_test

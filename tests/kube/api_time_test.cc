@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::api_time_test {
 namespace {
 
 std::optional<long> seconds(std::string_view text) {
@@ -34,4 +34,4 @@ TEST(ApiTime, RefusesTheRest) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::api_time_test

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::backoff_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -56,4 +56,4 @@ TEST(Backoff, ResetStartsAnew) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::backoff_test

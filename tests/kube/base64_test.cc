@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::base64_test {
 namespace {
 
 TEST(Base64, TheStandardsExamples) {
@@ -32,4 +32,4 @@ TEST(Base64, WhatIsNoneIsAbsent) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::base64_test

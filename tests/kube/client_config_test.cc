@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::client_config_test {
 namespace {
 
 TEST(InCluster, UsesTheServiceAccount) {
@@ -37,4 +37,4 @@ TEST(InCluster, WhatIsNoHostOrPortIsRefused) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::client_config_test

@@ -21,7 +21,7 @@
 #include "kube/client.h"
 #include "tests/kube/client_fixture.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::client_http2_test {
 namespace {
 
 using Kind = TransportError::Kind;
@@ -198,4 +198,4 @@ TEST_F(ClientHttp2Test, StopEndsWhatWaits) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::client_http2_test

@@ -13,7 +13,7 @@
 #include "kube/client.h"
 #include "tests/kube/client_fixture.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::client_stream_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -256,4 +256,4 @@ TEST_F(ClientTest, AfterAStreamTheClientSends) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::client_stream_test

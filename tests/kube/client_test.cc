@@ -11,7 +11,7 @@
 
 #include "tests/kube/client_fixture.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::client_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -351,4 +351,4 @@ TEST_F(ClientTest, StopEndsAHandshakeThatWaits) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::client_test

@@ -12,7 +12,7 @@
 #include "kube/client.h"
 #include "tests/kube/client_fixture.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::client_tls_test {
 namespace {
 
 using Kind = TransportError::Kind;
@@ -239,4 +239,4 @@ TEST_F(ClientTlsTest, FilesThatVanishLeaveWhatWasRead) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::client_tls_test

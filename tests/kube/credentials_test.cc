@@ -8,7 +8,7 @@
 
 #include "tests/kube/scratch_directory.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::credentials_test {
 namespace {
 
 using std::chrono::seconds;
@@ -116,4 +116,4 @@ TEST_F(CredentialsTest, AStoreThatCannotReadAtFirstIsNotOpened) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::credentials_test

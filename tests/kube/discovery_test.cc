@@ -7,7 +7,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::discovery_test {
 namespace {
 
 std::string version(const std::string& major, const std::string& minor) {
@@ -89,4 +89,4 @@ TEST(Discovery, ThePathOfEachVersion) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::discovery_test

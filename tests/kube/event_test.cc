@@ -10,7 +10,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::event_test {
 namespace {
 
 using nlohmann::json;
@@ -131,4 +131,4 @@ TEST(Event, TimesHaveSixDigits) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::event_test

@@ -9,7 +9,7 @@
 
 #include "tests/kube/heap.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::json_members_test {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -130,4 +130,4 @@ TEST(JsonMembers, BeginsAnewAfterReset) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::json_members_test

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::json_value_test {
 namespace {
 
 TEST(JsonValue, ReadsWhatIsThere) {
@@ -108,4 +108,4 @@ TEST(JsonDocument, IsBounded) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::json_value_test

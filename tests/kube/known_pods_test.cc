@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::known_pods_test {
 namespace {
 
 const PodIdentity kA{"u1", "ns", "a"};
@@ -55,4 +55,4 @@ TEST(KnownPods, WhatCouldNotBeReadIsNotLost) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::known_pods_test

@@ -9,7 +9,7 @@
 
 #include "tests/kube/scratch_directory.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::kubeconfig_test {
 namespace {
 
 // One context; what the cluster and the user hold is the test's.
@@ -165,4 +165,4 @@ TEST(Kubeconfig, AFileIsReadWithItsDirectory) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::kubeconfig_test

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::node_test {
 namespace {
 
 TEST(Node, AsARealServerSendsIt) {
@@ -41,4 +41,4 @@ TEST(Node, Nonsense) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::node_test

@@ -8,7 +8,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::pod_json_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -516,4 +516,4 @@ TEST(PodGlimpse, SeesWhatComesBeforeTheDamage) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::pod_json_test

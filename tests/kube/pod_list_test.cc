@@ -12,7 +12,7 @@
 #include "tests/kube/heap.h"
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::pod_list_test {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -205,4 +205,4 @@ TEST(PodList, FiveHundredLargePodsCostLittle) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::pod_list_test

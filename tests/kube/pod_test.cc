@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::pod_test {
 namespace {
 
 Container requesting(MilliCpu cpu, ContainerKind kind) {
@@ -44,4 +44,4 @@ TEST(Pod, WhatItRequestsAsAWholeCountsInstead) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::pod_test

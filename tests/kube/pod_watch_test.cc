@@ -12,7 +12,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::pod_watch_test {
 namespace {
 
 using std::chrono::seconds;
@@ -539,4 +539,4 @@ TEST(PodWatch, FollowsRealKubelets) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::pod_watch_test

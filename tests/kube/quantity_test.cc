@@ -10,7 +10,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::quantity_test {
 namespace {
 
 constexpr std::uint64_t kTop = std::numeric_limits<std::int64_t>::max();
@@ -172,4 +172,4 @@ TEST(Quantity, AgreesWithTheServer) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::quantity_test

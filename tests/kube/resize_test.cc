@@ -13,7 +13,7 @@
 #include "kube/status.h"
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::resize_test {
 namespace {
 
 using nlohmann::json;
@@ -467,4 +467,4 @@ TEST(Resizability, HasWordsForEveryReason) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::resize_test

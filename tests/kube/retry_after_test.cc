@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::retry_after_test {
 namespace {
 
 using std::chrono::hours;
@@ -49,4 +49,4 @@ TEST(HttpDate, ImpossibleDatesAreAbsent) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::retry_after_test

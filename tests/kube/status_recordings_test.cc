@@ -12,7 +12,7 @@
 #include "kube/status.h"
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::status_recordings_test {
 namespace {
 
 // Recording and the place of the exchange in it.
@@ -182,4 +182,4 @@ TEST(StatusRecordings, EveryErrorHasItsCause) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::status_recordings_test

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::status_test {
 namespace {
 
 Response reply_of(int status, const std::string& message, const std::string& reason = {},
@@ -244,4 +244,4 @@ TEST(Status, EveryCauseHasANameOfItsOwn) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::status_test

@@ -25,7 +25,7 @@ namespace {
 
 using Memory = std::unique_ptr<BIO, decltype(&BIO_free)>;
 
-void require(bool done, const char* what) {
+void need(bool done, const char* what) {
   if (done) return;
   std::cerr << "test server: " << what << '\n';
   std::abort();
@@ -41,14 +41,14 @@ SSL_CTX* new_context(const CertifiedKey& identity, const std::string& client_ca)
       PEM_read_bio_X509(memory_of(identity.certificate).get(), nullptr, nullptr, nullptr);
   EVP_PKEY* const key =
       PEM_read_bio_PrivateKey(memory_of(identity.key).get(), nullptr, nullptr, nullptr);
-  require(SSL_CTX_use_certificate(context, certificate) == 1, "certificate");
-  require(SSL_CTX_use_PrivateKey(context, key) == 1, "key");
+  need(SSL_CTX_use_certificate(context, certificate) == 1, "certificate");
+  need(SSL_CTX_use_PrivateKey(context, key) == 1, "key");
   X509_free(certificate);
   EVP_PKEY_free(key);
   if (!client_ca.empty()) {
     X509* const authority =
         PEM_read_bio_X509(memory_of(client_ca).get(), nullptr, nullptr, nullptr);
-    require(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority) == 1, "client CA");
+    need(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority) == 1, "client CA");
     X509_free(authority);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     const unsigned char name[] = "plimsoll";  // sessions with client certificates need one
@@ -67,9 +67,9 @@ Fd listen_on(int port, int& bound) {
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   socklen_t size = sizeof(address);
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  require(::bind(fd.get(), generic, size) == 0, "bind");
-  require(::listen(fd.get(), 64) == 0, "listen");
-  require(::getsockname(fd.get(), generic, &size) == 0, "getsockname");
+  need(::bind(fd.get(), generic, size) == 0, "bind");
+  need(::listen(fd.get(), 64) == 0, "listen");
+  need(::getsockname(fd.get(), generic, &size) == 0, "getsockname");
   bound = ntohs(address.sin_port);
   return fd;
 }

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <random>
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::token_bucket_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -64,4 +64,4 @@ TEST(TokenBucket, AfterItsWaitThereIsAToken) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::token_bucket_test

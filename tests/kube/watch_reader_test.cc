@@ -10,7 +10,7 @@
 
 #include "tests/kube/recording.h"
 
-namespace plimsoll::kube {
+namespace plimsoll::kube::watch_reader_test {
 namespace {
 
 using Kind = WatchEvent::Kind;
@@ -189,4 +189,4 @@ TEST(WatchReader, StopsWhenNothingMoreIsWanted) {
 }
 
 }  // namespace
-}  // namespace plimsoll::kube
+}  // namespace plimsoll::kube::watch_reader_test

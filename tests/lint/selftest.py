@@ -30,7 +30,7 @@ CLEAN = {
     "bpf/loader.cc": spdx(APACHE) + '#include <bpf/libbpf.h>\n\n#include "memory.skel.h"\n',
     "agent/telemetry/log.h": spdx(APACHE) + "#pragma once\n",
     "agent/telemetry/log.cc": spdx(APACHE) + (
-        '#include <spdlog/spdlog.h>\n\n#include "base/thing.h"\n'),
+        '#include "agent/telemetry/log.h"\n\n#include <spdlog/spdlog.h>\n\n#include "base/thing.h"\n'),
     "agent/policy/plan.h": spdx(APACHE) + '#pragma once\n#include "base/thing.h"\n',
     "agent/policy/policy.h": spdx(APACHE) + '#pragma once\n#include "agent/policy/plan.h"\n',
     ".clang-tidy": (
@@ -66,6 +66,9 @@ CASES = {
         ("base/thing.cc", '"base/thing.h"', "<nlohmann/json.hpp>", "belongs to agent/commands, agent/record"),
         ("base/thing.cc", "return 1", 'return getenv("HOME") != 0', "belongs to agent/commands"),
         ("base/thing.cc", '"base/thing.h"', '"thing.h"', "not a path from the repository's root"),
+        ("base/thing.cc", "#include", "#include <string>\n#include", "base/thing.h comes first"),
+        ("tests/base/thing_test.cc", None, spdx(APACHE) + "namespace plimsoll {}\n",
+         "namespace ...::thing_test"),
         ("bpf/records.h", "struct", "#include <bpf/btf.h>\nstruct", "in a header"),
         ("base/thing.h", "#pragma once\n", "", "no #pragma once"),
         ("bpf/btf.h", None, spdx(DUAL) + "#pragma once\n", "hide it"),

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""clang-tidy over every source of ours in a build's compile commands, one per CPU at a time.
+"""clang-tidy over every source of ours in a build's compile commands, one per CPU at a time. Of
+sources that the build compiles several at once, each is looked at alone.
 
 usage: tidy_all.py CLANG_TIDY BUILD_DIR [SINCE]
 With SINCE, a commit: only the sources that have changed since then.
@@ -9,8 +10,10 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -23,12 +26,24 @@ def check(clang_tidy, build, source):
     return source, run.returncode, run.stdout
 
 
+def one_by_one(entries):
+    """The entries, with those of the sources instead of a file of CMake's that includes them."""
+    for entry in entries:
+        together = pathlib.Path(entry["file"])
+        if together.parent.name != "Unity":
+            yield entry
+            continue
+        for source in re.findall(r'^#include "(.*)"', together.read_text(encoding="utf-8"), re.M):
+            yield entry | {"file": source,
+                           "command": entry["command"].replace(f" -c {together}", f" -c {source}")}
+
+
 def main():
     clang_tidy, build = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     commands = build / "compile_commands.json"
     if not commands.is_file():
         sys.exit(f"no {commands}: configure and build first")
-    entries = json.loads(commands.read_text(encoding="utf-8"))
+    entries = list(one_by_one(json.loads(commands.read_text(encoding="utf-8"))))
     sources = sorted({entry["file"] for entry in entries
                       if not pathlib.Path(entry["file"]).is_relative_to(build)})
     if sys.argv[3:]:
@@ -40,8 +55,10 @@ def main():
             print(f"clang-tidy: no source has changed since {sys.argv[3]}")
             return
     started, bad = time.monotonic(), 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, status, text in pool.map(lambda s: check(clang_tidy, build, s), sources):
+    with (tempfile.TemporaryDirectory() as alone,
+          concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool):
+        pathlib.Path(alone, commands.name).write_text(json.dumps(entries), encoding="utf-8")
+        for source, status, text in pool.map(lambda s: check(clang_tidy, alone, s), sources):
             if status:
                 bad += 1
                 print(text.rstrip() or f"{source}: clang-tidy failed", flush=True)

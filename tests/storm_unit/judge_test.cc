@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::storm {
+namespace plimsoll::storm::judge_test {
 namespace {
 
 RunRecord right_run(const std::string& expect, const std::string& mode) {
@@ -131,4 +131,4 @@ TEST(Judge, WhatIsDeniedIsNeitherFedNorHeldNorSaved) {
 }
 
 }  // namespace
-}  // namespace plimsoll::storm
+}  // namespace plimsoll::storm::judge_test

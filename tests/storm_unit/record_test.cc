@@ -8,7 +8,7 @@
 #include "tests/storm/storm_result.h"
 #include "tests/storm/storm_size.h"
 
-namespace plimsoll::storm {
+namespace plimsoll::storm::record_test {
 namespace {
 
 TEST(Size, WholeNumbersWithAKnownUnit) {
@@ -122,4 +122,4 @@ TEST(Cells, EveryLoadIsAboveItsLimitAndBelowItsCeiling) {
 }
 
 }  // namespace
-}  // namespace plimsoll::storm
+}  // namespace plimsoll::storm::record_test

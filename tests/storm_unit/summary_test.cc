@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::storm {
+namespace plimsoll::storm::summary_test {
 namespace {
 
 RunRecord run_of(const std::string& cell, const std::string& expect, const std::string& mode,
@@ -117,4 +117,4 @@ TEST(Summary, TheJsonHasTheNamedTotals) {
 }
 
 }  // namespace
-}  // namespace plimsoll::storm
+}  // namespace plimsoll::storm::summary_test

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <optional>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::health_test {
 namespace {
 
 using std::chrono::seconds;
@@ -113,4 +113,4 @@ TEST(ApiServerHealth, TellsWhenItGoesAwayAndComesBack) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::health_test

@@ -14,7 +14,7 @@
 
 #include "tests/fake_api/fake_api.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::pod_watcher_test {
 namespace {
 
 using Kind = kube::PodChange::Kind;
@@ -218,4 +218,4 @@ TEST_F(PodWatcherTest, StopsWhateverItIsWaitingFor) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::pod_watcher_test

@@ -13,7 +13,7 @@
 #include "kube/pod_watch.h"
 #include "kube/resize.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::request_stats_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -83,4 +83,4 @@ TEST(ApiTally, CountsExchangesByWhatTheyMean) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::request_stats_test

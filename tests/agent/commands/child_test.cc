@@ -17,7 +17,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::child_test {
 namespace {
 
 class ChildTest : public ::testing::Test {
@@ -153,4 +153,4 @@ TEST_F(ChildTest, InheritsNoDescriptor) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::child_test

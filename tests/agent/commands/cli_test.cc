@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cli_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -238,4 +238,4 @@ TEST(Cli, ConfigHasThreeActions) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cli_test

@@ -12,7 +12,7 @@
 #include "agent/config/keys.h"
 #include "agent/config/parse.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::config_test {
 namespace {
 
 using testing::AllOf;
@@ -104,4 +104,4 @@ TEST(ConfigCommand, TheDefaultsAreAFileThatChangesNothing) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::config_test

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::doctor_test {
 namespace {
 
 DoctorFacts healthy() {
@@ -381,4 +381,4 @@ TEST(Doctor, ThisMachineHasAReport) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::doctor_test

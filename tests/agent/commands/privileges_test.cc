@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::privileges_test {
 namespace {
 
 TEST(Privileges, CapabilitiesAreTheEffectiveOnes) {
@@ -61,4 +61,4 @@ TEST(Privileges, TryingChangesNothing) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::privileges_test

@@ -14,7 +14,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::run_cgroup_test {
 namespace {
 
 // The name that a process would give its cgroup: field 22 of its stat is when it started.
@@ -84,4 +84,4 @@ TEST(RemoveStaleRunCgroups, LeavesWhatIsPopulatedOursOrForeign) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::run_cgroup_test

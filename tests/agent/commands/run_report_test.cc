@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::run_report_test {
 namespace {
 
 using nlohmann::json;
@@ -310,4 +310,4 @@ TEST(RunReport, CpuIsInTheSummaryAndInTheJson) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::run_report_test

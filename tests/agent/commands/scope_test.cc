@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::scope_test {
 namespace {
 
 const std::vector<std::string> kLine{"/usr/bin/plimsoll", "run", "--", "make"};
@@ -232,4 +232,4 @@ TEST(Scope, WithoutV2OrWithMemoryOnV1NothingIsTried) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::scope_test

@@ -18,7 +18,7 @@
 #include "base/printable.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::config_test::parse_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -560,4 +560,4 @@ TEST(MemoryPolicyRanges, WhatTheFunctionsRelyOnIsChecked) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::config_test::parse_test

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::selector_test {
 namespace {
 
 using testing::HasSubstr;
@@ -196,4 +196,4 @@ TEST(Names, FollowTheRulesOfKubernetes) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::selector_test

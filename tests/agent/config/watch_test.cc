@@ -10,7 +10,7 @@
 #include <fstream>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::watch_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -194,4 +194,4 @@ TEST_F(ConfigWatchTest, ManyChangesEndWithTheLast) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::watch_test

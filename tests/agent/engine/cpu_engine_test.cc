@@ -15,7 +15,7 @@
 #include "agent/engine/engine.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_engine_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -421,4 +421,4 @@ TEST_F(CpuEngineTest, WithoutTheControllerItIsNotTracked) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_engine_test

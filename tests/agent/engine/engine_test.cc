@@ -15,7 +15,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::engine_test {
 namespace {
 
 using std::chrono::seconds;
@@ -335,4 +335,4 @@ TEST_F(EngineTest, AFullTableRefusesAndCounts) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::engine_test

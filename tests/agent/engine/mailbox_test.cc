@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::mailbox_test {
 namespace {
 
 bool readable(int fd) {
@@ -55,4 +55,4 @@ TEST_F(MailboxTest, ReportsWithoutRoomAreCounted) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::mailbox_test

@@ -21,7 +21,7 @@
 
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::memory_reaction_test {
 namespace {
 
 using Kind = Command::Kind;
@@ -492,4 +492,4 @@ TEST_F(ReactionTest, StopsAtOnce) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::memory_reaction_test

@@ -8,7 +8,7 @@
 #include <memory>
 #include <thread>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::spsc_queue_test {
 namespace {
 
 struct Item {
@@ -90,4 +90,4 @@ TEST(SpscQueue, CarriesBetweenTwoThreads) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::spsc_queue_test

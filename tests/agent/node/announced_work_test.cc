@@ -12,7 +12,7 @@
 #include "tests/support/in_memory.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::announced_work_test {
 namespace {
 
 kube::Pod pod_of(std::optional<kube::Owner> owner, kube::TextMap labels = {}) {
@@ -108,4 +108,4 @@ TEST_F(TierC, WhatCannotBeSeenIsSaidOnce) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::announced_work_test

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::file_limit_test {
 namespace {
 
 TEST(FileLimit, BecomesTheHardOne) {
@@ -24,4 +24,4 @@ TEST(FileLimit, BecomesTheHardOne) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::file_limit_test

@@ -19,7 +19,7 @@
 #include "tests/support/in_memory.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::node_pods_test {
 namespace {
 
 using resize_test::burstable_pod;
@@ -1122,4 +1122,4 @@ TEST_F(NodePodsCpuLeavingTest, TheSpecOfTheCpuLimitGoesBackToo) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::node_pods_test

@@ -25,7 +25,7 @@
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::published_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -242,4 +242,4 @@ TEST_F(PublishedTest, ALeaseThatNobodyConfirms) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::published_test

@@ -14,7 +14,7 @@
 
 #include "base/fd.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::resident_memory_test {
 namespace {
 
 constexpr std::size_t kPages = 16;
@@ -120,4 +120,4 @@ TEST(Resident, WhatIsKeptStays) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::resident_memory_test

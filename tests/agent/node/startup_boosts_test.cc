@@ -15,7 +15,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::startup_boosts_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -189,4 +189,4 @@ TEST_F(NodeStartupTest, DryRunsAndThoseThatMayNotAreLeftAlone) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::startup_boosts_test

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::annotations_test {
 namespace {
 
 using testing::IsEmpty;
@@ -57,4 +57,4 @@ TEST(Annotations, TheDocumentedPageIsThePage) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::annotations_test

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cgroup_name_test {
 namespace {
 
 const std::string kUid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -244,4 +244,4 @@ TEST(CgroupNames, Units) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cgroup_name_test

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::match_test {
 namespace {
 
 const std::string kUid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -109,4 +109,4 @@ TEST(PodCgroupsJoin, ARestartedContainer) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::match_test

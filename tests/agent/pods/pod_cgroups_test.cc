@@ -13,7 +13,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/in_memory.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::pod_cgroups_test {
 namespace {
 
 using test::CgroupTree;
@@ -229,4 +229,4 @@ TEST_F(PodCgroupsTest, RandomHistories) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::pod_cgroups_test

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::pod_policy_test {
 namespace {
 
 using std::chrono::seconds;
@@ -620,4 +620,4 @@ TEST(PodPolicy, FactsOfAPod) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::pod_policy_test

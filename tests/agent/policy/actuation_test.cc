@@ -8,7 +8,7 @@
 
 #include "agent/policy/memory.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::actuation_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -150,4 +150,4 @@ TEST(ActuationProperties, NothingIsWrittenAboveTheDirectCeilingOrWithoutBudget) 
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::actuation_test

@@ -6,7 +6,7 @@
 #include "agent/policy/shrink.h"
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::announced_test {
 namespace {
 
 using policy_test::container;
@@ -114,4 +114,4 @@ TEST(Announced, BuildsInARowDoNotWidenTheWindow) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::announced_test

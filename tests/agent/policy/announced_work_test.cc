@@ -5,7 +5,7 @@
 
 #include <random>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::announced_work_test {
 namespace {
 
 using std::chrono::minutes;
@@ -217,4 +217,4 @@ TEST(Random, HistoriesEndWithNothing) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::announced_work_test

@@ -11,7 +11,7 @@
 #include "agent/policy/cgroup_tree.h"
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::budget_test {
 namespace {
 
 using policy_test::container;
@@ -97,4 +97,4 @@ TEST(Budget, ACircleOfParentsIsCut) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::budget_test

@@ -11,7 +11,7 @@
 
 #include "tests/agent/policy/simulated_cpu.h"
 
-namespace plimsoll::test {
+namespace plimsoll::test::cpu_simulation_test {
 namespace {
 
 struct Compared {
@@ -118,4 +118,4 @@ TEST(CpuSimulation, ABurstAloneDoesNotHelpAgainstALoadThatLasts) {
 }
 
 }  // namespace
-}  // namespace plimsoll::test
+}  // namespace plimsoll::test::cpu_simulation_test

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -236,4 +236,4 @@ TEST_F(GiveBack, WhatWasUsedAboveTheFloorIsRemembered) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_test

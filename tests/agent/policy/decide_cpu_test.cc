@@ -7,7 +7,7 @@
 #include <map>
 #include <random>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::decide_cpu_test {
 namespace {
 
 using std::chrono::seconds;
@@ -205,4 +205,4 @@ TEST_F(DecideCpu, HoldsItsBoundsOnRandomNodes) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::decide_cpu_test

@@ -13,7 +13,7 @@
 #include "tests/support/policy_loop.h"
 #include "tests/support/random_node.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::decide_properties_test {
 namespace {
 
 const ContainerSnapshot* find(const Snapshot& snapshot, CgroupId id) {
@@ -244,4 +244,4 @@ TEST(DecideProperties, WithoutAvailableMemoryNothingIsEverGranted) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::decide_properties_test

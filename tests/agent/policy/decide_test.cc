@@ -8,7 +8,7 @@
 
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::decide_test {
 namespace {
 
 using policy_test::armed;
@@ -168,4 +168,4 @@ TEST(DecideHistory, ForgetsWhatIsGoneAndStartsAnewForAReusedSlot) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::decide_test

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::history_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -64,4 +64,4 @@ TEST(PeakWindow, ComesBackFromItsBuckets) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::history_test

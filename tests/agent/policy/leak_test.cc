@@ -8,7 +8,7 @@
 
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::leak_test {
 namespace {
 
 using policy_test::armed;
@@ -90,4 +90,4 @@ TEST(Leak, IsForgivenWhenItFalls) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::leak_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::learned_sizes_test {
 namespace {
 
 constexpr Bytes mib(std::uint64_t count) { return {count * kMiB}; }
@@ -69,4 +69,4 @@ TEST(LearnedSizes, NamesAreKeptAsFarAsTheKernelTellsThemApart) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::learned_sizes_test

@@ -10,7 +10,7 @@
 #include <set>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::memory_test {
 
 void PrintTo(const Verdict& verdict, std::ostream* out) {
   *out << to_string(verdict.reason);
@@ -328,4 +328,4 @@ TEST(GrowOnEventProperties, AnUnclippedGrantCoversTheLookAhead) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::memory_test

@@ -10,7 +10,7 @@
 
 #include "tests/agent/policy/simulated_node.h"
 
-namespace plimsoll::agent::simulation {
+namespace plimsoll::agent::simulation::policy_simulation_test {
 namespace {
 
 constexpr Bytes mib(std::uint64_t count) { return {count * kMiB}; }
@@ -256,4 +256,4 @@ TEST(Simulation, TheNodeKeepsItsReserve) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent::simulation
+}  // namespace plimsoll::agent::simulation::policy_simulation_test

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::priority_test {
 namespace {
 
 constexpr Bytes mib(std::uint64_t count) { return {count * kMiB}; }
@@ -104,4 +104,4 @@ TEST(TakeBack, NeverMoreThanIsSpareOrMissing) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::priority_test

@@ -10,7 +10,7 @@
 #include "agent/policy/budget.h"
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::shared_node_test {
 namespace {
 
 using policy_test::armed;
@@ -361,4 +361,4 @@ TEST_F(IdleRoom, BelowTheDirectFloorItIsWished) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::shared_node_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/policy_loop.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::shrink_test {
 namespace {
 
 using policy_test::armed;
@@ -264,4 +264,4 @@ TEST(Backoff, AShrinkThatWasNotAppliedIsNotRegretted) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::shrink_test

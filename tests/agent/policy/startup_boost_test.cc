@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::startup_boost_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -77,4 +77,4 @@ TEST(StartupBoost, WhatHasEndedStaysSo) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::startup_boost_test

@@ -8,7 +8,7 @@
 #include "tests/support/policy_loop.h"
 #include "tests/support/random_node.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::snapshot_json_test {
 namespace {
 
 using policy_test::mib;
@@ -206,4 +206,4 @@ TEST(Replay, GivesTheSamePlans) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::snapshot_json_test

@@ -9,7 +9,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_dry_run_test {
 namespace {
 
 using resize_test::armed_cpu;
@@ -241,4 +241,4 @@ TEST(ResizePlanCpu, ARefusedDryRunIsRepeatedOnlyWhereMoreIsNeeded) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_dry_run_test

@@ -8,7 +8,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_outcome_test {
 namespace {
 
 using resize_test::armed_cpu;
@@ -287,4 +287,4 @@ TEST(ResizePlanCpu, ARequestOfTheAgentBeforeIsTakenOver) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_outcome_test

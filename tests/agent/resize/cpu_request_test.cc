@@ -9,7 +9,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_request_test {
 namespace {
 
 using resize_test::armed_cpu;
@@ -364,4 +364,4 @@ TEST(ResizePlanCpu, NothingIsAskedWhileTheApiIsAway) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_request_test

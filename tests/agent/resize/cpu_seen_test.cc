@@ -8,7 +8,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cpu_seen_test {
 namespace {
 
 using resize_test::armed_cpu;
@@ -133,4 +133,4 @@ TEST(ResizePlanCpu, AnUnknownOutcomeThatTheWatchShowsWasOurs) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cpu_seen_test

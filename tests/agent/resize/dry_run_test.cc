@@ -8,7 +8,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::dry_run_test {
 namespace {
 
 using resize_test::armed;
@@ -205,4 +205,4 @@ TEST(ResizePlan, BoundsByActuation) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::dry_run_test

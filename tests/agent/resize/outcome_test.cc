@@ -9,7 +9,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::outcome_test {
 namespace {
 
 using resize_test::armed;
@@ -392,4 +392,4 @@ TEST(ResizePlan, ASliceThatLagsForAMomentIsLeftAlone) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::outcome_test

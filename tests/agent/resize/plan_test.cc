@@ -9,7 +9,7 @@
 #include "agent/telemetry/stats.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::plan_test {
 namespace {
 
 using resize_test::applied;
@@ -259,4 +259,4 @@ TEST(ResizePlan, AThrottledRequestWaitsAsLongAsTheServerSays) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::plan_test

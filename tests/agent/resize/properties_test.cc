@@ -12,7 +12,7 @@
 
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::properties_test {
 namespace {
 
 using resize_test::burstable_pod;
@@ -552,4 +552,4 @@ TEST(ResizePlanProperties, HoldForRandomHistories) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::properties_test

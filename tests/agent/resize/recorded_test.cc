@@ -15,7 +15,7 @@
 #include "tests/support/resize_scene.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::recorded_test {
 namespace {
 
 using nlohmann::json;
@@ -423,4 +423,4 @@ TEST(RecordedResize, RefusalsAreRespected) {  // 25, 26, 27, 36, 90
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::recorded_test

@@ -14,7 +14,7 @@
 #include "agent/apiserver/request_stats.h"
 #include "tests/fake_api/fake_api.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::resizer_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -273,4 +273,4 @@ TEST_F(ResizerTest, ABadConfigurationIsSaidAtTheStart) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::resizer_test

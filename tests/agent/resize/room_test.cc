@@ -11,7 +11,7 @@
 #include "agent/resize/lease.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::room_test {
 namespace {
 
 using resize_test::mib;
@@ -206,4 +206,4 @@ TEST(Lease, LeavesAMargin) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::room_test

@@ -9,7 +9,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::seen_test {
 namespace {
 
 using resize_test::applied;
@@ -268,4 +268,4 @@ TEST(ResizePlan, ALoweringThatStopsEarlyIsTriedAgain) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::seen_test

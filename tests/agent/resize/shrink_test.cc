@@ -6,7 +6,7 @@
 #include "agent/resize/plan.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::shrink_test {
 namespace {
 
 using resize_test::armed;
@@ -154,4 +154,4 @@ TEST(ResizePlan, GrowthDoesNotWaitForAFailedShrink) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::shrink_test

@@ -15,7 +15,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/fake_systemd.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::cgroups_test {
 namespace {
 
 using test::CgroupTree;
@@ -547,4 +547,4 @@ TEST_F(RestoreCommandTest, NoCgroupsAreSaid) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::cgroups_test

@@ -21,7 +21,7 @@
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::specs_test {
 namespace {
 
 using Outcome = RestoreItem::Outcome;
@@ -673,4 +673,4 @@ TEST_F(RestoreSpecsCommandTest, TheJsonSaysWhatEachItemIsAbout) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::specs_test

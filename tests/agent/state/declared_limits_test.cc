@@ -13,7 +13,7 @@
 #include "tests/support/in_memory.h"
 #include "tests/support/resize_scene.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::declared_limits_test {
 namespace {
 
 using resize_test::burstable_pod;
@@ -241,4 +241,4 @@ TEST_F(FloorsFileTest, ADamagedFileIsSaidAndTheOneBeforeIsUsed) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::declared_limits_test

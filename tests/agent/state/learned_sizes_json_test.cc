@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::learned_sizes_json_test {
 namespace {
 
 constexpr Bytes mib(std::uint64_t count) { return {count * kMiB}; }
@@ -33,4 +33,4 @@ TEST(LearnedSizes, OtherTextsAreRefused) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::learned_sizes_json_test

@@ -10,7 +10,7 @@
 #include <random>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::node_state_test {
 namespace {
 
 constexpr Limit kFloor{256 * kMiB};
@@ -324,4 +324,4 @@ TEST(NodeState, TheBootHasAnId) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::node_state_test

@@ -27,7 +27,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/in_memory.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::state_file_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -428,4 +428,4 @@ TEST_F(KilledAgents, TheOrderIsWhatMakesItSafe) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::state_file_test

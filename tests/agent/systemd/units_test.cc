@@ -17,7 +17,7 @@
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/fake_systemd.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::units_test {
 namespace {
 
 using test::CgroupTree;
@@ -296,4 +296,4 @@ TEST_F(SystemdUnitsTest, ThroughAMessageBus) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::units_test

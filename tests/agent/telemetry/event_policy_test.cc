@@ -9,7 +9,7 @@
 #include <set>
 #include <string>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::event_policy_test {
 namespace {
 
 using std::chrono::seconds;
@@ -312,4 +312,4 @@ TEST(EventNotice, AConfigurationIsTheNodes) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::event_policy_test

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::event_poster_test {
 namespace {
 
 using nlohmann::json;
@@ -252,4 +252,4 @@ TEST(EventPoster, StopsWhileItWaitsForTheServer) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::event_poster_test

@@ -25,7 +25,7 @@
 #include "agent/telemetry/explain_server.h"
 #include "agent/telemetry/unix_socket.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::explain_test {
 namespace {
 
 using nlohmann::json;
@@ -427,4 +427,4 @@ TEST_F(ExplainServerTest, StrangeRequestsGetAnErrorAndNobodyElseNoticesThem) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::explain_test

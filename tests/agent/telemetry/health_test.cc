@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::health_test {
 namespace {
 
 using std::chrono::seconds;
@@ -72,4 +72,4 @@ TEST(Health, ReadyNeedsEveryConditionAndNoRemark) {
 TEST(Health, WhoDoesNotLiveIsNotReady) { EXPECT_FALSE(ready(healthy(), {}, at(200)).good); }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::health_test

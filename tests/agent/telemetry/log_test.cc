@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::log_test {
 namespace {
 
 using nlohmann::json;
@@ -224,4 +224,4 @@ TEST_F(DecisionLogTest, AStuckReaderCostsLinesAndNoTime) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::log_test

@@ -16,7 +16,7 @@
 
 #pragma GCC diagnostic error "-Wmissing-field-initializers"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::metric_rows_test {
 namespace {
 
 // Each another number, and all are remembered.
@@ -179,4 +179,4 @@ TEST(MetricRows, EverySampleComesFromSomethingThatIsCounted) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::metric_rows_test

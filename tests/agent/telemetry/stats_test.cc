@@ -19,7 +19,7 @@
 #include "base/file.h"
 #include "tests/support/source_path.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::stats_test {
 namespace {
 
 using std::chrono::microseconds;
@@ -325,4 +325,4 @@ TEST(Metrics, TheProcessKnowsItself) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::stats_test

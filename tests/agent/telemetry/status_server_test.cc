@@ -16,7 +16,7 @@
 
 #include "base/fd.h"
 
-namespace plimsoll::agent {
+namespace plimsoll::agent::status_server_test {
 namespace {
 
 using std::chrono::seconds;
@@ -195,4 +195,4 @@ TEST(StatusServer, EveryAddressIsBothFamilies) {
 }
 
 }  // namespace
-}  // namespace plimsoll::agent
+}  // namespace plimsoll::agent::status_server_test
