@@ -107,6 +107,10 @@ Result<void> Run::prepare() {
   auto limit_file = cgroup::LimitFile::open_max(*ours);
   if (!limit_file) return tl::unexpected(limit_file.error());
   limit_file_.emplace(std::move(*limit_file));
+  // The reaction starts from what the file says.
+  if (const int error = limit_file_->write(kStart.value); error != 0) {
+    return errno_error(error, "write the first limit");
+  }
   const auto bare = place_->add("floor");
   if (!bare) return tl::unexpected(bare.error());
   auto bare_file = bare->open_file("memory.max", O_RDWR | O_NONBLOCK);

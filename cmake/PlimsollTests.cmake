@@ -142,7 +142,7 @@ set(plimsoll_vm_batch_pods agent_versions agent_restart agent_cpu)
 set(plimsoll_vm_batch_programs engine exec_programs cpu_programs engine_shared cgroup pod_cgroups
                                scope)
 set(plimsoll_vm_batch_commands run_main run_growth run_cpu run_announce failsafe_agent
-                               failsafe_denied)
+                               failsafe_denied bench_programs)
 function(plimsoll_vm_batch_tests)
   foreach(kernel IN LISTS PLIMSOLL_VM_KERNELS)
     foreach(batch IN LISTS plimsoll_vm_batches)
@@ -176,16 +176,21 @@ function(plimsoll_vm_tests)
   file(GLOB scripts CONFIGURE_DEPENDS "vm/*.sh")
   foreach(script IN LISTS scripts)
     cmake_path(GET script STEM name)
-    set(fakes)
+    set(programs)
     if(name MATCHES "^agent_")
       foreach(fake apiserver kubelet)
-        list(APPEND fakes --add "$<TARGET_FILE:fake-${fake}>:/bin/fake-${fake}")
+        list(APPEND programs --add "$<TARGET_FILE:fake-${fake}>:/bin/fake-${fake}")
       endforeach()
-      list(APPEND fakes --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/agent_node:/bin/agent_node")
+      list(APPEND programs --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/agent_node:/bin/agent_node")
+    endif()
+    if(name STREQUAL "bench_programs")
+      foreach(bench reaction overhead footprint)
+        list(APPEND programs --add "$<TARGET_FILE:bench-${bench}>:/bin/bench-${bench}")
+      endforeach()
     endif()
     plimsoll_vm_test(${name} ADD --add "${script}:/bin/${name}.sh"
                                  --add "${PROJECT_SOURCE_DIR}/tests/vm/lib/checks:/bin/checks"
-                                 ${fakes}
+                                 ${programs}
                      COMMAND /bin/sh /bin/${name}.sh)
   endforeach()
 
