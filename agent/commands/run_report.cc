@@ -72,15 +72,17 @@ std::vector<Nanoseconds> reactions_of(const RunReport::Cpu& cpu) {
 nlohmann::json cpu_json(const RunReport::Cpu& cpu, MonotonicTime started) {
   nlohmann::json changes = nlohmann::json::array();
   for (const Record& change : cpu.changes) {
+    const auto& moved = std::get<CpuChange>(change.change);
+    const auto& facts = std::get<CpuFacts>(change.facts);
     nlohmann::json object{{"at_seconds", seconds(change.at - started)},
                           {"reason", to_string(change.reason)},
-                          {"from_millicpu", change.cpu->from.value},
-                          {"to_millicpu", change.cpu->to.value},
-                          {"use_millicpu", change.cpu->facts.use.value},
-                          {"runnable", change.cpu->facts.runnable},
-                          {"throttled_periods", change.cpu->facts.throttled},
+                          {"from_millicpu", moved.from.value},
+                          {"to_millicpu", moved.to.value},
+                          {"use_millicpu", facts.use.value},
+                          {"runnable", facts.runnable},
+                          {"throttled_periods", facts.throttled},
                           {"reaction_us", seconds(change.reaction) * 1e6}};
-    if (change.cpu->burst) object["burst_us"] = change.cpu->burst->count();
+    if (change.burst) object["burst_us"] = change.burst->count();
     changes.push_back(std::move(object));
   }
   nlohmann::json denials = nlohmann::json::object();
@@ -104,7 +106,9 @@ nlohmann::json cpu_json(const RunReport::Cpu& cpu, MonotonicTime started) {
 
 std::string cpu_text(const RunReport::Cpu& cpu) {
   MilliCpu highest = cpu.floor;
-  for (const Record& change : cpu.changes) highest = std::max(highest, change.cpu->to);
+  for (const Record& each : cpu.changes) {
+    highest = std::max(highest, std::get<CpuChange>(each.change).to);
+  }
   std::ostringstream text;
   text << "  cpu      " << cpus(cpu.floor) << ", at most " << cpus(highest) << ", "
        << cpus(cpu.final_limit) << " at the end; ceiling " << cpus(cpu.ceiling);
@@ -152,7 +156,7 @@ std::string announced_text(const AnnouncedUse& use) {
 }  // namespace
 
 void RunReport::add(const Record& record) {
-  if (record.cpu && record.kind != Record::Kind::kFailure) return add_cpu(record);
+  if (is_cpu(record.change) && record.kind != Record::Kind::kFailure) return add_cpu(record);
   switch (record.kind) {
     case Record::Kind::kGrant:
       ++grants_by_layer[static_cast<std::size_t>(record.layer)];
@@ -178,7 +182,7 @@ void RunReport::add_cpu(const Record& record) {
   if (!cpu) cpu.emplace();
   switch (record.kind) {
     case Record::Kind::kGrant:
-      ++(record.cpu->burst ? cpu->bursts : cpu->raises);
+      ++(record.burst ? cpu->bursts : cpu->raises);
       break;
     case Record::Kind::kShrink:
       ++cpu->lowerings;
@@ -195,14 +199,16 @@ void RunReport::add_cpu(const Record& record) {
 std::string to_json(const RunReport& report) {
   nlohmann::json grants = nlohmann::json::array();
   for (const Record& grant : report.grants) {
+    const auto& moved = std::get<MemoryChange>(grant.change);
+    const auto& facts = std::get<MemoryFacts>(grant.facts);
     grants.push_back({{"at_seconds", seconds(grant.at - report.started)},
                       {"layer", to_string(grant.layer)},
                       {"reason", to_string(grant.reason)},
-                      {"from_bytes", grant.from.value},
-                      {"to_bytes", grant.to.value},
-                      {"usage_bytes", grant.facts.usage.value},
-                      {"reclaimable_bytes", grant.facts.reclaimable.value},
-                      {"rate_bytes_per_second", grant.facts.rate_per_second.value},
+                      {"from_bytes", moved.from.value},
+                      {"to_bytes", moved.to.value},
+                      {"usage_bytes", facts.usage.value},
+                      {"reclaimable_bytes", facts.reclaimable.value},
+                      {"rate_bytes_per_second", facts.rate_per_second.value},
                       {"reaction_us", seconds(grant.reaction) * 1e6}});
   }
   nlohmann::json denials = nlohmann::json::object();
@@ -256,7 +262,9 @@ std::string to_text(const RunReport& report) {
   text << " after " << plimsoll::to_string(report.ended - report.started) << "; " << verdict(report)
        << '\n';
   Limit highest = report.start_limit;
-  for (const Record& grant : report.grants) highest = std::max(highest, limit_of(grant.to));
+  for (const Record& grant : report.grants) {
+    highest = std::max(highest, limit_of(std::get<MemoryChange>(grant.change).to));
+  }
   text << "  limit    " << to_string(report.start_limit) << ", at most " << to_string(highest)
        << ", " << to_string(report.final_limit) << " at the end; peak use "
        << to_string(report.peak) << "; ceiling " << to_string(report.ceiling) << '\n';

@@ -30,8 +30,7 @@ Record record_of(const Action& action, Record::Kind kind, MonotonicTime now) {
           .id = action.id,
           .at = now,
           .reason = action.reason,
-          .from = action.from,
-          .to = action.to};
+          .change = MemoryChange{action.from, action.to}};
 }
 
 tl::unexpected<Error> queue_full() {
@@ -141,8 +140,7 @@ void Actuator::probe(const Action& action, MonotonicTime now, std::vector<Record
   if (!usage || *usage <= action.to) return;
   const auto reclaimed = writer_.reclaim(tracked.group, *usage - action.to);
   Record record = record_of(action, Record::Kind::kReclaim, now);
-  record.from = *usage;
-  record.to = reclaimed ? reclaimed->after : Bytes{};
+  record.change = MemoryChange{*usage, reclaimed ? reclaimed->after : Bytes{}};
   if (!reclaimed) {
     if (reclaimed.error().code == Code::kUnsupported) tracked.can_reclaim = false;
     record.kind = Record::Kind::kFailure;
@@ -227,8 +225,7 @@ Result<Bytes> Actuator::lower_one(TrackedCgroup& tracked, Bytes to, Reason reaso
                 .id = tracked.id,
                 .at = monotonic_now(),
                 .reason = reason,
-                .from = from,
-                .to = target};
+                .change = MemoryChange{from, target}};
   if (!write_lower(tracked, from, target, record)) {
     return fail(Code::kConflict, "the limit was raised meanwhile");
   }
@@ -294,8 +291,7 @@ void Actuator::take_report(const Report& report, const MemoryPolicy& policy, Tra
                 .layer = report.layer,
                 .reason = report.reason,
                 .facts = report.facts,
-                .from = report.from,
-                .to = report.to,
+                .change = MemoryChange{report.from, report.to},
                 .reaction = report.written_time - report.event_time};
   Standing<Bytes, Armed>& memory = tracked.memory;
   switch (report.kind) {

@@ -275,13 +275,13 @@ void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record
                 .reason = action.reason});
   }
   for (const CpuAction& action : plan.wishes) {
-    records.push_back(
-        {.kind = Record::Kind::kWish,
-         .slot = action.slot,
-         .id = action.id,
-         .at = now,
-         .reason = action.reason,
-         .cpu = CpuChange{.facts = {.limit = action.from}, .from = action.from, .to = action.to}});
+    records.push_back({.kind = Record::Kind::kWish,
+                       .slot = action.slot,
+                       .id = action.id,
+                       .at = now,
+                       .reason = action.reason,
+                       .facts = CpuFacts{.limit = action.from},
+                       .change = CpuChange{action.from, action.to}});
   }
   send_budget(plan);
   slots_.each([&](TrackedCgroup& tracked) {
@@ -313,11 +313,10 @@ void CpuEngine::take_reports(std::vector<Record>& records) {
                   .at = report->written_time,
                   .layer = report->layer,
                   .reason = report->reason,
+                  .facts = report->facts,
+                  .change = CpuChange{report->from, report->to},
                   .reaction = report->written_time - report->event_time,
-                  .cpu = CpuChange{.facts = report->facts,
-                                   .from = report->from,
-                                   .to = report->to,
-                                   .burst = report->burst}};
+                  .burst = report->burst};
     Standing<MilliCpu, CpuArmed>& standing = tracked.cpu->standing;
     switch (report->kind) {
       case CpuReport::Kind::kGrant:

@@ -20,7 +20,7 @@ void take_kills(const bpf::MemoryPrograms& programs, TrackedCgroup& tracked,
                        .slot = tracked.slot,
                        .id = tracked.id,
                        .at = kills.last,
-                       .facts = {.limit = kills.limit, .usage = kills.usage}});
+                       .facts = MemoryFacts{.limit = kills.limit, .usage = kills.usage}});
   }
 }
 

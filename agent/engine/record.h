@@ -8,24 +8,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "agent/policy/cpu.h"
+#include "agent/policy/limit_change.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/reason.h"
 #include "agent/policy/snapshot.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
-
-// What a record tells of a CPU limit.
-struct CpuChange {
-  CpuFacts facts;
-  MilliCpu from;
-  MilliCpu to;
-  std::optional<microseconds> burst;  // was given, and the limit stands
-
-  bool operator==(const CpuChange&) const = default;
-};
 
 struct Record {
   // kGrant: a limit was raised. kWish: somebody else has to change the limit `from` to `to`; comes
@@ -37,13 +29,11 @@ struct Record {
   MonotonicTime at;
   Layer layer = Layer::kSlowLoop;
   Reason reason = Reason::kEnoughHeadroom;
-  MemoryFacts facts;
-  Bytes from;
-  Bytes to;
-  Nanoseconds reaction{};  // event to written limit
-  std::string error;       // kFailure only
-  // Set: this is about the CPU limit, and facts, from and to mean nothing.
-  std::optional<CpuChange> cpu;
+  std::variant<MemoryFacts, CpuFacts> facts;  // of the resource of `change`
+  LimitChange change;
+  Nanoseconds reaction{};             // event to written limit
+  std::string error;                  // kFailure only
+  std::optional<microseconds> burst;  // of CPU: was given, and the limit stands
 };
 std::string_view to_string(Record::Kind kind);
 

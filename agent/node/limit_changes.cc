@@ -24,23 +24,24 @@ bool is_written(const Record& record) {
 }
 
 void on_memory(const Record& record, NodePod& pod, const std::string& name, SystemdUnits* systemd) {
+  const MemoryChange& change = std::get<MemoryChange>(record.change);
   if (name.empty()) {
     if (!pod.slice || !is_written(record)) return;
-    pod.slice->written = limit_of(record.to);
-    tell_systemd(systemd, pod.slice->cgroup, limit_of(record.to));
+    pod.slice->written = limit_of(change.to);
+    tell_systemd(systemd, pod.slice->cgroup, limit_of(change.to));
     return;
   }
   NodeContainer* container = pod.find(name);
   if (container == nullptr) return;
   if (is_written(record)) {
-    container->written = limit_of(record.to);
-    tell_systemd(systemd, container->cgroup, limit_of(record.to));
+    container->written = limit_of(change.to);
+    tell_systemd(systemd, container->cgroup, limit_of(change.to));
   }
   pod.words.push_back({.kind = word_of(record.kind),
                        .container = name,
-                       .from = record.from,
-                       .to = record.to,
-                       .rate_per_second = record.facts.rate_per_second,
+                       .from = change.from,
+                       .to = change.to,
+                       .rate_per_second = std::get<MemoryFacts>(record.facts).rate_per_second,
                        .layer = record.layer,
                        .reason = record.reason,
                        .at = record.at});
@@ -48,8 +49,8 @@ void on_memory(const Record& record, NodePod& pod, const std::string& name, Syst
 }
 
 void on_cpu(const Record& record, NodePod& pod, const std::string& name) {
-  const CpuChange& change = *record.cpu;
-  if (change.burst) return;  // leaves the limit as it is
+  const CpuChange& change = std::get<CpuChange>(record.change);
+  if (record.burst) return;  // leaves the limit as it is
   if (name.empty()) {
     if (pod.slice && pod.slice->cpu && is_written(record)) pod.slice->cpu->written = change.to;
     return;
@@ -80,7 +81,7 @@ void on_records(std::span<const Record> records, NodePods& pods, Reporter& repor
     if (owner->container.empty() && wished) continue;
     reporter.record(ref_of(pod->pod.id, owner->container), record);
     if (!wished && !is_written(record)) continue;
-    if (record.cpu) {
+    if (is_cpu(record.change)) {
       on_cpu(record, *pod, owner->container);
     } else {
       on_memory(record, *pod, owner->container, systemd);

@@ -283,8 +283,7 @@ void repair_slice(Step& step) {
   step.act(RepairSlice{*needed});
   ResizeEvent repaired;
   repaired.kind = ResizeEvent::Kind::kRepaired;
-  repaired.from = Bytes{step.facts.reading->slice->limit.bytes};
-  repaired.to = *needed;
+  repaired.change = MemoryChange{Bytes{step.facts.reading->slice->limit.bytes}, *needed};
   repaired.cause = "slice_below_containers";
   step.say("", std::move(repaired));
 }

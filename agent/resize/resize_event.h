@@ -12,18 +12,11 @@
 #include <string_view>
 
 #include "agent/pods/container_ref.h"
+#include "agent/policy/limit_change.h"
 #include "agent/policy/memory.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
-
-// Where a CPU limit was and where it was to go.
-struct CpuAnswer {
-  MilliCpu from;
-  MilliCpu to;
-
-  bool operator==(const CpuAnswer&) const = default;
-};
 
 // Something that happened to a container, in words: for the log and its timeline.
 struct ContainerNote {
@@ -57,8 +50,7 @@ struct ResizeEvent {
 
   Kind kind = Kind::kSent;
   MonotonicTime at;
-  Bytes from;
-  Bytes to;
+  LimitChange change;
   Layer layer = Layer::kSlowLoop;           // what asked for the change
   Reason reason = Reason::kEnoughHeadroom;  // why
   bool bridged = false;                     // the limit had been written ahead of the request
@@ -66,8 +58,6 @@ struct ResizeEvent {
   std::string cause;                        // a short fixed word: "quota", "rbac", "node_capacity"
   std::string message;                      // the server's or the kubelet's words
   std::optional<Nanoseconds> patch_to_limit;  // kApplied: PATCH sent to limit seen
-  // Set: this is about the CPU limit, and from and to mean nothing.
-  std::optional<CpuAnswer> cpu;
 
   bool operator==(const ResizeEvent&) const = default;
 };

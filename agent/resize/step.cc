@@ -38,8 +38,7 @@ ResizeEvent Step::event(ResizeEvent::Kind kind, const ContainerResize& container
                         Bytes to) const {
   ResizeEvent event;
   event.kind = kind;
-  event.from = from;
-  event.to = to;
+  event.change = MemoryChange{from, to};
   event.layer = container.layer;
   event.reason = container.reason;
   event.bridged = container.lease.has_value();
@@ -53,7 +52,7 @@ ResizeEvent Step::event(ResizeEvent::Kind kind, const ContainerResize& container
   event.kind = kind;
   event.reason = cpu.reason;
   event.bridged = cpu.asked && cpu.asked->to == to && cpu.asked->written;
-  event.cpu = CpuAnswer{.from = from, .to = to};
+  event.change = CpuChange{from, to};
   return event;
 }
 

@@ -49,20 +49,21 @@ std::string limit_of_whom(const ContainerRef& subject, std::string_view resource
   return std::string(resource) + " limit of " + whom(subject);
 }
 
-template <typename Amount>
-std::string from_to(Amount from, Amount to) {
-  return "from " + to_string(from) + " to " + to_string(to);
+std::string from_to(const LimitChange& change) {
+  return std::visit(
+      [](const auto& each) { return "from " + to_string(each.from) + " to " + to_string(each.to); },
+      change);
 }
 
-std::string moved(const ContainerRef& subject, std::string_view how, Bytes from, Bytes to,
-                  Reason reason) {
-  return limit_of_whom(subject) + " " + std::string(how) + " " + from_to(from, to) + ": " +
+// "memory limit of container app raised from ... to ...: why"
+std::string moved(const std::string& limit, const LimitChange& change, Reason reason) {
+  return limit + (is_raise(change) ? " raised " : " lowered ") + from_to(change) + ": " +
          std::string(sentence_of(reason));
 }
 
 std::string not_grown(const ContainerRef& subject, const Record& record) {
   return limit_of_whom(subject) + " is not raised: " + std::string(sentence_of(record.reason)) +
-         " (" + numbers_of(record.facts) + ")";
+         " (" + numbers_of(std::get<MemoryFacts>(record.facts)) + ")";
 }
 
 std::optional<EventReason> reason_of_denial(Reason reason) {
@@ -80,8 +81,9 @@ std::optional<EventReason> reason_of_denial(Reason reason) {
   }
 }
 
-EventReason reason_of_move(bool is_cpu, bool raise) {
-  if (is_cpu) return raise ? EventReason::kCpuLimitRaised : EventReason::kCpuLimitLowered;
+EventReason reason_of_move(const LimitChange& change) {
+  const bool raise = is_raise(change);
+  if (is_cpu(change)) return raise ? EventReason::kCpuLimitRaised : EventReason::kCpuLimitLowered;
   return raise ? EventReason::kMemoryLimitRaised : EventReason::kMemoryLimitLowered;
 }
 
@@ -99,26 +101,24 @@ bool is_warning(EventReason reason) { return row_of(reason).warning; }
 
 std::optional<Notice> notice_of(const ContainerRef& subject, const Record& record) {
   // CPU limits change several times a second; `explain` and the metrics have them.
-  if (record.cpu) return std::nullopt;
+  if (is_cpu(record.change)) return std::nullopt;
   const auto notice = [&](EventReason reason, std::string note) {
     return Notice{on_pod(subject), reason, std::move(note)};
   };
   switch (record.kind) {
     case Record::Kind::kGrant:
-      return notice(EventReason::kMemoryLimitRaised,
-                    moved(subject, "raised", record.from, record.to, record.reason));
     case Record::Kind::kShrink:
-      return notice(EventReason::kMemoryLimitLowered,
-                    moved(subject, "lowered", record.from, record.to, record.reason));
+      return notice(reason_of_move(record.change),
+                    moved(limit_of_whom(subject), record.change, record.reason));
     case Record::Kind::kDenial:
       if (const auto reason = reason_of_denial(record.reason)) {
         return notice(*reason, not_grown(subject, record));
       }
       return std::nullopt;
     case Record::Kind::kOomKill:
-      return notice(EventReason::kOomKilled, "the kernel's OOM killer ended a process of " +
-                                                 whom(subject) + " at a limit of " +
-                                                 to_string(record.facts.limit));
+      return notice(EventReason::kOomKilled,
+                    "the kernel's OOM killer ended a process of " + whom(subject) +
+                        " at a limit of " + to_string(std::get<MemoryFacts>(record.facts).limit));
     case Record::Kind::kReclaim:
     case Record::Kind::kFailure:
     case Record::Kind::kWish:
@@ -131,27 +131,22 @@ std::optional<Notice> notice_of(const ContainerRef& subject, const ResizeEvent& 
   const auto notice = [&](EventReason reason, std::string note) {
     return Notice{on_pod(subject), reason, std::move(note)};
   };
-  const bool is_cpu = answer.cpu.has_value();
-  const bool raise = is_cpu ? answer.cpu->to > answer.cpu->from : answer.to > answer.from;
-  const bool moves = is_cpu ? answer.cpu->to != answer.cpu->from : answer.to != answer.from;
-  const std::string limit = limit_of_whom(subject, is_cpu ? "CPU" : "memory");
-  const std::string change =
-      is_cpu ? from_to(answer.cpu->from, answer.cpu->to) : from_to(answer.from, answer.to);
+  const auto [moves, to] = std::visit(
+      [](const auto& each) { return std::pair(each.from != each.to, to_string(each.to)); },
+      answer.change);
+  const std::string limit = limit_of_whom(subject, is_cpu(answer.change) ? "CPU" : "memory");
+  const std::string change = from_to(answer.change);
   switch (answer.kind) {
     case ResizeEvent::Kind::kApplied:
       // What was written ahead of the request was told of then.
       if (answer.bridged || !moves) return std::nullopt;
-      return notice(reason_of_move(is_cpu, raise), limit + (raise ? " raised " : " lowered ") +
-                                                       change + ": " +
-                                                       std::string(sentence_of(answer.reason)));
+      return notice(reason_of_move(answer.change), moved(limit, answer.change, answer.reason));
     case ResizeEvent::Kind::kRefused:
       return notice(EventReason::kResizeRefused,
                     limit + " cannot be set " + change + ", refused by " + words_of(answer));
     case ResizeEvent::Kind::kWithdrawn:
-      return notice(EventReason::kResizeWithdrawn,
-                    "the resize of the " + limit + " to " +
-                        (is_cpu ? to_string(answer.cpu->to) : to_string(answer.to)) +
-                        " was taken back: " + words_of(answer));
+      return notice(EventReason::kResizeWithdrawn, "the resize of the " + limit + " to " + to +
+                                                       " was taken back: " + words_of(answer));
     case ResizeEvent::Kind::kBridgeWithdrawn:
       return notice(EventReason::kBridgeWithdrawn,
                     limit + " put back " + change +

@@ -51,11 +51,14 @@ Json entry_json(const TimelineEntry& entry, const Clock& clock) {
     json["last"] = clock.at(entry.last);
   }
   if (entry.layer) json["layer"] = to_string(*entry.layer);
-  if (entry.from) json["from_bytes"] = entry.from->value;
-  if (entry.to) json["to_bytes"] = entry.to->value;
-  if (entry.cpu) {
-    json["from_millicpu"] = entry.cpu->from.value;
-    json["to_millicpu"] = entry.cpu->to.value;
+  if (entry.change) {
+    const std::string unit = is_cpu(*entry.change) ? "millicpu" : "bytes";
+    std::visit(
+        [&](const auto& change) {
+          json["from_" + unit] = change.from.value;
+          json["to_" + unit] = change.to.value;
+        },
+        *entry.change);
   }
   if (entry.reason) {
     json["reason"] = to_string(*entry.reason);

@@ -87,7 +87,7 @@ struct Sentence {
 Sentence cpu_sentence_of(const Record& record) {
   switch (record.kind) {
     case Record::Kind::kGrant:
-      if (record.cpu->burst) return {LogLevel::kDebug, "CPU burst given"};
+      if (record.burst) return {LogLevel::kDebug, "CPU burst given"};
       return {record.reason == Reason::kThrottled ? LogLevel::kDebug : LogLevel::kInfo,
               "CPU limit raised"};
     case Record::Kind::kShrink:
@@ -102,7 +102,7 @@ Sentence cpu_sentence_of(const Record& record) {
 }
 
 Sentence sentence_of(const Record& record) {
-  if (record.cpu) return cpu_sentence_of(record);
+  if (is_cpu(record.change)) return cpu_sentence_of(record);
   switch (record.kind) {
     case Record::Kind::kGrant:
       return {LogLevel::kInfo, "memory limit raised"};
@@ -174,35 +174,35 @@ std::vector<LogField> fields_of(const ContainerRef& subject) {
   return fields;
 }
 
-void add_change(std::vector<LogField>& fields, Bytes from, Bytes to) {
-  fields.push_back({"from_bytes", from.value});
-  fields.push_back({"to_bytes", to.value});
-}
-void add_change(std::vector<LogField>& fields, const CpuAnswer& cpu) {
-  fields.push_back({"from_millicpu", cpu.from.value});
-  fields.push_back({"to_millicpu", cpu.to.value});
-}
-
-void add_reason(std::vector<LogField>& fields, Layer layer, Reason reason) {
+void add_change(std::vector<LogField>& fields, const LimitChange& change, Layer layer,
+                Reason reason) {
+  const bool cpu = is_cpu(change);
+  std::visit(
+      [&](const auto& each) {
+        fields.push_back({cpu ? "from_millicpu" : "from_bytes", each.from.value});
+        fields.push_back({cpu ? "to_millicpu" : "to_bytes", each.to.value});
+      },
+      change);
   fields.push_back({"layer", to_string(layer)});
   fields.push_back({"reason", to_string(reason)});
 }
 
-void add_change(std::vector<LogField>& fields, const Record& record) {
-  if (record.cpu) {
-    add_change(fields, CpuAnswer{record.cpu->from, record.cpu->to});
-    add_reason(fields, record.layer, record.reason);
-    fields.push_back({"use_millicpu", record.cpu->facts.use.value});
-    fields.push_back({"throttled_periods", std::uint64_t{record.cpu->facts.throttled}});
-    if (record.cpu->burst) fields.push_back({"burst_us", std::int64_t{record.cpu->burst->count()}});
-    return;
-  }
-  add_change(fields, record.from, record.to);
-  add_reason(fields, record.layer, record.reason);
-  fields.push_back({"limit_bytes", record.facts.limit.value});
-  fields.push_back({"usage_bytes", record.facts.usage.value});
-  fields.push_back({"reclaimable_bytes", record.facts.reclaimable.value});
-  fields.push_back({"rate_bytes_per_second", record.facts.rate_per_second.value});
+void add_facts(std::vector<LogField>& fields, const MemoryFacts& facts) {
+  fields.push_back({"limit_bytes", facts.limit.value});
+  fields.push_back({"usage_bytes", facts.usage.value});
+  fields.push_back({"reclaimable_bytes", facts.reclaimable.value});
+  fields.push_back({"rate_bytes_per_second", facts.rate_per_second.value});
+}
+void add_facts(std::vector<LogField>& fields, const CpuFacts& facts) {
+  fields.push_back({"use_millicpu", facts.use.value});
+  fields.push_back({"throttled_periods", std::uint64_t{facts.throttled}});
+}
+
+// What a change ends at, in the words of `matter`.
+std::string end_of(const LimitChange& change) {
+  const std::string value =
+      std::visit([](const auto& each) { return std::to_string(each.to.value); }, change);
+  return is_cpu(change) ? "cpu" + value : value;
 }
 
 }  // namespace
@@ -295,13 +295,13 @@ void DecisionLog::record(const ContainerRef& subject, const Record& record) {
   const Sentence sentence = sentence_of(record);
   std::string matter(sentence.text);
   matter.append(to_string(record.reason)).append(record.error);
-  if (record.kind == Record::Kind::kWish) {
-    matter += record.cpu ? to_string(record.cpu->to) : std::to_string(record.to.value);
-  }
+  if (record.kind == Record::Kind::kWish) matter += end_of(record.change);
   if (!impl_->is_news(subject, lasts(record), std::move(matter))) return;
 
   std::vector<LogField> fields = fields_of(subject);
-  add_change(fields, record);
+  add_change(fields, record.change, record.layer, record.reason);
+  std::visit([&](const auto& facts) { add_facts(fields, facts); }, record.facts);
+  if (record.burst) fields.push_back({"burst_us", std::int64_t{record.burst->count()}});
   if (record.kind == Record::Kind::kGrant) {
     fields.push_back({"reaction_seconds", seconds(record.reaction)});
   }
@@ -312,18 +312,11 @@ void DecisionLog::record(const ContainerRef& subject, const Record& record) {
 void DecisionLog::answer(const ContainerRef& subject, const ResizeEvent& answer) {
   const Sentence sentence = sentence_of(answer);
   std::string matter(sentence.text);
-  matter.append(answer.cause);
-  matter +=
-      answer.cpu ? "cpu" + std::to_string(answer.cpu->to.value) : std::to_string(answer.to.value);
+  matter.append(answer.cause).append(end_of(answer.change));
   if (!impl_->is_news(subject, lasts(answer), std::move(matter))) return;
 
   std::vector<LogField> fields = fields_of(subject);
-  if (answer.cpu) {
-    add_change(fields, *answer.cpu);
-  } else {
-    add_change(fields, answer.from, answer.to);
-  }
-  add_reason(fields, answer.layer, answer.reason);
+  add_change(fields, answer.change, answer.layer, answer.reason);
   if (answer.bridged) fields.push_back({"bridged", true});
   if (answer.status) fields.push_back({"status", static_cast<std::int64_t>(*answer.status)});
   if (!answer.cause.empty()) fields.push_back({"cause", answer.cause});

@@ -17,8 +17,6 @@ constexpr const char* kOther = "other";
 
 double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
-bool is_raise(const ResizeEvent& answer) { return !answer.cpu && answer.to > answer.from; }
-
 }  // namespace
 
 ChangeCounts::ChangeCounts() : reaction_seconds(kReactionBounds) {}
@@ -26,17 +24,18 @@ ChangeCounts::ChangeCounts() : reaction_seconds(kReactionBounds) {}
 Activity::Activity() : patch_to_limit_seconds(kPatchBounds) {}
 
 void Activity::add(const Record& record) {
-  ChangeCounts& counts = record.cpu ? cpu : memory;
+  const auto* memory_change = std::get_if<MemoryChange>(&record.change);
+  ChangeCounts& counts = memory_change == nullptr ? cpu : memory;
   switch (record.kind) {
     case Record::Kind::kGrant:
-      if (record.cpu && record.cpu->burst) {
+      if (record.burst) {
         ++cpu_bursts;
       } else {
         ++counts.grants[record.reason];
       }
-      if (!record.cpu) {
+      if (memory_change != nullptr) {
         ++saves[static_cast<std::size_t>(record.layer)];
-        granted_bytes += (record.to - record.from).value;
+        granted_bytes += (memory_change->to - memory_change->from).value;
       }
       // A raise of the slow loop answers no event.
       if (record.layer != Layer::kSlowLoop) counts.reaction_seconds.add(seconds(record.reaction));
@@ -67,9 +66,10 @@ void Activity::add(const ResizeEvent& answer) {
   if (answer.kind == ResizeEvent::Kind::kApplied) {
     if (answer.patch_to_limit) patch_to_limit_seconds.add(seconds(*answer.patch_to_limit));
     // A bridged raise was counted when it was written.
-    if (is_raise(answer) && !answer.bridged) {
+    const auto* change = std::get_if<MemoryChange>(&answer.change);
+    if (change != nullptr && is_raise(*change) && !answer.bridged) {
       ++saves[static_cast<std::size_t>(answer.layer)];
-      granted_bytes += (answer.to - answer.from).value;
+      granted_bytes += (change->to - change->from).value;
     }
   }
   if (answer.kind == ResizeEvent::Kind::kRefused) {

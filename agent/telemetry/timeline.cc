@@ -15,7 +15,7 @@ std::string_view cpu_what(const Record& record) {
   switch (record.kind) {
     case Record::Kind::kGrant:
     case Record::Kind::kShrink:
-      return record.cpu->burst ? "cpu_burst" : kCpuLimit;
+      return record.burst ? "cpu_burst" : kCpuLimit;
     case Record::Kind::kWish:
       return "cpu_wish";
     case Record::Kind::kDenial:
@@ -31,20 +31,20 @@ TimelineEntry cpu_entry_of(const Record& record) {
                       .what = cpu_what(record),
                       .layer = record.layer,
                       .reason = record.reason,
-                      .cpu = CpuAnswer{record.cpu->from, record.cpu->to},
+                      .change = record.change,
                       .detail = record.error};
   if (record.kind == Record::Kind::kGrant) entry.took = record.reaction;
   return entry;
 }
 
 TimelineEntry entry_of(const Record& record) {
-  if (record.cpu) return cpu_entry_of(record);
+  if (is_cpu(record.change)) return cpu_entry_of(record);
   TimelineEntry entry{.at = record.at,
                       .last = record.at,
                       .what = to_string(record.kind),
                       .layer = record.layer,
                       .reason = record.reason,
-                      .facts = record.facts,
+                      .facts = std::get<MemoryFacts>(record.facts),
                       .detail = record.error};
   switch (record.kind) {
     case Record::Kind::kGrant:
@@ -53,8 +53,7 @@ TimelineEntry entry_of(const Record& record) {
     case Record::Kind::kShrink:
     case Record::Kind::kReclaim:
     case Record::Kind::kWish:
-      entry.from = record.from;
-      entry.to = record.to;
+      entry.change = record.change;
       break;
     case Record::Kind::kOomKill:
       // The kernel's verdict, not one of ours.
@@ -74,14 +73,10 @@ TimelineEntry entry_of(const ResizeEvent& answer) {
                       .what = to_string(answer.kind),
                       .layer = answer.layer,
                       .reason = answer.reason,
-                      .cpu = answer.cpu,
+                      .change = answer.change,
                       .took = answer.patch_to_limit,
                       .status = answer.status,
                       .detail = answer.cause};
-  if (!answer.cpu) {
-    entry.from = answer.from;
-    entry.to = answer.to;
-  }
   if (!answer.message.empty()) {
     entry.detail += (entry.detail.empty() ? "" : ": ") + answer.message.substr(0, kLongestDetail);
   }
@@ -92,9 +87,8 @@ TimelineEntry entry_of(const ResizeEvent& answer) {
 bool repeats(const TimelineEntry& earlier, const TimelineEntry& later) {
   if (earlier.what == kCpuLimit && later.what == kCpuLimit) return true;
   return earlier.what == later.what && earlier.reason == later.reason &&
-         earlier.layer == later.layer && earlier.from == later.from && earlier.to == later.to &&
-         earlier.cpu == later.cpu && earlier.status == later.status &&
-         earlier.detail == later.detail;
+         earlier.layer == later.layer && earlier.change == later.change &&
+         earlier.status == later.status && earlier.detail == later.detail;
 }
 
 }  // namespace
@@ -149,7 +143,9 @@ void Timelines::append(const ContainerRef& subject, TimelineEntry entry) {
   if (!entries.empty() && repeats(entries.back(), entry)) {
     entries.back().last = entry.at;
     entries.back().facts = entry.facts;
-    if (entry.cpu && entries.back().cpu) entries.back().cpu->to = entry.cpu->to;
+    if (entry.what == kCpuLimit) {
+      std::get<CpuChange>(*entries.back().change).to = std::get<CpuChange>(*entry.change).to;
+    }
     entries.back().reason = entry.reason;
     ++entries.back().repeats;
     return;

@@ -29,9 +29,7 @@ struct TimelineEntry {
   std::optional<Layer> layer;
   std::optional<Reason> reason;
   std::optional<MemoryFacts> facts;
-  std::optional<Bytes> from;
-  std::optional<Bytes> to;
-  std::optional<CpuAnswer> cpu;     // a CPU limit: then the two above are absent
+  std::optional<LimitChange> change;
   std::optional<Nanoseconds> took;  // event to limit, or PATCH to limit
   std::optional<int> status;
   std::string detail;  // cause and words of who answered

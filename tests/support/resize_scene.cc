@@ -405,7 +405,8 @@ kube::ResizeCondition condition(std::string reason, std::string message) {
 std::pair<Bytes, Bytes> applied(const Scene& scene) {
   const std::vector<ResizeEvent> said = scene.said(ResizeEvent::Kind::kApplied);
   if (said.empty()) return {};
-  return {said.back().from, said.back().to};
+  const auto& change = std::get<MemoryChange>(said.back().change);
+  return {change.from, change.to};
 }
 
 }  // namespace plimsoll::agent::resize_test

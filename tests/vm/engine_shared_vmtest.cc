@@ -18,6 +18,7 @@ namespace {
 
 using agent::ContainerSpec;
 using agent::Engine;
+using agent::MemoryChange;
 using agent::Record;
 
 agent::EngineConfig tier_a() {
@@ -64,10 +65,10 @@ TEST_F(SharedNode, AStormIsBridgedAndWishedAndOthersApplyTheRest) {
     }
     const Record* wish = last(all, Record::Kind::kWish);
     const auto limit = value(group.group().read_memory_max());
-    if (wish != nullptr && limit_of(wish->to) > limit) {
+    if (wish != nullptr && limit_of(std::get<MemoryChange>(wish->change).to) > limit) {
       EXPECT_EQ(wish->slot, slot);
-      EXPECT_GT(wish->to, wish->from);
-      value(api.set_memory_max(group.group(), limit_of(wish->to)));
+      EXPECT_GT(std::get<MemoryChange>(wish->change).to, std::get<MemoryChange>(wish->change).from);
+      value(api.set_memory_max(group.group(), limit_of(std::get<MemoryChange>(wish->change).to)));
       ++wishes;
     }
     std::this_thread::sleep_for(milliseconds(1));
@@ -76,7 +77,7 @@ TEST_F(SharedNode, AStormIsBridgedAndWishedAndOthersApplyTheRest) {
   EXPECT_GE(wishes, 1u);
   for (const Record& record : all) {
     if (record.kind == Record::Kind::kGrant) {
-      EXPECT_LE(record.to, mebibytes(96));
+      EXPECT_LE(std::get<MemoryChange>(record.change).to, mebibytes(96));
     }
   }
 }

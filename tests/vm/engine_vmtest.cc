@@ -42,6 +42,7 @@ namespace {
 using agent::Command;
 using agent::ContainerSpec;
 using agent::Engine;
+using agent::MemoryFacts;
 using agent::MemoryReaction;
 using agent::Record;
 using agent::Report;
@@ -723,8 +724,8 @@ TEST_F(EngineOnAKernel, AKillIsToldThoughTheCgroupIsGone) {
   }
   ASSERT_EQ(kills.size(), 1u);
   EXPECT_EQ(kills[0].slot, slot);
-  EXPECT_EQ(kills[0].facts.limit, mebibytes(32));
-  EXPECT_GT(kills[0].facts.usage, mebibytes(30));
+  EXPECT_EQ(std::get<MemoryFacts>(kills[0].facts).limit, mebibytes(32));
+  EXPECT_GT(std::get<MemoryFacts>(kills[0].facts).usage, mebibytes(30));
   EXPECT_GT(kills[0].at, before);
   EXPECT_LT(kills[0].at, now());
 }

@@ -25,8 +25,7 @@ Record grant(Layer layer, Bytes from, Bytes to, double seconds = 1, int reaction
           .at = at(seconds),
           .layer = layer,
           .reason = Reason::kWatermark,
-          .from = from,
-          .to = to,
+          .change = MemoryChange{from, to},
           .reaction = std::chrono::microseconds(reaction_us)};
 }
 Record denial(Reason reason) { return {.kind = Record::Kind::kDenial, .reason = reason}; }
@@ -44,7 +43,8 @@ RunReport survivor() {
   report.counters = bpf::Counters{};
   report.add(grant(Layer::kPredicted, mebibytes(64), mebibytes(128), 10.5, 40));
   report.add(grant(Layer::kAtTheDoor, mebibytes(128), mebibytes(256), 11, 60));
-  report.add({.kind = Record::Kind::kShrink, .from = mebibytes(256), .to = mebibytes(64)});
+  report.add(
+      {.kind = Record::Kind::kShrink, .change = MemoryChange{mebibytes(256), mebibytes(64)}});
   return report;
 }
 
@@ -251,9 +251,9 @@ Record cpu_change(Record::Kind kind, MilliCpu from, MilliCpu to, int reaction_us
           .at = at(11),
           .layer = kind == Record::Kind::kGrant ? Layer::kAtTheLimit : Layer::kSlowLoop,
           .reason = Reason::kThrottled,
-          .reaction = std::chrono::microseconds(reaction_us),
-          .cpu = CpuChange{
-              .facts = {.use = {1900}, .throttled = 2, .runnable = 3}, .from = from, .to = to}};
+          .facts = CpuFacts{.use = {1900}, .throttled = 2, .runnable = 3},
+          .change = CpuChange{from, to},
+          .reaction = std::chrono::microseconds(reaction_us)};
 }
 
 // A run whose CPU limit was raised and given back; its memory never was.
@@ -265,7 +265,7 @@ RunReport busy() {
   report.cpu->stat =
       cgroup::CpuStat{.usage = std::chrono::seconds(7), .periods = 40, .throttled = 1};
   Record burst = cpu_change(Record::Kind::kGrant, {500}, {500}, 50);
-  burst.cpu->burst = std::chrono::milliseconds(50);
+  burst.burst = std::chrono::milliseconds(50);
   report.add(burst);
   report.add(cpu_change(Record::Kind::kGrant, {500}, {2090}));
   report.add(cpu_change(Record::Kind::kShrink, {2090}, {500}));

@@ -21,6 +21,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+CpuChange change_of(const Record& record) { return std::get<CpuChange>(record.change); }
+
 class CpuEngineTest : public ::testing::Test {
  protected:
   CpuEngineTest() {
@@ -69,7 +71,7 @@ class CpuEngineTest : public ::testing::Test {
     std::vector<Record> all;
     for (int i = 0; i < 400; ++i) {
       for (Record& record : engine_->collect()) {
-        const bool found = record.kind == kind && record.cpu;
+        const bool found = record.kind == kind && is_cpu(record.change);
         all.push_back(std::move(record));
         if (found) return all;
       }
@@ -119,13 +121,13 @@ TEST_F(CpuEngineTest, AThrottledCgroupIsGivenABurstAndThenMore) {
   auto records = until(Record::Kind::kGrant, "a");
   EXPECT_EQ(records.back().slot, slot);
   EXPECT_EQ(records.back().reason, Reason::kBurst);
-  EXPECT_EQ(records.back().cpu->burst, milliseconds(10));
+  EXPECT_EQ(records.back().burst, milliseconds(10));
   EXPECT_EQ(limit("a"), MilliCpu{100}) << "a burst is no raise";
   EXPECT_EQ(tree_.get("a", "cpu.max.burst").substr(0, 6), "10000\n");
   records = until(Record::Kind::kGrant, "a");
   EXPECT_EQ(records.back().reason, Reason::kThrottled);
-  EXPECT_GT(records.back().cpu->to, MilliCpu{100});
-  EXPECT_GE(limit("a"), records.back().cpu->to);
+  EXPECT_GT(change_of(records.back()).to, MilliCpu{100});
+  EXPECT_GE(limit("a"), change_of(records.back()).to);
   // Nothing is used any more.
   let_go();
   records = until(Record::Kind::kShrink);
@@ -136,7 +138,7 @@ TEST_F(CpuEngineTest, AThrottledCgroupIsGivenABurstAndThenMore) {
 TEST_F(CpuEngineTest, WhatIsNotThrottledIsLeftAlone) {
   track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}});
   for (int i = 0; i < 5; ++i) {
-    for (const Record& record : tick()) EXPECT_FALSE(record.cpu);
+    for (const Record& record : tick()) EXPECT_FALSE(is_cpu(record.change));
     std::this_thread::sleep_for(milliseconds(30));
   }
   EXPECT_EQ(limit("a"), MilliCpu{100});
@@ -151,7 +153,7 @@ TEST_F(CpuEngineTest, WhatMayNotBeWrittenIsWished) {
   throttle("a", 5, milliseconds(50), milliseconds(450));
   tick();
   const auto records = until(Record::Kind::kWish, "a");
-  EXPECT_GT(records.back().cpu->to, MilliCpu{100});
+  EXPECT_GT(change_of(records.back()).to, MilliCpu{100});
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 
@@ -162,8 +164,8 @@ TEST_F(CpuEngineTest, APodIsRaisedBeforeItsContainerAndKeepsWhatThatHas) {
   tick();
   ASSERT_TRUE(engine_->raise(container, MilliCpu{700}, Reason::kReasserted));
   const auto records = until(Record::Kind::kGrant);
-  EXPECT_EQ(records.back().cpu->from, MilliCpu{100});
-  EXPECT_EQ(records.back().cpu->to, MilliCpu{700});
+  EXPECT_EQ(change_of(records.back()).from, MilliCpu{100});
+  EXPECT_EQ(change_of(records.back()).to, MilliCpu{700});
   EXPECT_EQ(limit("pod/a"), MilliCpu{700});
   EXPECT_EQ(limit("pod"), MilliCpu{700});
   ASSERT_FALSE(engine_->raise(container, MilliCpu{200'000}, Reason::kReasserted));
@@ -185,7 +187,7 @@ TEST_F(CpuEngineTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
   ASSERT_TRUE(engine_->keep(container, {900}, Reason::kStarting));
   ASSERT_TRUE(engine_->raise_ahead(container, {950}, Reason::kAnnounced));
   ASSERT_TRUE(engine_->raise(container, MilliCpu{4500}, Reason::kReasserted));
-  EXPECT_EQ(until(Record::Kind::kGrant).back().cpu->from, MilliCpu{4000});
+  EXPECT_EQ(change_of(until(Record::Kind::kGrant).back()).from, MilliCpu{4000});
 }
 
 // What else runs in it counts, too, so that the container itself may never be throttled.
@@ -357,7 +359,7 @@ TEST_F(CpuEngineTest, WhatIsRaisedAheadIsBoundedAndGivenBack) {
   tick();
   ASSERT_TRUE(engine_->raise_ahead(slot, {900}, Reason::kAnnounced));
   const auto records = until(Record::Kind::kWish);
-  EXPECT_EQ(records.back().cpu->to, MilliCpu{900});
+  EXPECT_EQ(change_of(records.back()).to, MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{600});
   let_go();
   until(Record::Kind::kShrink);
@@ -385,7 +387,7 @@ TEST_F(CpuEngineTest, ALimitThatIsFoundRaisedIsGivenBack) {
   track("a", "90000 100000", {.bounds = {.floor = {100}, .ceiling = {1000}}});
   tick();
   const auto records = until(Record::Kind::kShrink);
-  EXPECT_EQ(records.back().cpu->from, MilliCpu{900});
+  EXPECT_EQ(change_of(records.back()).from, MilliCpu{900});
   EXPECT_EQ(limit("a"), MilliCpu{100});
 }
 

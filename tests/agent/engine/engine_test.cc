@@ -29,6 +29,8 @@ EngineConfig tier_c() {
   return config;
 }
 
+MemoryChange change_of(const Record& record) { return std::get<MemoryChange>(record.change); }
+
 class EngineTest : public ::testing::Test {
  protected:
   EngineTest() {
@@ -94,14 +96,14 @@ TEST_F(EngineTest, WritesWhatItMayAndWishesTheRest) {
   const Record* wish = find(records, Record::Kind::kWish);
   ASSERT_NE(wish, nullptr);
   EXPECT_EQ(wish->slot, slot);
-  EXPECT_EQ(wish->from, mib(100));
-  EXPECT_GT(wish->to, mib(120));
+  EXPECT_EQ(change_of(*wish).from, mib(100));
+  EXPECT_GT(change_of(*wish).to, mib(120));
   EXPECT_EQ(wish->layer, Layer::kSlowLoop);
   EXPECT_EQ(wish->reason, Reason::kTimeToLimit);
-  EXPECT_EQ(wish->facts.usage, mib(99));
-  const Bytes wished = wish->to;
+  EXPECT_EQ(std::get<MemoryFacts>(wish->facts).usage, mib(99));
+  const Bytes wished = change_of(*wish).to;
   const auto granted = until(Record::Kind::kGrant);
-  EXPECT_EQ(granted.back().to, mib(120));
+  EXPECT_EQ(change_of(granted.back()).to, mib(120));
   EXPECT_EQ(limit("a"), mib(120));
 
   tick();
@@ -203,7 +205,7 @@ TEST_F(EngineTest, RaiseBelievesTheFileAndNotWhatItWroteLast) {
   ASSERT_TRUE(engine_->raise(inner, mib(300), Reason::kReasserted));
   const auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().reason, Reason::kReasserted);
-  EXPECT_EQ(records.back().from, mib(100));
+  EXPECT_EQ(change_of(records.back()).from, mib(100));
   EXPECT_EQ(limit("pod/c"), mib(300));
   EXPECT_EQ(limit("pod"), mib(300));
   EXPECT_EQ(engine_->raise(inner, mib(501), Reason::kReasserted).error().code, Code::kDenied);
@@ -217,7 +219,7 @@ TEST_F(EngineTest, AnnouncedWorkIsGrownForAtOnceAndAgain) {
   ASSERT_TRUE(engine_->announce(slot, mib(400)));
   auto records = until(Record::Kind::kGrant);
   EXPECT_EQ(records.back().reason, Reason::kAnnounced);
-  EXPECT_EQ(records.back().from, mib(100));
+  EXPECT_EQ(change_of(records.back()).from, mib(100));
   EXPECT_EQ(limit("a"), mib(400));
   // Another actor takes it back.
   write("a", "memory.max", mib(100));
@@ -258,7 +260,7 @@ TEST_F(EngineTest, AnnouncedWorkIsWishedBeyondWhatMayBeWritten) {
   tick();
   ASSERT_TRUE(engine_->announce(slot, mib(400)));
   const auto records = until(Record::Kind::kWish);
-  EXPECT_EQ(records.back().to, mib(400));
+  EXPECT_EQ(change_of(records.back()).to, mib(400));
   EXPECT_EQ(records.back().reason, Reason::kAnnounced);
   EXPECT_EQ(limit("a"), mib(100));
 }
@@ -292,8 +294,8 @@ TEST_F(EngineTest, LowerStopsAboveWhatIsInUseAndTakesTheSliceAlong) {
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].kind, Record::Kind::kShrink);
   EXPECT_EQ(records[0].reason, Reason::kWithdrawn);
-  EXPECT_EQ(records[0].from, mib(800));
-  EXPECT_EQ(records[0].to, mib(200));
+  EXPECT_EQ(change_of(records[0]).from, mib(800));
+  EXPECT_EQ(change_of(records[0]).to, mib(200));
 
   use("pod/c", mib(150));
   const auto stopped = engine_->lower(inner, mib(100), Reason::kWithdrawn);

@@ -202,7 +202,7 @@ TEST(ResizePlanCpu, ARefusedDryRunIsRepeatedWithinTheRoomThatItNamed) {
     scene.accept();
     scene.refuse(is_forbidden + row.message);
     ASSERT_EQ(scene.said(Kind::kRefused).size(), 1u);
-    EXPECT_EQ(scene.said(Kind::kRefused)[0].cpu, (CpuAnswer{kCpuFloor, kCpuMost}));
+    EXPECT_EQ(scene.said(Kind::kRefused)[0].change, (LimitChange{CpuChange{kCpuFloor, kCpuMost}}));
     if (row.again == MilliCpu{}) {
       EXPECT_EQ(scene.preflights.size(), 2u);
       EXPECT_EQ(scene.cpu_bounds().direct_ceiling, kCpuFloor);

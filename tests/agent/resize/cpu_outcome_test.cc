@@ -60,7 +60,8 @@ TEST(ResizePlanCpu, RefusalsAreRespected) {
     scene.refuse(row.message);
     ASSERT_EQ(scene.said(Kind::kRefused).size(), 1u);
     EXPECT_EQ(scene.said(Kind::kRefused)[0].cause, kube::to_string(row.cause));
-    EXPECT_EQ(scene.said(Kind::kRefused)[0].cpu, (CpuAnswer{kCpuFloor, cpus(2000)}));
+    EXPECT_EQ(scene.said(Kind::kRefused)[0].change,
+              (LimitChange{CpuChange{kCpuFloor, cpus(2000)}}));
     EXPECT_EQ(scene.cpu_bounds().direct_ceiling, row.allowed);
     EXPECT_EQ(scene.cpu_bounds().ceiling, kCpuMost);
     if (row.allowed > kCpuFloor) {
@@ -173,7 +174,7 @@ TEST(ResizePlanCpu, WhatTheKubeletSaysIsToldOf) {
   scene.run_until(scene.now + seconds(5));
   scene.accept();
   ASSERT_EQ(scene.said(Kind::kAccepted).size(), 1u);
-  EXPECT_EQ(scene.said(Kind::kAccepted)[0].cpu, (CpuAnswer{kCpuFloor, cpus(2000)}));
+  EXPECT_EQ(scene.said(Kind::kAccepted)[0].change, (LimitChange{CpuChange{kCpuFloor, cpus(2000)}}));
   EXPECT_EQ(scene.said(Kind::kAccepted)[0].status, 200);
   scene.after(milliseconds(300));
   EXPECT_TRUE(scene.said(Kind::kApplied).empty());
@@ -181,11 +182,11 @@ TEST(ResizePlanCpu, WhatTheKubeletSaysIsToldOf) {
   scene.after(milliseconds(300));
   ASSERT_EQ(scene.said(Kind::kApplied).size(), 1u);
   const ResizeEvent applied = scene.said(Kind::kApplied)[0];
-  EXPECT_EQ(applied.cpu, (CpuAnswer{kCpuFloor, cpus(2000)}));
+  EXPECT_EQ(applied.change, (LimitChange{CpuChange{kCpuFloor, cpus(2000)}}));
   EXPECT_TRUE(applied.bridged) << "it had been written before";
   EXPECT_EQ(applied.patch_to_limit, std::nullopt) << "that is measured of memory";
   EXPECT_EQ(applied.reason, Reason::kThrottled);
-  for (const ResizeAnswer& each : scene.answers) EXPECT_TRUE(each.answer.cpu);
+  for (const ResizeAnswer& each : scene.answers) EXPECT_TRUE(is_cpu(each.answer.change));
 }
 
 struct StuckRow {

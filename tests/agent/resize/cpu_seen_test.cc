@@ -44,7 +44,7 @@ TEST(ResizePlanCpu, AResizeOfTheOtherResourceBeforeOursIsSomebodyElses) {
   scene.accept();
   scene.catch_up();
   ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
-  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].cpu, std::nullopt);
+  EXPECT_FALSE(is_cpu(scene.said(Kind::kSteppedBack)[0].change));
   EXPECT_EQ(scene.bounds().floor, mib(200));
 
   Scene cpu = armed_cpu();
@@ -55,7 +55,8 @@ TEST(ResizePlanCpu, AResizeOfTheOtherResourceBeforeOursIsSomebodyElses) {
   cpu.accept();
   cpu.after(milliseconds(100));
   ASSERT_EQ(cpu.said(Kind::kSteppedBack).size(), 1u);
-  EXPECT_EQ(cpu.said(Kind::kSteppedBack)[0].cpu, (CpuAnswer{kCpuFloor, cpus(1000)}));
+  EXPECT_EQ(cpu.said(Kind::kSteppedBack)[0].change,
+            (LimitChange{CpuChange{kCpuFloor, cpus(1000)}}));
 }
 
 TEST(ResizePlanCpu, YieldsToSomebodyElsesResize) {
@@ -66,7 +67,8 @@ TEST(ResizePlanCpu, YieldsToSomebodyElsesResize) {
   scene.wish_cpu(cpus(3000));
   scene.after(seconds(1));
   ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
-  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].cpu, (CpuAnswer{kCpuFloor, cpus(1000)}));
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].change,
+            (LimitChange{CpuChange{kCpuFloor, cpus(1000)}}));
   EXPECT_EQ(scene.cpu_bounds(), (CpuBounds{cpus(1000), kCpuMost, cpus(1000), cpus(1000)}));
   EXPECT_TRUE(scene.forgets_cpu_wish());
   EXPECT_EQ(scene.bounds().direct_ceiling, Bytes{}) << "the pod is theirs";

@@ -156,7 +156,7 @@ TEST(RecordedResize, ARaise) {  // v1
   const Nanoseconds took = scene.said(Kind::kApplied)[0].patch_to_limit.value();
   EXPECT_GE(took, milliseconds(358)) << "when the container's file changed";
   EXPECT_LT(took, milliseconds(506)) << "not when the status said so";
-  EXPECT_EQ(scene.said(Kind::kApplied)[0].from, mib(64));
+  EXPECT_EQ(std::get<MemoryChange>(scene.said(Kind::kApplied)[0].change).from, mib(64));
   EXPECT_EQ(scene.sent.size(), 1u);
   EXPECT_TRUE(scene.said(Kind::kFallback).empty() && scene.said(Kind::kRepaired).empty());
   EXPECT_FALSE(scene.state.unverified || scene.container().lease);

@@ -121,7 +121,7 @@ TEST(ResizePlan, AResizeThatOursHasFollowedIsSomebodyElses) {
   ASSERT_EQ(kube::last_resized_by(scene.pod)->manager, "plimsoll");
   ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
   EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].message, "resized by vpa-updater");
-  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].to, mib(200));
+  EXPECT_EQ(std::get<MemoryChange>(scene.said(Kind::kSteppedBack)[0].change).to, mib(200));
   EXPECT_EQ(scene.bounds().floor, mib(200));
 }
 

@@ -178,12 +178,11 @@ const ContainerRef kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .con
 Record record(Record::Kind kind, Reason reason) {
   return {.kind = kind,
           .reason = reason,
-          .facts = {.limit = mebibytes(256),
-                    .usage = mebibytes(250),
-                    .reclaimable = mebibytes(10),
-                    .rate_per_second = mebibytes(40)},
-          .from = mebibytes(256),
-          .to = mebibytes(384)};
+          .facts = MemoryFacts{.limit = mebibytes(256),
+                               .usage = mebibytes(250),
+                               .reclaimable = mebibytes(10),
+                               .rate_per_second = mebibytes(40)},
+          .change = MemoryChange{mebibytes(256), mebibytes(384)}};
 }
 
 TEST(EventNotice, RecordsSayWhatWasDoneAndWhy) {
@@ -211,8 +210,9 @@ TEST(EventNotice, RecordsSayWhatWasDoneAndWhy) {
   pod.container.clear();  // its own limit was the one that bound
   EXPECT_THAT(notice_of(pod, record(Record::Kind::kOomKill, {}))->note,
               HasSubstr("ended a process of the pod at"));
-  EXPECT_EQ(notice_of(kApp, record(Record::Kind::kShrink, Reason::kLeaseEnded))->reason,
-            EventReason::kMemoryLimitLowered);
+  Record shrink = record(Record::Kind::kShrink, Reason::kLeaseEnded);
+  shrink.change = MemoryChange{mebibytes(384), mebibytes(256)};
+  EXPECT_EQ(notice_of(kApp, shrink)->reason, EventReason::kMemoryLimitLowered);
 }
 
 TEST(EventNotice, WhatIsNoNewsForThePodMakesNoEvent) {
@@ -226,8 +226,7 @@ TEST(EventNotice, WhatIsNoNewsForThePodMakesNoEvent) {
 
 ResizeEvent answer(ResizeEvent::Kind kind) {
   return {.kind = kind,
-          .from = mebibytes(256),
-          .to = mebibytes(384),
+          .change = MemoryChange{mebibytes(256), mebibytes(384)},
           .reason = Reason::kTimeToLimit,
           .cause = "quota",
           .message = "exceeded quota: team, requested: limits.memory=128Mi"};
@@ -248,16 +247,16 @@ TEST(EventNotice, ARaiseIsToldOfOnce) {
   applied.bridged = true;  // the grant of the bridge was told of
   EXPECT_FALSE(notice_of(kApp, applied));
   applied = answer(ResizeEvent::Kind::kApplied);
-  std::swap(applied.from, applied.to);
+  applied.change = MemoryChange{mebibytes(384), mebibytes(256)};
   EXPECT_EQ(notice_of(kApp, applied)->reason, EventReason::kMemoryLimitLowered);
 }
 
 TEST(EventNotice, OfACpuLimit) {
   ResizeEvent about{.kind = ResizeEvent::Kind::kRefused,
+                    .change = CpuChange{MilliCpu{500}, MilliCpu{2000}},
                     .reason = Reason::kThrottled,
                     .cause = "quota",
-                    .message = "exceeded quota: team",
-                    .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+                    .message = "exceeded quota: team"};
   EXPECT_EQ(notice_of(kApp, about)->note,
             "CPU limit of container app cannot be set from 500m to 2, refused by quota: exceeded "
             "quota: team");
@@ -270,7 +269,7 @@ TEST(EventNotice, OfACpuLimit) {
   EXPECT_EQ(notice_of(kApp, about)->note,
             "CPU limit of container app raised from 500m to 2: its quota kept it from the CPUs in "
             "more periods than is tolerated");
-  std::swap(about.cpu->from, about.cpu->to);
+  about.change = CpuChange{MilliCpu{2000}, MilliCpu{500}};
   EXPECT_EQ(notice_of(kApp, about)->reason, EventReason::kCpuLimitLowered);
   about.bridged = true;
   EXPECT_FALSE(notice_of(kApp, about)) << "told of when it was written";

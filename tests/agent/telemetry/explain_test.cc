@@ -52,9 +52,8 @@ Record grant(int second, std::uint64_t from, std::uint64_t to) {
           .at = at(second),
           .layer = Layer::kAtTheLimit,
           .reason = Reason::kReclaimFailing,
-          .facts = {.limit = mebibytes(from), .usage = mebibytes(from)},
-          .from = mebibytes(from),
-          .to = mebibytes(to),
+          .facts = MemoryFacts{.limit = mebibytes(from), .usage = mebibytes(from)},
+          .change = MemoryChange{mebibytes(from), mebibytes(to)},
           .reaction = microseconds(60)};
 }
 Record denial(int second, Reason reason = Reason::kCeiling) {
@@ -63,8 +62,7 @@ Record denial(int second, Reason reason = Reason::kCeiling) {
 ResizeEvent refusal(int second) {
   return {.kind = ResizeEvent::Kind::kRefused,
           .at = at(second),
-          .from = mebibytes(256),
-          .to = mebibytes(384),
+          .change = MemoryChange{mebibytes(256), mebibytes(384)},
           .status = 403,
           .cause = "quota",
           .message = "exceeded quota: team"};
@@ -83,7 +81,8 @@ TEST(Timeline, KeepsTheNewestAndSaysHowManyWent) {
   const auto found = timelines.of("demo", "web");
   ASSERT_THAT(found, SizeIs(1));
   ASSERT_THAT(found[0]->entries, SizeIs(3));
-  EXPECT_EQ(found[0]->entries.front().from, mebibytes(12));
+  EXPECT_EQ(found[0]->entries.front().change,
+            (LimitChange{MemoryChange{mebibytes(12), mebibytes(13)}}));
   EXPECT_EQ(found[0]->forgotten, 2U);
 }
 
@@ -212,9 +211,9 @@ TEST(Explain, OfACpuLimit) {
   Timelines timelines;
   timelines.add(subject(), ResizeEvent{.kind = ResizeEvent::Kind::kAccepted,
                                        .at = at(990),
+                                       .change = CpuChange{MilliCpu{500}, MilliCpu{2000}},
                                        .reason = Reason::kThrottled,
-                                       .status = 200,
-                                       .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+                                       .status = 200});
   const json entry = explained(timelines).at("containers")[0].at("timeline")[0];
   EXPECT_EQ(entry.at("from_millicpu"), 500);
   EXPECT_EQ(entry.at("to_millicpu"), 2000);

@@ -30,16 +30,15 @@ const ContainerRef kApp{.name_space = "demo", .pod = "web", .uid = "uid-1", .con
 constexpr Bytes mebibytes(std::uint64_t count) { return {count * kMiB}; }
 
 Record record(Record::Kind kind, Reason reason = Reason::kReclaimFailing) {
-  return {.kind = kind,
-          .layer = Layer::kAtTheLimit,
-          .reason = reason,
-          .facts = {.limit = mebibytes(1),
-                    .usage = {1000},
-                    .reclaimable = {10},
-                    .rate_per_second = {7}},
-          .from = mebibytes(1),
-          .to = mebibytes(2),
-          .reaction = microseconds(60)};
+  return {
+      .kind = kind,
+      .layer = Layer::kAtTheLimit,
+      .reason = reason,
+      .facts =
+          MemoryFacts{
+              .limit = mebibytes(1), .usage = {1000}, .reclaimable = {10}, .rate_per_second = {7}},
+      .change = MemoryChange{mebibytes(1), mebibytes(2)},
+      .reaction = microseconds(60)};
 }
 
 class DecisionLogTest : public testing::Test {
@@ -95,8 +94,7 @@ TEST_F(DecisionLogTest, AChangeIsOneLineWithItsInputs) {
 TEST_F(DecisionLogTest, OrOneJsonObject) {
   open({.json = true});
   ResizeEvent refused{.kind = ResizeEvent::Kind::kRefused,
-                      .from = mebibytes(1),
-                      .to = mebibytes(2),
+                      .change = MemoryChange{mebibytes(1), mebibytes(2)},
                       .status = 403,
                       .cause = "quota",
                       .message = "exceeded quota: \"team\"\n"};
@@ -116,10 +114,10 @@ TEST_F(DecisionLogTest, OrOneJsonObject) {
 TEST_F(DecisionLogTest, AnAnswerAboutACpuLimitSaysNothingOfMemory) {
   open();
   ResizeEvent refused{.kind = ResizeEvent::Kind::kRefused,
+                      .change = CpuChange{MilliCpu{500}, MilliCpu{2000}},
                       .reason = Reason::kThrottled,
                       .status = 403,
-                      .cause = "quota",
-                      .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}};
+                      .cause = "quota"};
   log_->answer(kApp, refused);
   const auto all = lines();
   ASSERT_THAT(all, SizeIs(1));
@@ -179,7 +177,7 @@ TEST_F(DecisionLogTest, AWishForMoreIsNews) {
   open();
   Record wish = record(Record::Kind::kWish);
   log_->record(kApp, wish);
-  wish.to = mebibytes(3);
+  wish.change = MemoryChange{mebibytes(1), mebibytes(3)};
   log_->record(kApp, wish);
   EXPECT_THAT(lines(), SizeIs(2));
 }

@@ -39,7 +39,7 @@ Record record(std::size_t kind, std::size_t layer, std::size_t reason) {
   record.kind = static_cast<Record::Kind>(kind);
   record.layer = static_cast<Layer>(layer);
   record.reason = static_cast<Reason>(reason);
-  record.to = Bytes{kMiB};
+  record.change = MemoryChange{{}, {kMiB}};
   record.reaction = std::chrono::microseconds(60);
   return record;
 }
@@ -52,9 +52,9 @@ Activity all_said() {
   for (std::size_t i = 0; i < kKinds * kLayers * kReasons; ++i) {
     Record said = record(i / kLayers / kReasons, i / kReasons % kLayers, i % kReasons);
     activity.add(said);
-    said.cpu = CpuChange{};
+    said.change = CpuChange{};
     activity.add(said);
-    said.cpu->burst = std::chrono::milliseconds(20);
+    said.burst = std::chrono::milliseconds(20);
     activity.add(said);
   }
   for (std::size_t i = 0; i < ResizeEvent::kKinds; ++i) {

@@ -35,8 +35,7 @@ Record record(Record::Kind kind, Layer layer = Layer::kPredicted,
   return {.kind = kind,
           .layer = layer,
           .reason = reason,
-          .from = mebibytes(64),
-          .to = mebibytes(96),
+          .change = MemoryChange{mebibytes(64), mebibytes(96)},
           .reaction = microseconds(60)};
 }
 
@@ -93,10 +92,10 @@ TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
   Record record{.kind = Record::Kind::kGrant,
                 .layer = Layer::kAtTheLimit,
                 .reason = Reason::kThrottled,
-                .reaction = std::chrono::microseconds(80),
-                .cpu = CpuChange{.from = {200}, .to = {900}}};
+                .change = CpuChange{{200}, {900}},
+                .reaction = std::chrono::microseconds(80)};
   activity.add(record);
-  record.cpu->burst = std::chrono::milliseconds(20);
+  record.burst = std::chrono::milliseconds(20);
   activity.add(record);
   record.kind = Record::Kind::kShrink;
   activity.add(record);
@@ -173,8 +172,7 @@ TEST(Metrics, RecordsAreCountedByKind) {
 TEST(Metrics, ABridgedRaiseIsOneSave) {
   AgentStats stats{};
   ResizeEvent applied{.kind = ResizeEvent::Kind::kApplied,
-                      .from = mebibytes(64),
-                      .to = mebibytes(96),
+                      .change = MemoryChange{mebibytes(64), mebibytes(96)},
                       .layer = Layer::kPredicted,
                       .patch_to_limit = milliseconds(470)};
   stats.activity.add(applied);
@@ -182,7 +180,8 @@ TEST(Metrics, ABridgedRaiseIsOneSave) {
   applied.bridged = true;
   stats.activity.add(record(Record::Kind::kGrant, Layer::kPredicted, Reason::kTimeToLimit));
   stats.activity.add(applied);
-  applied = {.kind = ResizeEvent::Kind::kApplied, .from = mebibytes(96), .to = mebibytes(64)};
+  applied = {.kind = ResizeEvent::Kind::kApplied,
+             .change = MemoryChange{mebibytes(96), mebibytes(64)}};
   stats.activity.add(applied);  // lowered: saves nobody
   const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"predicted\"}"), 2);
@@ -195,9 +194,7 @@ TEST(Metrics, ABridgedRaiseIsOneSave) {
 TEST(Metrics, ACpuLimitIsNoMemoryThatWasGranted) {
   AgentStats stats{};
   stats.activity.add(ResizeEvent{.kind = ResizeEvent::Kind::kApplied,
-                                 .from = mebibytes(1),
-                                 .to = mebibytes(2),
-                                 .cpu = CpuAnswer{MilliCpu{500}, MilliCpu{2000}}});
+                                 .change = CpuChange{MilliCpu{500}, MilliCpu{2000}}});
   const auto samples = scraped(stats);
   EXPECT_EQ(samples.at("plimsoll_resizes_total{step=\"applied\"}"), 1);
   EXPECT_EQ(samples.at("plimsoll_saves_total{layer=\"slow_loop\"}"), 0);
