@@ -12,7 +12,8 @@
 namespace plimsoll::agent {
 
 Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, bool use_programs,
-                                                    const Wakeup& reports, SlotTable& slots) {
+                                                    const Wakeup& reports, SlotTable& slots,
+                                                    bool own_thread) {
   std::unique_ptr<CpuEngine> engine(new CpuEngine(slots));
   if (use_programs) {
     auto programs = bpf::CpuPrograms::load();
@@ -22,7 +23,7 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::start(const CpuPolicy& policy, boo
       engine->refusal_ = programs.error().message;
     }
   }
-  auto reaction = CpuReaction::start(policy, engine->programs_.get(), reports);
+  auto reaction = CpuReaction::start(policy, engine->programs_.get(), reports, own_thread);
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
   return engine;

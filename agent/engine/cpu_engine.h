@@ -28,7 +28,8 @@ class CpuEngine {
   // `use_programs` false: cpu.stat only (tier C). A report rings `reports`, which as `slots`
   // outlives this.
   static Result<std::unique_ptr<CpuEngine>> start(const CpuPolicy& policy, bool use_programs,
-                                                  const Wakeup& reports, SlotTable& slots);
+                                                  const Wakeup& reports, SlotTable& slots,
+                                                  bool own_thread = true);
   ~CpuEngine();
   CpuEngine(const CpuEngine&) = delete;
   CpuEngine& operator=(const CpuEngine&) = delete;
@@ -59,6 +60,8 @@ class CpuEngine {
   void arm_new(const CpuPlan& plan);
   void take_reports(std::vector<Record>& records);
 
+  // Without a thread of its own.
+  void react() { reaction_->turn(true); }
   bool settled() const { return reaction_->idle(); }
   // Why there are no programs; empty: there are, or none were wanted.
   const std::string& refusal() const { return refusal_; }

@@ -36,7 +36,7 @@ CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, Wa
 
 Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
                                                         bpf::CpuPrograms* programs,
-                                                        const Wakeup& reports) {
+                                                        const Wakeup& reports, bool own_thread) {
   auto commands = Wakeup::make();
   if (!commands) return tl::unexpected(commands.error());
   auto timer = Timer::make();
@@ -49,6 +49,7 @@ Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
   if (added) added = add_to(reaction->epoll_, reaction->meter_.fd());
   if (added && programs != nullptr) added = add_to(reaction->epoll_, programs->event_fd());
   if (!added) return tl::unexpected(added.error());
+  if (!own_thread) return reaction;
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
   // Where that is not allowed, the reaction thread's warning says so.
   (void)make_predictable(reaction->thread_, kCpuPriority);
@@ -72,18 +73,21 @@ void CpuReaction::run() {
   std::array<epoll_event, 4> ready{};
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), -1);
-    mailbox_.clear();
-    while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) {
-    }
-    if (programs_ != nullptr) programs_->drain(on_event, this);
-    for (int i = 0; i < count; ++i) {
-      if (ready[static_cast<std::size_t>(i)].data.fd != meter_.fd()) continue;
-      meter_.clear();
-      const MonotonicTime time = monotonic_now();
-      for (CpuTracked* tracked : by_slot_) {
-        if (tracked != nullptr && tracked->measured.is_watched) look(*tracked, time);
-      }
-    }
+    turn(std::any_of(ready.begin(), ready.begin() + std::max(count, 0),
+                     [this](const epoll_event& each) { return each.data.fd == meter_.fd(); }));
+  }
+}
+
+void CpuReaction::turn(bool is_time) noexcept {
+  mailbox_.clear();
+  while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) {
+  }
+  if (programs_ != nullptr) programs_->drain(on_event, this);
+  if (!is_time) return;
+  meter_.clear();
+  const MonotonicTime time = monotonic_now();
+  for (CpuTracked* tracked : by_slot_) {
+    if (tracked != nullptr && tracked->measured.is_watched) look(*tracked, time);
   }
 }
 

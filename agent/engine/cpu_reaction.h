@@ -77,10 +77,12 @@ struct CpuReport {
 class CpuReaction {
  public:
   // `programs` may be null; it and `reports`, which a report rings, must outlive this. Starts the
-  // thread.
+  // thread; without `own_thread` the caller is it, by turn().
   static Result<std::unique_ptr<CpuReaction>> start(const CpuPolicy& policy,
                                                     bpf::CpuPrograms* programs,
-                                                    const Wakeup& reports);
+                                                    const Wakeup& reports, bool own_thread = true);
+  // Obeys, and when `is_time` looks at what is watched.
+  void turn(bool is_time) noexcept;
   // Stops and joins the thread.
   ~CpuReaction();
   CpuReaction(const CpuReaction&) = delete;

@@ -46,7 +46,8 @@ Result<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
   if (auto loaded = engine->load_programs(); !loaded) return tl::unexpected(loaded.error());
   ::malloc_trim(
       0);  // the reaction thread locks what is in memory: libbpf has read the kernel's BTF
-  auto reaction = MemoryReaction::start(config.policy.memory, engine->programs_.get());
+  auto reaction =
+      MemoryReaction::start(config.policy.memory, engine->programs_.get(), config.own_threads);
   if (!reaction) return tl::unexpected(reaction.error());
   engine->reaction_ = std::move(*reaction);
   engine->actuator_.emplace(engine->slots_, *engine->reaction_);
@@ -125,7 +126,7 @@ Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
 Result<void> Engine::start_cpu() {
   if (cpu_) return {};
   auto cpu = CpuEngine::start(config_.policy.cpu, programs_ != nullptr, reaction_->report_wakeup(),
-                              slots_);
+                              slots_, config_.own_threads);
   if (!cpu) return tl::unexpected(cpu.error());
   cpu_ = std::move(*cpu);
   cpu_->set_allocatable(allocatable_cpu_);
@@ -334,6 +335,12 @@ std::vector<Record> Engine::arm(MonotonicTime now) {
   snapshot_ = std::move(seen);
   plan_ = std::move(plan);
   return records;
+}
+
+void Engine::react() {
+  reaction_->obey_all();
+  slots_.each([&](const TrackedCgroup& tracked) { reaction_->look_at(tracked.slot); });
+  if (cpu_) cpu_->react();
 }
 
 std::vector<Record> Engine::collect() {

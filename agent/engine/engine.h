@@ -38,6 +38,8 @@ struct EngineConfig {
   Policy policy;
   bpf::HoldBounds hold;
   std::optional<bpf::Tier> tier;  // absent: the best that the kernel allows
+  // False: there are none, and react() does their work. Needs tier C.
+  bool own_threads = true;
 };
 
 // How the CPU half is doing.
@@ -113,6 +115,9 @@ class Engine {
   // Arms what was tracked or given wider bounds since: the same decision, over what the last tick
   // has seen of the others. Reads what is new and writes no limit; does nothing where nothing is.
   std::vector<Record> arm(MonotonicTime now);
+  // Without threads: obeys what they would have been told, and looks at every cgroup as if it had
+  // given a sign of need.
+  void react();
   // Only what the threads have done since the last call.
   std::vector<Record> collect();
   // Readable when collect() has something.

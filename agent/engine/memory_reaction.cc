@@ -86,7 +86,8 @@ MemoryReaction::MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* 
       raises_(std::make_unique<std::atomic<std::uint64_t>[]>(bpf::kMaxSlots)) {}
 
 Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy& policy,
-                                                              bpf::MemoryPrograms* programs) {
+                                                              bpf::MemoryPrograms* programs,
+                                                              bool own_thread) {
   auto commands = Wakeup::make();
   if (!commands) return tl::unexpected(commands.error());
   auto reports = Wakeup::make();
@@ -121,6 +122,7 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
     if (!added) return tl::unexpected(added.error());
     programs->beat(monotonic_now());
   }
+  if (!own_thread) return reaction;
   // std::thread takes no stack size; the default of 8 MiB would be locked as it is touched only,
   // so it costs address space and nothing else.
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
@@ -191,6 +193,12 @@ void MemoryReaction::run_deputy() {
     take_turn();
     turn_.clear(std::memory_order_release);
   }
+}
+
+void MemoryReaction::obey_all() noexcept {
+  beat_.store(monotonic_now().time_since_epoch().count(), std::memory_order_relaxed);
+  mailbox_.clear();
+  take_turn();
 }
 
 void MemoryReaction::take_turn() noexcept {

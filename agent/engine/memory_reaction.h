@@ -83,9 +83,13 @@ struct Report {
 
 class MemoryReaction {
  public:
-  // `programs` may be null (tier C) and must outlive this. Starts the thread.
+  // `programs` may be null (tier C) and must outlive this. Starts the thread; without `own_thread`
+  // the caller is it, by the two below, and `programs` is null.
   static Result<std::unique_ptr<MemoryReaction>> start(const MemoryPolicy& policy,
-                                                       bpf::MemoryPrograms* programs);
+                                                       bpf::MemoryPrograms* programs,
+                                                       bool own_thread = true);
+  void obey_all() noexcept;
+  void look_at(Slot slot) noexcept { on_sign(slot); }
   // Stops and joins the thread.
   ~MemoryReaction();
   MemoryReaction(const MemoryReaction&) = delete;

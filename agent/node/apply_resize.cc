@@ -46,7 +46,7 @@ struct Apply {
 
   void operator()(const SendResize& send) const {
     const bool kept = send.resize.dry_run || tools.pods.is_kept(pod, tools.state.saved_floors());
-    if (kept && tools.resizer.submit(send, tools.api.status(now).ability.path)) return;
+    if (kept && tools.submit(send, tools.api.status(now).ability.path)) return;
     pod.outcomes.push_back(
         dropped(send, now, kept ? kQueueFull : tools.state.floors_trouble()).outcome);
     pod.due = true;

@@ -4,6 +4,7 @@
 // resizer. Lowering blocks for as long as reclaim takes.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "agent/apiserver/health.h"
@@ -21,7 +22,7 @@ namespace plimsoll::agent {
 // Borrowed for the call.
 struct ResizeTools {
   Engine& engine;
-  Resizer& resizer;
+  const std::function<bool(const SendResize&, kube::ResizePath)>& submit;  // the resizer's
   const NodePods& pods;
   const StateStore& state;
   const ApiServerHealth& api;
