@@ -207,11 +207,12 @@ Result<nlohmann::json> Run::measure() {
   const auto after = read_process_memory();
   if (!after) return tl::unexpected(after.error());
   if (options_.smaps) std::cerr << read_file("/proc/self/smaps").value_or("");
+  const agent::EngineStatus status = engine_->status();
   return nlohmann::json{{"cgroups", options_.cgroups},
                         {"processes", children_.size()},
-                        {"realtime", engine_->quality().realtime},
-                        {"memory_locked", engine_->quality().memory_locked},
-                        {"lost", engine_->lost()},
+                        {"realtime", status.quality.realtime},
+                        {"memory_locked", status.quality.memory_locked},
+                        {"lost", status.lost},
                         {"idle",
                          {{"cpu_ratio", idle.cpu_ratio},
                           {"tick_cpu_us", idle.tick_us},

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/printable.h"
 #include "base/units.h"
 
 namespace plimsoll::agent {
@@ -15,19 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Servers' words go to a terminal: nothing in them may be taken for more than text.
-std::string printable(std::string_view text) {
-  std::string safe;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 =
-        byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c1) ++i;
-    safe += c1 || byte < 0x20 || byte == 0x7F ? ' ' : text[i];
-  }
-  return safe;
-}
-
+// Servers' words go to a terminal: printable() all of them.
 std::string word(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? printable(found->get<std::string>())

@@ -105,7 +105,7 @@ class Session {
   Result<void> prepare();
   Result<void> attend(const Child& child);
   void wait_until_armed() const;
-  void warn() const;
+  static void warn(const EngineStatus& status);
   Result<CpuSpec> limit_cpu();
   void tick();
   void announce();
@@ -149,8 +149,9 @@ Result<void> Session::prepare() {
   auto engine = Engine::start({.policy = config.policy, .hold = config.hold, .tier = config.tier});
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
-  report_.tier = engine_->tier();
-  if (!options_.quiet) warn();
+  const EngineStatus status = engine_->status();
+  report_.tier = status.tier;
+  if (!options_.quiet) warn(status);
   std::optional<Slot> parent_slot;
   if (options_.parent_ceiling) {
     const auto limit = parent.read_memory_max();
@@ -169,7 +170,7 @@ Result<void> Session::prepare() {
   spec.parent = parent_slot;
   const auto slot = engine_->track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
-  if (report_.cpu) report_.cpu->refusal = engine_->cpu_status()->refusal;
+  if (report_.cpu) report_.cpu->refusal = engine_->status().cpu->refusal;
   slot_ = *slot;
   tick();
   wait_until_armed();
@@ -223,14 +224,14 @@ void Session::wait_until_armed() const {
   }
 }
 
-void Session::warn() const {
-  if (!engine_->tier_refusals().empty()) {
-    std::cerr << "plimsoll: in tier " << bpf::to_string(engine_->tier())
+void Session::warn(const EngineStatus& status) {
+  if (!status.tier_refusals.empty()) {
+    std::cerr << "plimsoll: in tier " << bpf::to_string(status.tier)
               << " (plimsoll doctor has the cures):\n"
-              << engine_->tier_refusals();
+              << status.tier_refusals;
   }
-  if (!engine_->quality().warning.empty()) {
-    std::cerr << "plimsoll: " << engine_->quality().warning << '\n';
+  if (!status.quality.warning.empty()) {
+    std::cerr << "plimsoll: " << status.quality.warning << '\n';
   }
 }
 
@@ -314,8 +315,9 @@ void Session::finish() {
     }
     if (const auto stat = group.read_cpu_stat()) report_.cpu->stat = *stat;
   }
-  report_.counters = engine_->counters();
-  report_.lost = engine_->lost();
+  const EngineStatus status = engine_->status();
+  report_.counters = status.kernel;
+  report_.lost = status.lost;
   engine_.reset();
   if (auto removed = cgroup_->remove(); !removed) {
     report_.failures.push_back(removed.error().message);

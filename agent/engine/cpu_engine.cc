@@ -153,10 +153,10 @@ void CpuEngine::forget_wish(TrackedCgroup& tracked) {
   (void)send({.kind = CpuCommand::Kind::kForget, .tracked = &tracked.cpu->thread});
 }
 
-std::uint64_t CpuEngine::lost() const {
+CpuStatus CpuEngine::status() const {
   std::uint64_t lost = reaction_->reports_lost();
   if (programs_) lost += programs_->counters().events_dropped + programs_->malformed();
-  return lost;
+  return {.refusal = refusal_, .throttled_periods = throttled_periods_, .lost = lost};
 }
 
 void CpuEngine::observe_node(Snapshot& snapshot) {

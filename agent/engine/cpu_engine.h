@@ -23,6 +23,13 @@
 
 namespace plimsoll::agent {
 
+// How the CPU half is doing.
+struct CpuStatus {
+  std::string refusal;  // why there are no programs; empty: there are, or none were wanted
+  std::uint64_t throttled_periods = 0;  // of all that is tracked, as ticks have seen them
+  std::uint64_t lost = 0;               // events and reports
+};
+
 class CpuEngine {
  public:
   // `use_programs` false: cpu.stat only (tier C). A report rings `reports`, which as `slots`
@@ -63,11 +70,7 @@ class CpuEngine {
   // Without a thread of its own.
   void react() { reaction_->turn(true); }
   bool settled() const { return reaction_->idle(); }
-  // Why there are no programs; empty: there are, or none were wanted.
-  const std::string& refusal() const { return refusal_; }
-  std::uint64_t lost() const;
-  // Periods in which something tracked was throttled, as ticks have seen them.
-  std::uint64_t throttled_periods() const { return throttled_periods_; }
+  CpuStatus status() const;
 
  private:
   explicit CpuEngine(SlotTable& slots) : slots_(slots) {}

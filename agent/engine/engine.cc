@@ -371,21 +371,26 @@ void Engine::take_reports(std::vector<Record>& records) {
   if (cpu_) cpu_->take_reports(records);
 }
 
-std::optional<bpf::Counters> Engine::counters() const {
-  if (!programs_) return std::nullopt;
-  return programs_->counters();
-}
-
 std::optional<bpf::MemorySample> Engine::sample(Slot slot) {
   if (!programs_) return std::nullopt;
   return programs_->read_sample(slot);
 }
 
-std::optional<CpuStatus> Engine::cpu_status() const {
-  if (!cpu_) return std::nullopt;
-  return CpuStatus{.refusal = cpu_->refusal(),
-                   .throttled_periods = cpu_->throttled_periods(),
-                   .lost = cpu_->lost()};
+EngineStatus Engine::status() const {
+  EngineStatus status{.tier = programs_ ? bpf::Tier::kA : bpf::Tier::kC,
+                      .tier_refusals = tier_refusals_,
+                      .quality = reaction_->quality(),
+                      .beat = reaction_->beat(),
+                      .kernel = std::nullopt,
+                      .lost = lost_total_,
+                      .reports_lost = reaction_->reports_lost(),
+                      .malformed_events = programs_ ? programs_->malformed() : 0,
+                      .refused = refused_,
+                      .slots_in_use = slots_.in_use(),
+                      .cpu = std::nullopt};
+  if (programs_) status.kernel = programs_->counters();
+  if (cpu_) status.cpu = cpu_->status();
+  return status;
 }
 
 }  // namespace plimsoll::agent

@@ -42,11 +42,24 @@ struct EngineConfig {
   bool own_threads = true;
 };
 
-// How the CPU half is doing.
-struct CpuStatus {
-  std::string refusal;  // why there are no programs; empty: there are, or none were wanted
-  std::uint64_t throttled_periods = 0;  // of all that is tracked, as ticks have seen them
-  std::uint64_t lost = 0;               // events and reports
+// How the engine is doing.
+struct EngineStatus {
+  bpf::Tier tier;
+  // What kept it from a better tier, one line each; empty in tier A or when the tier was
+  // configured.
+  std::string tier_refusals;
+  ReactionQuality quality;
+  MonotonicTime beat;                   // the reaction thread's last sign of life
+  std::optional<bpf::Counters> kernel;  // absent in tier C
+  // Everything of the memory half that was lost on its way, as of the last tick: the two below, and
+  // what the kernel had no room for.
+  std::uint64_t lost;
+  std::uint64_t reports_lost;  // by the reaction thread's queue
+  std::uint64_t malformed_events;
+  std::uint64_t refused;  // cgroups that were not tracked because all slots were taken
+  // Those untracked count until the threads have let go, which a tick takes note of.
+  std::size_t slots_in_use;
+  std::optional<CpuStatus> cpu;  // nothing until the CPU half is started
 };
 
 class Engine {
@@ -64,7 +77,7 @@ class Engine {
   // tracked there.
 
   // Armed by arm() or the next tick, which the caller makes at once. kDenied: all slots are taken,
-  // which is counted by refused(). Four file descriptors for each.
+  // which is counted. Four file descriptors for each.
   Result<Slot> track(cgroup::Group group, const ContainerSpec& spec);
   void untrack(Slot slot);
   // What may be done with it from now on; narrower bounds hold at once, wider ones from arm() or
@@ -123,27 +136,11 @@ class Engine {
   // Readable when collect() has something.
   int report_fd() const { return reaction_->report_wakeup().fd(); }
 
-  bpf::Tier tier() const { return programs_ ? bpf::Tier::kA : bpf::Tier::kC; }
-  // What kept it from a better tier, one line each; empty in tier A or when the tier was
-  // configured.
-  const std::string& tier_refusals() const { return tier_refusals_; }
   // Whether the threads have taken in all that they were told: what is armed is armed.
   bool settled() const { return reaction_->idle() && (!cpu_ || cpu_->settled()); }
-  MonotonicTime beat() const { return reaction_->beat(); }  // its last sign of life
-  const ReactionQuality& quality() const { return reaction_->quality(); }
-  std::optional<bpf::Counters> counters() const;
   std::optional<bpf::MemorySample> sample(Slot slot);
-  // Everything of the memory half that was lost on its way, as of the last tick: the two below, and
-  // what the kernel had no room for (counters()).
-  std::uint64_t lost() const { return lost_total_; }
-  std::uint64_t reports_lost() const { return reaction_->reports_lost(); }
-  std::uint64_t malformed_events() const { return programs_ ? programs_->malformed() : 0; }
-  // Cgroups that were not tracked because all slots were taken.
-  std::uint64_t refused() const { return refused_; }
-  // Those untracked count until the threads have let go, which a tick takes note of.
-  std::size_t slots_in_use() const { return slots_.in_use(); }
+  EngineStatus status() const;  // some system calls: the kernel's programs are asked
   bool has_cpu() const { return cpu_ != nullptr; }
-  std::optional<CpuStatus> cpu_status() const;  // nothing until the CPU half is started
   // Of the last tick and what was armed since.
   const Snapshot& snapshot() const { return snapshot_; }
   const Plan& plan() const { return plan_; }

@@ -77,7 +77,7 @@ void NodeAnnounce::follow(const std::map<std::string, NodePod>& pods, MonotonicT
 
 void NodeAnnounce::watch(const NodePod& pod, const NodeContainer& container) {
   const bool first = announcer_.fd() < 0;
-  if (first && trouble_.empty() && engine_.tier() == bpf::Tier::kC) {
+  if (first && trouble_.empty() && engine_.status().tier == bpf::Tier::kC) {
     trouble_ = "tier C uses no BPF";
   }
   const ContainerPolicy& policy = container.policy;

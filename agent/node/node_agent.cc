@@ -229,6 +229,7 @@ void NodeAgent::publish(MonotonicTime now) {
                          .write_failures = parts_.state->write_failures()};
   const Published parts{.node = options_.node_name,
                         .engine = *parts_.engine,
+                        .status = parts_.engine->status(),
                         .pods = *parts_.pods,
                         .announce = *parts_.announce,
                         .startup = *parts_.startup,

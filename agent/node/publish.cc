@@ -22,7 +22,7 @@ std::size_t leases_of(const NodePods& pods) {
   return leases;
 }
 
-CpuStats cpu_stats_of(Engine& engine) {
+CpuStats cpu_stats_of(const Engine& engine) {
   std::size_t containers = 0;
   MilliCpu granted;
   for (const ContainerSnapshot& seen : engine.snapshot().containers) {
@@ -32,30 +32,22 @@ CpuStats cpu_stats_of(Engine& engine) {
     if (!seen.covers_children)
       granted += seen.cpu->limit.value_or(MilliCpu{}) - seen.cpu->bounds.floor;
   }
-  const CpuStatus cpu = engine.cpu_status().value_or(CpuStatus{});
   return {.containers = containers,
           .granted = granted,
-          .budget = containers > 0 ? std::optional(engine.plan().cpu.budget) : std::nullopt,
-          .throttled_periods = cpu.throttled_periods,
-          .lost = cpu.lost};
+          .budget = containers > 0 ? std::optional(engine.plan().cpu.budget) : std::nullopt};
 }
 
 }  // namespace
 
 AgentStats stats_of(const Published& parts) {
-  Engine& engine = parts.engine;
+  const Engine& engine = parts.engine;
   const NodePods& pods = parts.pods;
   const kube::PodWatchCounters& watch = parts.watcher.watch;
   return {.version = PLIMSOLL_VERSION,
           .node = parts.node,
           .activity = parts.activity,
-          .engine = {.tier = engine.tier(),
-                     .predictable = engine.quality().realtime && engine.quality().memory_locked,
-                     .kernel = engine.counters(),
-                     .reports_lost = engine.reports_lost(),
-                     .malformed_events = engine.malformed_events(),
-                     .untracked = engine.refused(),
-                     .budget = engine.plan().budget},
+          .engine = parts.status,
+          .budget = engine.plan().budget,
           .cpu = cpu_stats_of(engine),
           .pods = {.known = pods.pods().size(),
                    .managed = pods.managed(),
@@ -80,8 +72,8 @@ Health health_of(const Published& parts, const Troubles& troubles, MonotonicTime
   const PodWatcherStatus& watcher = parts.watcher;
   Health health{
       .ticked = now,
-      .beat = parts.engine.beat(),
-      .conditions = {{"programs", true, "tier " + std::string(bpf::to_string(parts.engine.tier()))},
+      .beat = parts.status.beat,
+      .conditions = {{"programs", true, "tier " + std::string(bpf::to_string(parts.status.tier))},
                      {"pods", watcher.synced,
                       watcher.synced ? std::to_string(watcher.pods) + " known"
                                      : "the API server has not listed the node's pods yet"},
@@ -90,7 +82,7 @@ Health health_of(const Published& parts, const Troubles& troubles, MonotonicTime
           said("config", troubles.config, "generation " + std::to_string(parts.config.generation)),
           said("api", watcher.failing ? "cannot be watched" : "", "watched"),
           said("announced", parts.announce.trouble(), "no trouble")}};
-  if (const auto cpu = parts.engine.cpu_status()) {
+  if (const auto& cpu = parts.status.cpu) {
     const std::string& refusal = cpu->refusal;
     health.remarks.push_back(said("throttling",
                                   refusal.empty() ? "" : "read from cpu.stat: " + refusal,

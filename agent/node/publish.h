@@ -25,7 +25,8 @@ namespace plimsoll::agent {
 // Borrowed for the call.
 struct Published {
   const std::string& node;
-  Engine& engine;
+  const Engine& engine;
+  EngineStatus status;  // of the engine
   const NodePods& pods;
   const NodeAnnounce& announce;
   const NodeStartup& startup;

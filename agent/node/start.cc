@@ -86,13 +86,14 @@ Result<void> start_engine(Parts& parts) {
   if (config.node.cpu.enabled) {
     if (auto started = engine.start_cpu(); !started) return started;
   }
-  if (!engine.tier_refusals().empty()) {
+  const EngineStatus status = engine.status();
+  if (!status.tier_refusals.empty()) {
     parts.log->write(LogLevel::kWarn, "the kernel refuses a better tier",
-                     {{"tier", bpf::to_string(engine.tier())}, {"why", engine.tier_refusals()}});
+                     {{"tier", bpf::to_string(status.tier)}, {"why", status.tier_refusals}});
   }
-  if (!engine.quality().warning.empty()) {
+  if (!status.quality.warning.empty()) {
     parts.log->write(LogLevel::kWarn, "the reaction thread lacks privileges",
-                     {{"why", engine.quality().warning}});
+                     {{"why", status.quality.warning}});
   }
   if (auto cgroups = put(parts.cgroups, PodCgroups::open(*parts.root)); !cgroups) return cgroups;
   parts.pods = std::make_unique<NodePods>(*parts.root, engine, *parts.cgroups, parts.state->found(),
@@ -179,12 +180,13 @@ Result<Parts> start(const AgentOptions& options, Config config) {
   if (auto started = start_servers(parts, options); !started) {
     return tl::unexpected(started.error());
   }
+  const EngineStatus status = parts.engine->status();
   parts.log->write(LogLevel::kInfo, "the agent has started",
                    {{"version", PLIMSOLL_VERSION},
                     {"node", options.node_name},
-                    {"tier", bpf::to_string(parts.engine->tier())},
-                    {"real_time", parts.engine->quality().realtime},
-                    {"memory_locked", parts.engine->quality().memory_locked}});
+                    {"tier", bpf::to_string(status.tier)},
+                    {"real_time", status.quality.realtime},
+                    {"memory_locked", status.quality.memory_locked}});
   return parts;
 }
 

@@ -89,23 +89,10 @@ struct StartupStats {
   std::array<std::uint64_t, kStartupEnds> ended{};  // by StartupEnd
 };
 
-// Of the engine's last tick.
-struct EngineStats {
-  bpf::Tier tier;
-  bool predictable;                     // the reaction thread is real-time, and memory locked
-  std::optional<bpf::Counters> kernel;  // absent in tier C
-  std::uint64_t reports_lost;           // by the reaction thread's queue
-  std::uint64_t malformed_events;
-  std::uint64_t untracked;      // cgroups that found all slots taken
-  std::optional<Bytes> budget;  // what the node can still give
-};
-
 struct CpuStats {
-  std::size_t containers;           // whose CPU limit is kept
-  MilliCpu granted;                 // above their floors now
-  std::optional<MilliCpu> budget;   // what the node can still give; absent: nothing asks for it
-  std::uint64_t throttled_periods;  // of all of them, since the start
-  std::uint64_t lost;               // events and reports
+  std::size_t containers;          // whose CPU limit is kept
+  MilliCpu granted;                // above their floors now
+  std::optional<MilliCpu> budget;  // what the node can still give; absent: nothing asks for it
 };
 
 struct PodsStats {
@@ -139,7 +126,8 @@ struct AgentStats {
   std::string version;
   std::string node;
   Activity activity;
-  EngineStats engine;
+  EngineStatus engine;
+  std::optional<Bytes> budget;  // what the node can still give
   CpuStats cpu;
   PodsStats pods;
   AnnouncedStats announce;

@@ -766,7 +766,7 @@ TEST_F(EngineOnAKernel, FormerTenantOfASlotDoesNotTouchTheNextOne) {
     const OwnGroup second("second-" + std::to_string(run), mebibytes(48));
     ASSERT_TRUE(until([&] {
       tick();
-      return engine_->slots_in_use() == 0;
+      return engine_->status().slots_in_use == 0;
     }));
     ASSERT_EQ(track(second, mebibytes(48)), slot);
     for (int i = 0; i < 3; ++i) {
@@ -776,7 +776,7 @@ TEST_F(EngineOnAKernel, FormerTenantOfASlotDoesNotTouchTheNextOne) {
     engine_->untrack(slot);
     ASSERT_TRUE(until([&] {
       tick();
-      return engine_->slots_in_use() == 0;
+      return engine_->status().slots_in_use == 0;
     }));
   }
 }
@@ -797,7 +797,7 @@ TEST_F(EngineOnAKernel, AsManyCgroupsAsThereAreSlots) {
   const auto refused = engine_->track(groups.back()->group(), {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kDenied);
-  EXPECT_EQ(engine_->refused(), 1u);
+  EXPECT_EQ(engine_->status().refused, 1u);
   tick();
   tick();
 

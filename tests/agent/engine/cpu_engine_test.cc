@@ -404,11 +404,11 @@ TEST_F(CpuEngineTest, WhatIsNewIsArmedWithoutATick) {
 TEST_F(CpuEngineTest, ASlotIsFreeWhenBothHalvesHaveLetGo) {
   const Slot slot = track("a", "10000 100000", {.bounds = {.floor = {100}, .ceiling = {2000}}});
   engine_->untrack(slot);
-  for (int i = 0; i < 400 && engine_->slots_in_use() > 0; ++i) {
+  for (int i = 0; i < 400 && engine_->status().slots_in_use > 0; ++i) {
     tick();
     std::this_thread::sleep_for(milliseconds(5));
   }
-  EXPECT_EQ(engine_->slots_in_use(), 0u);
+  EXPECT_EQ(engine_->status().slots_in_use, 0u);
   EXPECT_FALSE(engine_->raise(slot, MilliCpu{200}, Reason::kReasserted));
 }
 

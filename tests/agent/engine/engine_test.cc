@@ -332,7 +332,7 @@ TEST_F(EngineTest, AllocatableBoundsWhatIsGiven) {
 TEST_F(EngineTest, AFullTableRefusesAndCounts) {
   ASSERT_GE(bpf::kMaxSlots, 1000u);
   // Of each cgroup three files and two of the tier's signals are open: not all fit in this process.
-  EXPECT_EQ(engine_->refused(), 0u);
+  EXPECT_EQ(engine_->status().refused, 0u);
   EXPECT_EQ(engine_->track(tree_.group(""), {.group = kMaxGroups}).error().code, Code::kMalformed);
 }
 

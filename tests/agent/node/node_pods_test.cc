@@ -686,11 +686,11 @@ TEST_F(NodePodsTest, TheSlotOfAVanishedCgroupIsItsNextOwners) {
   tree.set(kSlice, "memory.max", "");
   tree.set(scope_of('a'), "memory.max", "");
   tree.remove(kSlice);
-  for (int i = 0; i < 400 && engine->slots_in_use() > 1; ++i) {  // kubepods.slice stays
+  for (int i = 0; i < 400 && engine->status().slots_in_use > 1; ++i) {  // kubepods.slice stays
     (void)engine->tick(now += std::chrono::seconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  ASSERT_EQ(engine->slots_in_use(), 1U);
+  ASSERT_EQ(engine->status().slots_in_use, 1U);
 
   const NodePods::Changes changes = present(other);
   ASSERT_EQ(changes.ended.size(), 1U) << "else its timeline would never end";

@@ -185,7 +185,7 @@ TEST_F(PublishedTest, WhatTheStartSays) {
   // As far as this machine lets a thread be so: another engine in the same place says.
   const auto engine = Engine::start({.tier = bpf::Tier::kC});
   ASSERT_TRUE(engine) << engine.error().message;
-  const ReactionQuality& quality = (*engine)->quality();
+  const ReactionQuality quality = (*engine)->status().quality;
   EXPECT_EQ(samples.at("plimsoll_reaction_realtime"),
             quality.realtime && quality.memory_locked ? 1 : 0);
 }

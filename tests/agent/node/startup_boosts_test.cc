@@ -164,7 +164,7 @@ TEST_F(NodeStartupTest, ARestartIsAnotherStart) {
   follow(seconds(5));
   const Slot slot = web.containers[0].slot;
   engine->untrack(slot);
-  for (int i = 0; i < 1000 && engine->slots_in_use() > 0; ++i) {
+  for (int i = 0; i < 1000 && engine->status().slots_in_use > 0; ++i) {
     std::this_thread::sleep_for(milliseconds(10));
     engine->tick(now);
   }

@@ -266,7 +266,7 @@ TEST(Explain, AServersWordsAreOnlyTextOnATerminal) {
   timelines.add(subject(), hostile);
   const auto table = explain_table(explain_json(timelines, {}, "demo", "web", "", at(1000), kWall));
   ASSERT_TRUE(table);
-  EXPECT_THAT(*table, HasSubstr("quota: a [2Jb  c  31md\n"));
+  EXPECT_THAT(*table, HasSubstr("quota: a?[2Jb??c???31md\n"));
   EXPECT_THAT(*table, Not(HasSubstr("\x1b")));
 }
 

@@ -117,7 +117,7 @@ TEST(Metrics, CpuLimitsAreCountedApartFromMemory) {
 TEST(Metrics, EverySampleHasTheLabelsOfItsRow) {
   AgentStats stats{};
   stats.engine.kernel = bpf::Counters{};
-  stats.engine.budget = mebibytes(1);
+  stats.budget = mebibytes(1);
   stats.cpu.budget = MilliCpu{500};
   stats.pods.namespaces = {{"shop", mebibytes(1), mebibytes(2)}};
   stats.api.add({.verb = ApiVerb::kPatch, .status = 200});
@@ -262,7 +262,7 @@ TEST(Metrics, WhatIsNotKnownIsAbsentAndNotZero) {
   EXPECT_FALSE(samples.contains("plimsoll_holds_total"));
   EXPECT_FALSE(samples.contains("process_resident_memory_bytes"));
   AgentStats known{};
-  known.engine.budget = Bytes{0};
+  known.budget = Bytes{0};
   known.engine.kernel = bpf::Counters{
       .held = 3, .saved = 2, .expired = 1, .missed = 4, .held_for = milliseconds(1500)};
   const auto more = scraped(known);
