@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/cpu_programs.h"
 
-#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
 #include <string>
 
-#include "base/fd.h"
-#include "base/file.h"
 #include "bpf/cpu_records.h"
 #include "bpf/event_ring.h"
-#include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
 #include "bpf/memory_programs.h"
 
@@ -30,10 +25,6 @@ namespace plimsoll::bpf {
 namespace {
 
 static_assert(kMaxSlots == PL_MAX_SLOTS);
-
-struct SkeletonDeleter {
-  void operator()(cpu_bpf* skeleton) const { cpu_bpf::destroy(skeleton); }
-};
 
 // Whether the function is there and returns whether it throttled: before Linux 5.8 it did not, and
 // what a program at its end would then read means nothing.
@@ -57,49 +48,34 @@ Result<void> check_throttle() {
 }  // namespace
 
 struct CpuPrograms::Impl {
-  std::unique_ptr<cpu_bpf, SkeletonDeleter> skeleton;
+  Loaded<cpu_bpf> skeleton;
   EventRing<pl_cpu_event> ring;
 
   pl_cpu_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
 
 Result<CpuPrograms> CpuPrograms::load() {
-  // Then the kernel attaches programs to functions and never calls them.
-  const Result<std::string> ftrace = read_file("/proc/sys/kernel/ftrace_enabled");
-  if (ftrace && ftrace->starts_with('0')) {
-    return fail(Code::kUnsupported,
-                "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
-  }
+  if (auto traced = check_function_tracing(); !traced) return tl::unexpected(traced.error());
   if (auto checked = check_throttle(); !checked) return tl::unexpected(checked.error());
-  LibbpfLog log;
+  const LibbpfLog log;
+  auto opened = open_object<cpu_bpf>(log);
+  if (!opened) return tl::unexpected(opened.error());
   auto impl = std::make_unique<Impl>();
-  impl->skeleton.reset(cpu_bpf::open());
-  if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
+  impl->skeleton = std::move(*opened);
   cpu_bpf& skeleton = *impl->skeleton;
   skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
-  if (const int error = cpu_bpf::load(&skeleton); error != 0) {
-    return errno_error(-error, "load the BPF programs" + log.tail());
-  }
   // on_cpu_track is an iterator and is attached for one cgroup at a time.
-  skeleton.links.on_throttle = bpf_program__attach(skeleton.progs.on_throttle);
-  if (skeleton.links.on_throttle == nullptr) {
-    return errno_error(errno, "attach the BPF program on_throttle" + log.tail());
-  }
-  skeleton.links.on_period = bpf_program__attach(skeleton.progs.on_period);
-  if (skeleton.links.on_period == nullptr) {
-    return errno_error(errno, "attach the BPF program on_period" + log.tail());
-  }
-  if (auto mapped = impl->ring.map(bpf_map__fd(skeleton.maps.throttling)); !mapped) {
-    return tl::unexpected(mapped.error());
-  }
+  auto ready =
+      load_object(skeleton, log)
+          .and_then(
+              [&] { return attach(skeleton.progs.on_throttle, skeleton.links.on_throttle, log); })
+          .and_then([&] { return attach(skeleton.progs.on_period, skeleton.links.on_period, log); })
+          .and_then([&] { return impl->ring.map(bpf_map__fd(skeleton.maps.throttling)); });
+  if (!ready) return tl::unexpected(ready.error());
   return CpuPrograms(std::move(impl));
 }
 
-std::string_view CpuPrograms::elf() {
-  std::size_t size = 0;
-  const void* bytes = cpu_bpf::elf_bytes(&size);
-  return {static_cast<const char*>(bytes), size};
-}
+std::string_view CpuPrograms::elf() { return elf_of<cpu_bpf>(); }
 
 CpuPrograms::CpuPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CpuPrograms::CpuPrograms(CpuPrograms&&) noexcept = default;
@@ -118,29 +94,8 @@ Result<CgroupId> CpuPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
 
   pl_cpu_command& command = skeleton.bss->command;
   command.slot = slot;
-  shared(command.result).store(PL_TRACK_NOT_RUN);
-  bpf_iter_link_info info{};
-  info.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
-  info.cgroup.cgroup_fd = static_cast<u32>(cgroup_fd);
-  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-  const std::unique_ptr<bpf_link, int (*)(bpf_link*)> link(
-      bpf_program__attach_iter(skeleton.progs.on_cpu_track, &options), bpf_link__destroy);
-  if (!link) return errno_error(errno, "look up the cgroup in the kernel");
-  const Fd run(bpf_iter_create(bpf_link__fd(link.get())));
-  if (!run) return errno_error(errno, "look up the cgroup in the kernel");
-  std::array<char, 16> nothing{};
-  while (::read(run.get(), nothing.data(), nothing.size()) > 0) {
-  }
-  switch (shared(command.result).load()) {
-    case PL_TRACK_OK:
-      break;
-    case PL_TRACK_NO_CONTROLLER:
-      return fail(Code::kUnsupported, "the cgroup has no cpu controller");
-    case PL_TRACK_MAP_FULL:
-      return fail(Code::kDenied, "the table of tracked cgroups is full");
-    default:
-      return fail(Code::kGone, "the cgroup vanished while it was looked up");
-  }
+  auto found = look_up(skeleton.progs.on_cpu_track, cgroup_fd, command.result, "cpu");
+  if (!found) return tl::unexpected(found.error());
   entry.cgroup_id = command.cgroup_id;
   if (command.slots <= slot) shared(command.slots).store(slot + 1);
   return CgroupId{entry.cgroup_id};
@@ -157,17 +112,12 @@ void CpuPrograms::untrack(u32 slot) {
   pl_cpu_command& command = impl_->skeleton->bss->command;
   command.slot = slot;
   shared(command.result).store(PL_TRACK_NOT_RUN);
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_cpu_untrack), &options);
+  (void)run(impl_->skeleton->progs.on_cpu_untrack, "forget the cgroup in the kernel");
   impl_->slot(slot).cgroup_id = 0;
 }
 
 Result<void> CpuPrograms::sweep() {
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  if (bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_cpu_sweep), &options) != 0) {
-    return errno_error(errno, "read the tracked cgroups in the kernel");
-  }
-  return {};
+  return run(impl_->skeleton->progs.on_cpu_sweep, "read the tracked cgroups in the kernel");
 }
 
 CpuSample CpuPrograms::read_sample(u32 slot) {

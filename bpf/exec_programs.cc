@@ -4,19 +4,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <map>
 #include <set>
 #include <utility>
 
-#include "base/fd.h"
 #include "bpf/event_ring.h"
 #include "bpf/exec_records.h"
-#include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
 
 using u32 = pl_u32;
@@ -28,10 +24,6 @@ namespace plimsoll::bpf {
 namespace {
 
 static_assert(kCommandBytes == PL_NAME_SIZE - 1);
-
-struct SkeletonDeleter {
-  void operator()(exec_bpf* skeleton) const { exec_bpf::destroy(skeleton); }
-};
 
 pl_exec_key key_of(CgroupId cgroup, const std::string& name) {
   pl_exec_key key{};
@@ -59,7 +51,7 @@ struct Watch {
 }  // namespace
 
 struct ExecPrograms::Impl {
-  std::unique_ptr<exec_bpf, SkeletonDeleter> skeleton;
+  Loaded<exec_bpf> skeleton;
   EventRing<pl_exec_event> ring;
   std::map<u32, Watch> watches;
 
@@ -103,19 +95,8 @@ struct ExecPrograms::Impl {
 
   // Tells of what runs in the cgroup and below it already.
   Result<void> look(int cgroup_fd) const {
-    bpf_iter_link_info info{};
-    info.cgroup.order = BPF_CGROUP_ITER_DESCENDANTS_PRE;
-    info.cgroup.cgroup_fd = static_cast<u32>(cgroup_fd);
-    LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-    const std::unique_ptr<bpf_link, int (*)(bpf_link*)> link(
-        bpf_program__attach_iter(skeleton->progs.on_look, &options), bpf_link__destroy);
-    if (!link) return errno_error(errno, "walk over the cgroups in the kernel");
-    const Fd run(bpf_iter_create(bpf_link__fd(link.get())));
-    if (!run) return errno_error(errno, "walk over the cgroups in the kernel");
-    std::array<char, 16> nothing{};
-    while (::read(run.get(), nothing.data(), nothing.size()) > 0) {
-    }
-    return {};
+    return walk(skeleton->progs.on_look, cgroup_fd, Walk::kAllBelow,
+                "walk over the cgroups in the kernel");
   }
 
   // All of the table, which the kernel's programs may change meanwhile: what comes or goes then is
@@ -136,37 +117,26 @@ struct ExecPrograms::Impl {
 };
 
 Result<ExecPrograms> ExecPrograms::load(const ExecRoom& room) {
-  LibbpfLog log;
+  const LibbpfLog log;
+  auto opened = open_object<exec_bpf>(log);
+  if (!opened) return tl::unexpected(opened.error());
   auto impl = std::make_unique<Impl>();
-  impl->skeleton.reset(exec_bpf::open());
-  if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
+  impl->skeleton = std::move(*opened);
   exec_bpf& skeleton = *impl->skeleton;
   bpf_map__set_max_entries(skeleton.maps.running, room.running);
   bpf_map__set_max_entries(skeleton.maps.starts_and_ends, room.ring_bytes);
-  if (const int error = exec_bpf::load(&skeleton); error != 0) {
-    return errno_error(-error, "load the BPF programs" + log.tail());
-  }
   // on_look is an iterator and is attached for one walk at a time. Ends first: no start is seen
   // whose end would not be.
-  skeleton.links.on_exit = bpf_program__attach(skeleton.progs.on_exit);
-  if (skeleton.links.on_exit == nullptr) {
-    return errno_error(errno, "attach the BPF program on_exit" + log.tail());
-  }
-  skeleton.links.on_exec = bpf_program__attach(skeleton.progs.on_exec);
-  if (skeleton.links.on_exec == nullptr) {
-    return errno_error(errno, "attach the BPF program on_exec" + log.tail());
-  }
-  if (auto mapped = impl->ring.map(bpf_map__fd(skeleton.maps.starts_and_ends)); !mapped) {
-    return tl::unexpected(mapped.error());
-  }
+  auto ready =
+      load_object(skeleton, log)
+          .and_then([&] { return attach(skeleton.progs.on_exit, skeleton.links.on_exit, log); })
+          .and_then([&] { return attach(skeleton.progs.on_exec, skeleton.links.on_exec, log); })
+          .and_then([&] { return impl->ring.map(bpf_map__fd(skeleton.maps.starts_and_ends)); });
+  if (!ready) return tl::unexpected(ready.error());
   return ExecPrograms(std::move(impl));
 }
 
-std::string_view ExecPrograms::elf() {
-  std::size_t size = 0;
-  const void* bytes = exec_bpf::elf_bytes(&size);
-  return {static_cast<const char*>(bytes), size};
-}
+std::string_view ExecPrograms::elf() { return elf_of<exec_bpf>(); }
 
 ExecPrograms::ExecPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ExecPrograms::ExecPrograms(ExecPrograms&&) noexcept = default;
@@ -221,10 +191,8 @@ void ExecPrograms::unwatch(u32 watch) {
 }
 
 Result<std::vector<RunningCommand>> ExecPrograms::running() {
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  if (bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_check), &options) != 0) {
-    return errno_error(errno, "look for commands that have ended");
-  }
+  auto checked = run(impl_->skeleton->progs.on_check, "look for commands that have ended");
+  if (!checked) return tl::unexpected(checked.error());
   std::vector<RunningCommand> commands;
   for (const auto& [pid, entry] : impl_->read_running()) {
     if (entry.ended != 0) {

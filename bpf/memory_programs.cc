@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/memory_programs.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <limits>
-#include <span>
 #include <string>
 
-#include "base/fd.h"
 #include "base/file.h"
 #include "bpf/event_ring.h"
-#include "bpf/libbpf_log.h"
 #include "bpf/loaded.h"
 #include "bpf/memory_records.h"
 
@@ -30,10 +25,6 @@ namespace plimsoll::bpf {
 namespace {
 
 static_assert(kMaxSlots == PL_MAX_SLOTS);
-
-struct SkeletonDeleter {
-  void operator()(memory_bpf* skeleton) const { memory_bpf::destroy(skeleton); }
-};
 
 u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
@@ -64,7 +55,7 @@ u32 node_count() {
 }  // namespace
 
 struct MemoryPrograms::Impl {
-  std::unique_ptr<memory_bpf, SkeletonDeleter> skeleton;
+  Loaded<memory_bpf> skeleton;
   EventRing<pl_memory_event> urgent;
 
   struct Hook {
@@ -95,16 +86,14 @@ std::string_view to_string(Tier tier) {
 }
 
 Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attached) {
-  // Then the kernel attaches programs to functions and never calls them.
-  const Result<std::string> ftrace = read_file("/proc/sys/kernel/ftrace_enabled");
-  if (attached && ftrace && ftrace->starts_with('0')) {
-    return fail(Code::kUnsupported,
-                "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
+  if (attached) {
+    if (auto traced = check_function_tracing(); !traced) return tl::unexpected(traced.error());
   }
-  LibbpfLog log;
+  const LibbpfLog log;
+  auto opened = open_object<memory_bpf>(log);
+  if (!opened) return tl::unexpected(opened.error());
   auto impl = std::make_unique<Impl>();
-  impl->skeleton.reset(memory_bpf::open());
-  if (!impl->skeleton) return errno_error(errno, "open the BPF object" + log.tail());
+  impl->skeleton = std::move(*opened);
   memory_bpf& skeleton = *impl->skeleton;
 
   for (const Impl::Hook& hook : impl->hooks()) bpf_program__set_autoload(hook.program, attached);
@@ -114,17 +103,13 @@ Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attac
   skeleton.bss->control.door_ns = count_of(bounds.door);
   skeleton.bss->control.hold_budget_ns = count_of(bounds.budget_per_second);
 
-  if (const int error = memory_bpf::load(&skeleton); error != 0) {
-    return errno_error(-error, "load the BPF programs" + log.tail());
-  }
+  if (auto loaded = load_object(skeleton, log); !loaded) return tl::unexpected(loaded.error());
   // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are
   // run.
   for (const Impl::Hook& hook : impl->hooks()) {
     if (!attached) break;
-    *hook.link = bpf_program__attach(hook.program);
-    if (*hook.link == nullptr) {
-      return errno_error(errno, std::string("attach the BPF program ") +
-                                    bpf_program__name(hook.program) + log.tail());
+    if (auto done = attach(hook.program, *hook.link, log); !done) {
+      return tl::unexpected(done.error());
     }
   }
   if (auto mapped = impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)); !mapped) {
@@ -133,11 +118,7 @@ Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attac
   return MemoryPrograms(std::move(impl));
 }
 
-std::string_view MemoryPrograms::elf() {
-  std::size_t size = 0;
-  const void* bytes = memory_bpf::elf_bytes(&size);
-  return {static_cast<const char*>(bytes), size};
-}
+std::string_view MemoryPrograms::elf() { return elf_of<memory_bpf>(); }
 
 MemoryPrograms::MemoryPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 MemoryPrograms::MemoryPrograms(MemoryPrograms&&) noexcept = default;
@@ -157,28 +138,8 @@ Result<CgroupId> MemoryPrograms::track(u32 slot, u32 epoch, int cgroup_fd,
   entry.mark_pages = 0;
 
   skeleton.bss->command = {.cgroup_id = 0, .slot = slot, .result = PL_TRACK_NOT_RUN};
-  bpf_iter_link_info info{};
-  info.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
-  info.cgroup.cgroup_fd = static_cast<u32>(cgroup_fd);
-  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-  const std::unique_ptr<bpf_link, int (*)(bpf_link*)> link(
-      bpf_program__attach_iter(skeleton.progs.on_track, &options), bpf_link__destroy);
-  if (!link) return errno_error(errno, "look up the cgroup in the kernel");
-  const Fd run(bpf_iter_create(bpf_link__fd(link.get())));
-  if (!run) return errno_error(errno, "look up the cgroup in the kernel");
-  std::array<char, 16> nothing{};
-  while (::read(run.get(), nothing.data(), nothing.size()) > 0) {
-  }
-  switch (shared(skeleton.bss->command.result).load()) {
-    case PL_TRACK_OK:
-      break;
-    case PL_TRACK_NO_CONTROLLER:
-      return fail(Code::kUnsupported, "the cgroup has no memory controller");
-    case PL_TRACK_MAP_FULL:
-      return fail(Code::kDenied, "the table of tracked cgroups is full");
-    default:
-      return fail(Code::kGone, "the cgroup vanished while it was looked up");
-  }
+  auto found = look_up(skeleton.progs.on_track, cgroup_fd, skeleton.bss->command.result, "memory");
+  if (!found) return tl::unexpected(found.error());
   entry.cgroup_id = skeleton.bss->command.cgroup_id;
   u32& slots = skeleton.bss->control.slots;
   if (slots <= slot) shared(slots).store(slot + 1);
@@ -197,17 +158,12 @@ void MemoryPrograms::set_thresholds(u32 slot, const Thresholds& thresholds) noex
 void MemoryPrograms::untrack(u32 slot) {
   arm(slot, {});
   impl_->skeleton->bss->command = {.cgroup_id = 0, .slot = slot, .result = PL_TRACK_NOT_RUN};
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_untrack), &options);
+  (void)run(impl_->skeleton->progs.on_untrack, "forget the cgroup in the kernel");
   impl_->slot(slot).cgroup_id = 0;
 }
 
 Result<void> MemoryPrograms::sweep() {
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  if (bpf_prog_test_run_opts(bpf_program__fd(impl_->skeleton->progs.on_sweep), &options) != 0) {
-    return errno_error(errno, "read the tracked cgroups in the kernel");
-  }
-  return {};
+  return run(impl_->skeleton->progs.on_sweep, "read the tracked cgroups in the kernel");
 }
 
 MemorySample MemoryPrograms::read_sample(u32 slot) {

@@ -12,10 +12,10 @@
 #include <string_view>
 
 #include "base/fd.h"
-#include "base/file.h"
 #include "bpf/cpu_programs.h"
 #include "bpf/exec_programs.h"
 #include "bpf/libbpf_log.h"
+#include "bpf/loaded.h"
 #include "bpf/memory_programs.h"
 
 namespace plimsoll::bpf {
@@ -85,8 +85,7 @@ int try_types() {
 
 TrialLoad trial_load() {
   TrialLoad trial{.btf_error = try_types(), .permission_error = try_permission()};
-  const auto tracing = read_file("/proc/sys/kernel/ftrace_enabled");
-  trial.function_tracing = !tracing || !tracing->starts_with('0');
+  trial.function_tracing = functions_are_traced();
   if (trial.btf_error != 0 || trial.permission_error != 0) return trial;
   // To take a program from a function again then is a WARNING in the kernel's log (6.12).
   if (trial.function_tracing) {
