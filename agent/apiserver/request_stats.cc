@@ -2,34 +2,30 @@
 #include "agent/apiserver/request_stats.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
+#include "base/enum_table.h"
 #include "kube/status.h"
 
 namespace plimsoll::agent {
 namespace {
 
+constexpr auto kVerbs = std::to_array<EnumWord<ApiVerb>>({
+    {ApiVerb::kGet, "get"},
+    {ApiVerb::kList, "list"},
+    {ApiVerb::kWatch, "watch"},
+    {ApiVerb::kPatch, "patch"},
+    {ApiVerb::kDryRun, "dry_run"},
+    {ApiVerb::kCreate, "create"},
+});
+static_assert(has_row_for_each(kVerbs, ApiVerb::kCreate));
+
 constexpr std::array kSecondsBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0};
 
 }  // namespace
 
-std::string_view to_string(ApiVerb verb) {
-  switch (verb) {
-    case ApiVerb::kGet:
-      return "get";
-    case ApiVerb::kList:
-      return "list";
-    case ApiVerb::kWatch:
-      return "watch";
-    case ApiVerb::kPatch:
-      return "patch";
-    case ApiVerb::kDryRun:
-      return "dry_run";
-    case ApiVerb::kCreate:
-      return "create";
-  }
-  return "unknown";
-}
+std::string_view to_string(ApiVerb verb) { return word_of(kVerbs, verb); }
 
 ApiVerb verb_of(const kube::Request& request) {
   const std::string_view path = request.path;

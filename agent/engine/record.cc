@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/engine/record.h"
 
-namespace plimsoll::agent {
+#include <array>
 
-std::string_view to_string(Record::Kind kind) {
-  switch (kind) {
-    case Record::Kind::kGrant:
-      return "grant";
-    case Record::Kind::kShrink:
-      return "shrink";
-    case Record::Kind::kReclaim:
-      return "reclaim";
-    case Record::Kind::kDenial:
-      return "denial";
-    case Record::Kind::kFailure:
-      return "failure";
-    case Record::Kind::kOomKill:
-      return "oom_kill";
-    case Record::Kind::kWish:
-      return "wish";
-  }
-  return "unknown";
-}
+#include "base/enum_table.h"
+
+namespace plimsoll::agent {
+namespace {
+
+using enum Record::Kind;
+
+constexpr auto kRows = std::to_array<EnumWord<Record::Kind>>({
+    {kGrant, "grant"},
+    {kShrink, "shrink"},
+    {kReclaim, "reclaim"},
+    {kDenial, "denial"},
+    {kFailure, "failure"},
+    {kOomKill, "oom_kill"},
+    {kWish, "wish"},
+});
+static_assert(has_row_for_each(kRows, kWish));
+
+}  // namespace
+
+std::string_view to_string(Record::Kind kind) { return word_of(kRows, kind); }
 
 }  // namespace plimsoll::agent

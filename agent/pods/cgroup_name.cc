@@ -6,8 +6,21 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/enum_table.h"
+
 namespace plimsoll::agent {
 namespace {
+
+constexpr auto kKinds = std::to_array<EnumWord<CgroupKind>>({
+    {CgroupKind::kOther, "other"},
+    {CgroupKind::kKubepods, "kubepods"},
+    {CgroupKind::kQos, "qos"},
+    {CgroupKind::kPod, "pod"},
+    {CgroupKind::kContainer, "container"},
+    {CgroupKind::kNested, "nested"},
+    {CgroupKind::kHelper, "helper"},
+});
+static_assert(has_row_for_each(kKinds, CgroupKind::kHelper));
 
 constexpr std::string_view kSlice = ".slice";
 constexpr std::string_view kScope = ".scope";
@@ -150,25 +163,7 @@ void read_in_pod(const Component& component, CgroupName& found) {
 
 }  // namespace
 
-std::string_view to_string(CgroupKind kind) {
-  switch (kind) {
-    case CgroupKind::kOther:
-      return "other";
-    case CgroupKind::kKubepods:
-      return "kubepods";
-    case CgroupKind::kQos:
-      return "qos";
-    case CgroupKind::kPod:
-      return "pod";
-    case CgroupKind::kContainer:
-      return "container";
-    case CgroupKind::kNested:
-      return "nested";
-    case CgroupKind::kHelper:
-      return "helper";
-  }
-  return "unknown";
-}
+std::string_view to_string(CgroupKind kind) { return word_of(kKinds, kind); }
 
 std::string_view to_string(ContainerRuntime runtime) {
   switch (runtime) {

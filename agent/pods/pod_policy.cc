@@ -10,12 +10,28 @@
 #include "agent/config/values.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/memory.h"
+#include "base/enum_table.h"
 #include "base/printable.h"
 #include "kube/quantity.h"
 #include "kube/resize.h"
 
 namespace plimsoll::agent {
 namespace {
+
+constexpr auto kManaged = std::to_array<EnumWord<Managed>>({
+    {Managed::kYes, "managed"},
+    {Managed::kNamespace, "namespace_not_selected"},
+    {Managed::kSelector, "labels_not_selected"},
+    {Managed::kBestEffort, "best_effort"},
+    {Managed::kNotOptedIn, "not_opted_in"},
+    {Managed::kOptedOut, "opted_out"},
+    {Managed::kBadAnnotation, "bad_annotation"},
+    {Managed::kNoLimit, "no_memory_limit"},
+    {Managed::kInit, "init_container"},
+    {Managed::kCannotResize, "cannot_be_resized"},
+    {Managed::kNoContainer, "no_container"},
+});
+static_assert(has_row_for_each(kManaged, Managed::kNoContainer));
 
 constexpr Nanoseconds kShortestLookAhead = std::chrono::milliseconds(1);
 constexpr Nanoseconds kShortestBoost = std::chrono::seconds(1);
@@ -310,33 +326,7 @@ Managed selected(const PodFacts& pod, const PodsConfig& pods) {
 
 }  // namespace
 
-std::string_view to_string(Managed managed) {
-  switch (managed) {
-    case Managed::kYes:
-      return "managed";
-    case Managed::kNamespace:
-      return "namespace_not_selected";
-    case Managed::kSelector:
-      return "labels_not_selected";
-    case Managed::kBestEffort:
-      return "best_effort";
-    case Managed::kNotOptedIn:
-      return "not_opted_in";
-    case Managed::kOptedOut:
-      return "opted_out";
-    case Managed::kBadAnnotation:
-      return "bad_annotation";
-    case Managed::kNoLimit:
-      return "no_memory_limit";
-    case Managed::kInit:
-      return "init_container";
-    case Managed::kCannotResize:
-      return "cannot_be_resized";
-    case Managed::kNoContainer:
-      return "no_container";
-  }
-  return "unknown";
-}
+std::string_view to_string(Managed managed) { return word_of(kManaged, managed); }
 
 PodFacts pod_facts(const kube::Pod& pod) {
   PodFacts facts{.namespace_name = pod.id.namespace_name,

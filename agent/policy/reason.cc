@@ -1,136 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/reason.h"
 
+#include <array>
+
+#include "base/enum_table.h"
+
 namespace plimsoll::agent {
+namespace {
 
-std::string_view to_string(Layer layer) {
-  switch (layer) {
-    case Layer::kPredicted:
-      return "predicted";
-    case Layer::kAtTheLimit:
-      return "at_the_limit";
-    case Layer::kAtTheDoor:
-      return "at_the_door";
-    case Layer::kSlowLoop:
-      return "slow_loop";
-  }
-  return "unknown";
-}
+using enum Layer;
+using enum Reason;
 
-std::string_view to_string(Reason reason) {
-  switch (reason) {
-    case Reason::kTimeToLimit:
-      return "time_to_limit";
-    case Reason::kWatermark:
-      return "watermark";
-    case Reason::kReclaimFailing:
-      return "reclaim_failing";
-    case Reason::kOomDoor:
-      return "oom_door";
-    case Reason::kThrashing:
-      return "thrashing";
-    case Reason::kBelowChildren:
-      return "below_children";
-    case Reason::kReasserted:
-      return "reasserted";
-    case Reason::kAnnounced:
-      return "announced";
-    case Reason::kEnoughHeadroom:
-      return "enough_headroom";
-    case Reason::kOnlyCache:
-      return "only_cache";
-    case Reason::kAlreadyGrown:
-      return "already_grown";
-    case Reason::kCeiling:
-      return "ceiling";
-    case Reason::kBudget:
-      return "budget";
-    case Reason::kGroupBudget:
-      return "group_budget";
-    case Reason::kPriority:
-      return "priority";
-    case Reason::kLeak:
-      return "leak";
-    case Reason::kNotArmed:
-      return "not_armed";
-    case Reason::kGone:
-      return "gone";
-    case Reason::kLeaseEnded:
-      return "lease_ended";
-    case Reason::kTakenBack:
-      return "taken_back";
-    case Reason::kWithdrawn:
-      return "withdrawn";
-    case Reason::kThrottled:
-      return "throttled";
-    case Reason::kBurst:
-      return "burst";
-    case Reason::kStarting:
-      return "starting";
-    case Reason::kStarted:
-      return "started";
-    case Reason::kNodeBusy:
-      return "node_busy";
-  }
-  return "unknown";
-}
+constexpr auto kLayerRows = std::to_array<EnumWord<Layer>>({
+    {kPredicted, "predicted"},
+    {kAtTheLimit, "at_the_limit"},
+    {kAtTheDoor, "at_the_door"},
+    {kSlowLoop, "slow_loop"},
+});
+static_assert(has_row_for_each(kLayerRows, kSlowLoop) && kLayerRows.size() == kLayers);
+
+struct ReasonRow {
+  Reason key;
+  std::string_view word;
+  std::string_view sentence;
+};
+constexpr std::array kReasonRows{
+    ReasonRow{kTimeToLimit, "time_to_limit",
+              "at its growth rate it would soon have been at its limit"},
+    ReasonRow{kWatermark, "watermark", "what cannot be reclaimed rose over the watermark"},
+    ReasonRow{kReclaimFailing, "reclaim_failing",
+              "at the limit, and reclaim frees nothing any more"},
+    ReasonRow{kOomDoor, "oom_door", "the OOM killer had been called"},
+    ReasonRow{kThrashing, "thrashing",
+              "it stalls on pages that it has to read again: the working set does not fit"},
+    ReasonRow{kBelowChildren, "below_children",
+              "the pod's limit was less than what its containers were given"},
+    ReasonRow{kReasserted, "reasserted", "somebody else had undone an earlier grant"},
+    ReasonRow{kAnnounced, "announced", "a command that it announced has begun"},
+    ReasonRow{kEnoughHeadroom, "enough_headroom", "enough headroom"},
+    ReasonRow{kOnlyCache, "only_cache", "only page cache fills the limit, which reclaim can free"},
+    ReasonRow{kAlreadyGrown, "already_grown", "it has grown already since"},
+    ReasonRow{kCeiling, "ceiling", "it is at its ceiling"},
+    ReasonRow{kBudget, "budget", "the node has nothing left to give"},
+    ReasonRow{kGroupBudget, "group_budget", "its namespace has nothing left to give"},
+    ReasonRow{kPriority, "priority", "what the node has left is kept for pods that come first"},
+    ReasonRow{kLeak, "leak",
+              "it has climbed without a plateau through several grants, as a leak does"},
+    ReasonRow{kNotArmed, "not_armed", "nobody has decided yet how far it may grow"},
+    ReasonRow{kGone, "gone", "its cgroup has gone"},
+    ReasonRow{kLeaseEnded, "lease_ended", "it was not needed for a whole window"},
+    ReasonRow{kTakenBack, "taken_back", "it was idle, and a pod that comes first needed the room"},
+    ReasonRow{kWithdrawn, "withdrawn", "the API refused the raise"},
+    ReasonRow{kThrottled, "throttled",
+              "its quota kept it from the CPUs in more periods than is tolerated"},
+    ReasonRow{kBurst, "burst", "it was throttled, but uses less than its limit on average"},
+    ReasonRow{kStarting, "starting", "it is starting"},
+    ReasonRow{kStarted, "started", "it has started, and needs no more than it declares"},
+    ReasonRow{kNodeBusy, "node_busy", "the node's CPUs are busy, and tasks wait for them"},
+};
+static_assert(has_row_for_each(kReasonRows, kNodeBusy));
+
+}  // namespace
+
+std::string_view to_string(Layer layer) { return word_of(kLayerRows, layer); }
+
+std::string_view to_string(Reason reason) { return word_of(kReasonRows, reason); }
 
 std::string_view sentence_of(Reason reason) {
-  switch (reason) {
-    case Reason::kTimeToLimit:
-      return "at its growth rate it would soon have been at its limit";
-    case Reason::kWatermark:
-      return "what cannot be reclaimed rose over the watermark";
-    case Reason::kReclaimFailing:
-      return "at the limit, and reclaim frees nothing any more";
-    case Reason::kOomDoor:
-      return "the OOM killer had been called";
-    case Reason::kThrashing:
-      return "it stalls on pages that it has to read again: the working set does not fit";
-    case Reason::kBelowChildren:
-      return "the pod's limit was less than what its containers were given";
-    case Reason::kReasserted:
-      return "somebody else had undone an earlier grant";
-    case Reason::kAnnounced:
-      return "a command that it announced has begun";
-    case Reason::kEnoughHeadroom:
-      return "enough headroom";
-    case Reason::kOnlyCache:
-      return "only page cache fills the limit, which reclaim can free";
-    case Reason::kAlreadyGrown:
-      return "it has grown already since";
-    case Reason::kCeiling:
-      return "it is at its ceiling";
-    case Reason::kBudget:
-      return "the node has nothing left to give";
-    case Reason::kGroupBudget:
-      return "its namespace has nothing left to give";
-    case Reason::kPriority:
-      return "what the node has left is kept for pods that come first";
-    case Reason::kLeak:
-      return "it has climbed without a plateau through several grants, as a leak does";
-    case Reason::kNotArmed:
-      return "nobody has decided yet how far it may grow";
-    case Reason::kGone:
-      return "its cgroup has gone";
-    case Reason::kLeaseEnded:
-      return "it was not needed for a whole window";
-    case Reason::kTakenBack:
-      return "it was idle, and a pod that comes first needed the room";
-    case Reason::kWithdrawn:
-      return "the API refused the raise";
-    case Reason::kThrottled:
-      return "its quota kept it from the CPUs in more periods than is tolerated";
-    case Reason::kBurst:
-      return "it was throttled, but uses less than its limit on average";
-    case Reason::kStarting:
-      return "it is starting";
-    case Reason::kStarted:
-      return "it has started, and needs no more than it declares";
-    case Reason::kNodeBusy:
-      return "the node's CPUs are busy, and tasks wait for them";
-  }
-  return "unknown";
+  const ReasonRow* row = row_of(kReasonRows, reason);
+  return row == nullptr ? "unknown" : row->sentence;
 }
 
 }  // namespace plimsoll::agent

@@ -2,26 +2,26 @@
 #include "agent/resize/lease.h"
 
 #include <algorithm>
+#include <array>
+
+#include "base/enum_table.h"
 
 namespace plimsoll::agent {
+namespace {
 
-std::string_view to_string(LeaseWhy why) {
-  switch (why) {
-    case LeaseWhy::kBridge:
-      return "bridge";
-    case LeaseWhy::kApiAway:
-      return "api_away";
-    case LeaseWhy::kNoApi:
-      return "no_api";
-    case LeaseWhy::kNodeSilent:
-      return "node_silent";
-    case LeaseWhy::kOverride:
-      return "override";
-    case LeaseWhy::kPolicy:
-      return "policy";
-  }
-  return "unknown";
-}
+constexpr auto kWhys = std::to_array<EnumWord<LeaseWhy>>({
+    {LeaseWhy::kBridge, "bridge"},
+    {LeaseWhy::kApiAway, "api_away"},
+    {LeaseWhy::kNoApi, "no_api"},
+    {LeaseWhy::kNodeSilent, "node_silent"},
+    {LeaseWhy::kOverride, "override"},
+    {LeaseWhy::kPolicy, "policy"},
+});
+static_assert(has_row_for_each(kWhys, LeaseWhy::kPolicy));
+
+}  // namespace
+
+std::string_view to_string(LeaseWhy why) { return word_of(kWhys, why); }
 
 Bytes lowest_safe(Bytes usage, double keep_share, Bytes keep_least) {
   return usage + std::max(scaled(usage, keep_share), keep_least);

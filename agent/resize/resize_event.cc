@@ -1,42 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/resize_event.h"
 
-namespace plimsoll::agent {
+#include <array>
 
-std::string_view to_string(ResizeEvent::Kind kind) {
-  switch (kind) {
-    case ResizeEvent::Kind::kSent:
-      return "sent";
-    case ResizeEvent::Kind::kAccepted:
-      return "accepted";
-    case ResizeEvent::Kind::kApplied:
-      return "applied";
-    case ResizeEvent::Kind::kRefused:
-      return "refused";
-    case ResizeEvent::Kind::kDeferred:
-      return "deferred";
-    case ResizeEvent::Kind::kInfeasible:
-      return "infeasible";
-    case ResizeEvent::Kind::kFailed:
-      return "failed";
-    case ResizeEvent::Kind::kUnavailable:
-      return "unavailable";
-    case ResizeEvent::Kind::kWithdrawn:
-      return "withdrawn";
-    case ResizeEvent::Kind::kBridgeWithdrawn:
-      return "bridge_withdrawn";
-    case ResizeEvent::Kind::kFallback:
-      return "fallback";
-    case ResizeEvent::Kind::kLeaseEnded:
-      return "lease_ended";
-    case ResizeEvent::Kind::kReasserted:
-      return "reasserted";
-    case ResizeEvent::Kind::kRepaired:
-      return "repaired";
-    case ResizeEvent::Kind::kSteppedBack:
-      return "stepped_back";
-  }
-  return "unknown";
-}
+#include "base/enum_table.h"
+
+namespace plimsoll::agent {
+namespace {
+
+constexpr auto kKindWords = std::to_array<EnumWord<ResizeEvent::Kind>>({
+    {ResizeEvent::Kind::kSent, "sent"},
+    {ResizeEvent::Kind::kAccepted, "accepted"},
+    {ResizeEvent::Kind::kApplied, "applied"},
+    {ResizeEvent::Kind::kRefused, "refused"},
+    {ResizeEvent::Kind::kDeferred, "deferred"},
+    {ResizeEvent::Kind::kInfeasible, "infeasible"},
+    {ResizeEvent::Kind::kFailed, "failed"},
+    {ResizeEvent::Kind::kUnavailable, "unavailable"},
+    {ResizeEvent::Kind::kWithdrawn, "withdrawn"},
+    {ResizeEvent::Kind::kBridgeWithdrawn, "bridge_withdrawn"},
+    {ResizeEvent::Kind::kFallback, "fallback"},
+    {ResizeEvent::Kind::kLeaseEnded, "lease_ended"},
+    {ResizeEvent::Kind::kReasserted, "reasserted"},
+    {ResizeEvent::Kind::kRepaired, "repaired"},
+    {ResizeEvent::Kind::kSteppedBack, "stepped_back"},
+});
+static_assert(has_row_for_each(kKindWords, ResizeEvent::Kind::kSteppedBack));
+
+}  // namespace
+
+std::string_view to_string(ResizeEvent::Kind kind) { return word_of(kKindWords, kind); }
 
 }  // namespace plimsoll::agent

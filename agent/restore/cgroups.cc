@@ -2,14 +2,30 @@
 #include "agent/restore/cgroups.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <thread>
 #include <utility>
 
+#include "base/enum_table.h"
 #include "cgroup/cpu_max.h"
 
 namespace plimsoll::agent {
 namespace {
+
+constexpr auto kOutcomes = std::to_array<EnumWord<RestoreItem::Outcome>>({
+    {RestoreItem::Outcome::kRestored, "restored"},
+    {RestoreItem::Outcome::kWouldRestore, "would-restore"},
+    {RestoreItem::Outcome::kAlready, "already"},
+    {RestoreItem::Outcome::kGone, "gone"},
+    {RestoreItem::Outcome::kInUse, "in-use"},
+    {RestoreItem::Outcome::kForeign, "foreign"},
+    {RestoreItem::Outcome::kHeldUp, "held-up"},
+    {RestoreItem::Outcome::kRefused, "refused"},
+    {RestoreItem::Outcome::kStored, "stored"},
+    {RestoreItem::Outcome::kFailed, "failed"},
+});
+static_assert(has_row_for_each(kOutcomes, RestoreItem::Outcome::kFailed));
 
 using Clock = std::chrono::steady_clock;
 using Outcome = RestoreItem::Outcome;
@@ -289,31 +305,7 @@ std::string to_string(const LimitValue& value) {
   return std::visit([](const auto& of) { return plimsoll::to_string(of); }, value);
 }
 
-std::string_view to_string(RestoreItem::Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kRestored:
-      return "restored";
-    case Outcome::kWouldRestore:
-      return "would-restore";
-    case Outcome::kAlready:
-      return "already";
-    case Outcome::kGone:
-      return "gone";
-    case Outcome::kInUse:
-      return "in-use";
-    case Outcome::kForeign:
-      return "foreign";
-    case Outcome::kHeldUp:
-      return "held-up";
-    case Outcome::kRefused:
-      return "refused";
-    case Outcome::kStored:
-      return "stored";
-    case Outcome::kFailed:
-      return "failed";
-  }
-  return "unknown";
-}
+std::string_view to_string(RestoreItem::Outcome outcome) { return word_of(kOutcomes, outcome); }
 
 Result<bool> make_room(const cgroup::Group& group, const cgroup::Writer* writer, Bytes target,
                        const RestorePolicy& policy, std::string& why) {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/enum_table.h"
 #include "kube/event.h"
 
 namespace plimsoll::agent {
@@ -83,6 +84,54 @@ struct Sentence {
   std::string_view text;
 };
 
+// What is logged of what happened to a memory limit.
+struct RecordRow {
+  Record::Kind key;
+  std::string_view word;
+  LogLevel level;
+};
+constexpr std::array kRecordRows{
+    RecordRow{Record::Kind::kGrant, "memory limit raised", LogLevel::kInfo},
+    RecordRow{Record::Kind::kShrink, "memory limit lowered", LogLevel::kInfo},
+    RecordRow{Record::Kind::kReclaim, "memory probed before a shrink", LogLevel::kDebug},
+    RecordRow{Record::Kind::kDenial, "growth denied", LogLevel::kWarn},
+    RecordRow{Record::Kind::kFailure, "memory limit could not be written", LogLevel::kError},
+    RecordRow{Record::Kind::kOomKill, "OOM kill in a watched container", LogLevel::kWarn},
+    RecordRow{Record::Kind::kWish, "memory limit to be changed through the API", LogLevel::kInfo},
+};
+static_assert(has_row_for_each(kRecordRows, Record::Kind::kWish));
+
+struct EventRow {
+  ResizeEvent::Kind key;
+  std::string_view word;
+  LogLevel level;
+};
+using enum ResizeEvent::Kind;
+constexpr std::array kEventRows{
+    EventRow{kSent, "resize sent", LogLevel::kDebug},
+    EventRow{kAccepted, "resize accepted", LogLevel::kInfo},
+    EventRow{kApplied, "resize applied", LogLevel::kInfo},
+    EventRow{kRefused, "resize refused", LogLevel::kWarn},
+    EventRow{kDeferred, "resize deferred by the kubelet", LogLevel::kInfo},
+    EventRow{kInfeasible, "resize called infeasible by the kubelet", LogLevel::kWarn},
+    EventRow{kFailed, "resize failed in the kubelet", LogLevel::kWarn},
+    EventRow{kUnavailable, "resize got no usable answer", LogLevel::kWarn},
+    EventRow{kWithdrawn, "resize withdrawn", LogLevel::kInfo},
+    EventRow{kBridgeWithdrawn, "direct write taken back", LogLevel::kWarn},
+    EventRow{kFallback, "memory limit written directly under a lease", LogLevel::kWarn},
+    EventRow{kLeaseEnded, "lease of a direct write ended", LogLevel::kInfo},
+    EventRow{kReasserted, "memory limit written again after another actor", LogLevel::kWarn},
+    EventRow{kRepaired, "memory limit of the pod repaired", LogLevel::kWarn},
+    EventRow{kSteppedBack, "container left to another actor", LogLevel::kWarn},
+};
+static_assert(has_row_for_each(kEventRows, kSteppedBack));
+
+template <typename Rows, typename Enum>
+Sentence sentence_in(const Rows& rows, Enum key) {
+  const auto* row = row_of(rows, key);
+  return row == nullptr ? Sentence{LogLevel::kError, "unknown"} : Sentence{row->level, row->word};
+}
+
 // A CPU limit comes and goes several times a second, where memory's stays for minutes.
 Sentence cpu_sentence_of(const Record& record) {
   switch (record.kind) {
@@ -102,61 +151,10 @@ Sentence cpu_sentence_of(const Record& record) {
 }
 
 Sentence sentence_of(const Record& record) {
-  if (is_cpu(record.change)) return cpu_sentence_of(record);
-  switch (record.kind) {
-    case Record::Kind::kGrant:
-      return {LogLevel::kInfo, "memory limit raised"};
-    case Record::Kind::kShrink:
-      return {LogLevel::kInfo, "memory limit lowered"};
-    case Record::Kind::kWish:
-      return {LogLevel::kInfo, "memory limit to be changed through the API"};
-    case Record::Kind::kReclaim:
-      return {LogLevel::kDebug, "memory probed before a shrink"};
-    case Record::Kind::kDenial:
-      return {LogLevel::kWarn, "growth denied"};
-    case Record::Kind::kFailure:
-      return {LogLevel::kError, "memory limit could not be written"};
-    case Record::Kind::kOomKill:
-      return {LogLevel::kWarn, "OOM kill in a watched container"};
-  }
-  return {LogLevel::kError, "unknown record"};
+  return is_cpu(record.change) ? cpu_sentence_of(record) : sentence_in(kRecordRows, record.kind);
 }
 
-Sentence sentence_of(const ResizeEvent& answer) {
-  switch (answer.kind) {
-    case ResizeEvent::Kind::kSent:
-      return {LogLevel::kDebug, "resize sent"};
-    case ResizeEvent::Kind::kAccepted:
-      return {LogLevel::kInfo, "resize accepted"};
-    case ResizeEvent::Kind::kApplied:
-      return {LogLevel::kInfo, "resize applied"};
-    case ResizeEvent::Kind::kRefused:
-      return {LogLevel::kWarn, "resize refused"};
-    case ResizeEvent::Kind::kDeferred:
-      return {LogLevel::kInfo, "resize deferred by the kubelet"};
-    case ResizeEvent::Kind::kInfeasible:
-      return {LogLevel::kWarn, "resize called infeasible by the kubelet"};
-    case ResizeEvent::Kind::kFailed:
-      return {LogLevel::kWarn, "resize failed in the kubelet"};
-    case ResizeEvent::Kind::kUnavailable:
-      return {LogLevel::kWarn, "resize got no usable answer"};
-    case ResizeEvent::Kind::kWithdrawn:
-      return {LogLevel::kInfo, "resize withdrawn"};
-    case ResizeEvent::Kind::kBridgeWithdrawn:
-      return {LogLevel::kWarn, "direct write taken back"};
-    case ResizeEvent::Kind::kFallback:
-      return {LogLevel::kWarn, "memory limit written directly under a lease"};
-    case ResizeEvent::Kind::kLeaseEnded:
-      return {LogLevel::kInfo, "lease of a direct write ended"};
-    case ResizeEvent::Kind::kReasserted:
-      return {LogLevel::kWarn, "memory limit written again after another actor"};
-    case ResizeEvent::Kind::kRepaired:
-      return {LogLevel::kWarn, "memory limit of the pod repaired"};
-    case ResizeEvent::Kind::kSteppedBack:
-      return {LogLevel::kWarn, "container left to another actor"};
-  }
-  return {LogLevel::kError, "unknown answer"};
-}
+Sentence sentence_of(const ResizeEvent& answer) { return sentence_in(kEventRows, answer.kind); }
 
 // What comes again and again while a condition lasts.
 bool lasts(const Record& record) {
