@@ -155,6 +155,12 @@ struct task_group {
   struct cfs_bandwidth cfs_bandwidth;
 };
 
+/* Absent from older kernels, or where we may not see the kernel's addresses: 0, then. */
+extern void bpf_preempt_disable(void) __ksym __weak; /* Linux 6.10 */
+extern void bpf_preempt_enable(void) __ksym __weak;
+extern const void oom_lock __ksym __weak;
+extern const void preempt_dynamic_mode __ksym __weak; /* int: 0 none, 1 voluntary, 2 full, 3 lazy */
+
 struct bpf_iter__cgroup {
   void* meta;
   struct cgroup* cgroup;

@@ -28,14 +28,10 @@ static __always_inline u64 needed_of(const struct sight* sight) {
   return sight->usage_pages > sight->file_pages ? sight->usage_pages - sight->file_pages : 0;
 }
 
-/* False where nobody will be told: the buffer is full. */
-static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
-                                 const struct sight* sight) {
-  struct pl_memory_event* event;
-  u64 pending = slot->pending_ns;
+static __always_inline bool send_now(struct pl_slot* slot, u32 index, u32 kind,
+                                     const struct sight* sight) {
+  struct pl_memory_event* event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
 
-  if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return true;
-  event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
   if (!event) {
     count(events_dropped);
     return false;
@@ -55,6 +51,21 @@ static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
   bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
   count(events);
   return true;
+}
+
+/* False where nobody will be told: the buffer is full. A task that were preempted before it submits
+ * would leave a record that is begun: its reader is woken for it, finds nothing, and, real-time, may
+ * be what keeps this task from its CPU. */
+static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
+                                 const struct sight* sight) {
+  u64 pending = slot->pending_ns;
+  bool sent;
+
+  if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return true;
+  if (bpf_preempt_disable) bpf_preempt_disable();
+  sent = send_now(slot, index, kind, sight);
+  if (bpf_preempt_enable) bpf_preempt_enable();
+  return sent;
 }
 
 /* Brings the growth rate up to date. The rate of a fall is 0, and a rise counts at once for three
@@ -185,10 +196,18 @@ static int wait_for_raise(u32 i, struct hold* hold) {
   return bpf_ktime_get_ns() >= hold->deadline_ns;
 }
 
+/* Can the agent take the CPU of a task that waits? Unknown is no. */
+static __always_inline bool is_preemptible(void) {
+  u32 mode = 0;
+
+  if (&preempt_dynamic_mode) bpf_probe_read_kernel(&mode, sizeof(mode), &preempt_dynamic_mode);
+  return mode == 2 || mode == 3;
+}
+
 /* May this task wait, and how long? The time of all tasks of a cgroup together is bounded in each
  * second; it is taken from the budget before the wait, so that those who wait at the same time
  * share it. While every CPU but one is held the wait is a slice, after which the kernel has a
- * reschedule point at which the agent can run. */
+ * reschedule point at which the agent can run; who waits in the OOM killer's lock is the only one. */
 static __always_inline u64 take_hold_time(struct pl_slot* slot, u64 now, u64 longest) {
   s64 left;
 
@@ -202,7 +221,9 @@ static __always_inline u64 take_hold_time(struct pl_slot* slot, u64 now, u64 lon
     slot->hold_window_ns = now;
     slot->hold_used_ns = 0;
   }
-  if (control.spinners + 1 >= nr_cpus && longest > control.slice_ns) longest = control.slice_ns;
+  if (longest > control.slice_ns && control.spinners + 1 >= nr_cpus &&
+      !(control.holds_in_lock && (nr_cpus > 1 || is_preemptible())))
+    longest = control.slice_ns;
   /* Signed: what is given back may be of the second before. */
   left = control.hold_budget_ns - __sync_fetch_and_add(&slot->hold_used_ns, longest);
   if (left <= 0) {
@@ -328,6 +349,7 @@ int on_oom(u64* ctx) {
   u32 index = 0;
 
   if (bpf_get_func_arg(ctx, 0, &counter)) return 0;
+  if (!control.lock) control.asker = bpf_get_current_pid_tgid();
   counter += offset_of(struct mem_cgroup, memory);
   slot = slot_of(counter, &index);
   if (!slot) return 0;
@@ -342,8 +364,58 @@ int on_oom(u64* ctx) {
     return 0;
   sight.file_pages = file_pages(memcg_of(counter));
   measure(slot, &sight);
-  if (send(slot, index, PL_AT_DOOR, &sight))
+  if (send(slot, index, PL_AT_DOOR, &sight) && !control.holds_in_lock)
     hold(slot, index, counter, sight.now, control.door_ns, 1ULL << (order & 15));
+  return 0;
+}
+
+/* The lock is that of the OOM killer: `oom_lock`, or, where its address is not shown to us, the first
+ * that is taken by a task that on_oom has just seen. */
+static __always_inline bool is_oom_lock(u64 lock) {
+  if (!control.lock) {
+    if (&oom_lock)
+      control.lock = (u64)&oom_lock;
+    else if (control.asker == (u32)bpf_get_current_pid_tgid())
+      control.lock = lock;
+  }
+  return lock == control.lock;
+}
+
+/* The cgroup of the current task. */
+static __always_inline u64 own_counter(void) {
+  const u64 memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+  u64 set = read_u64(bpf_get_current_task() + offset_of(struct task_struct, cgroups));
+  u64 css = set ? read_u64(set + offset_of(struct css_set, subsys) + memory * 8) : 0;
+
+  return css ? css + offset_of(struct mem_cgroup, memory) : 0;
+}
+
+/* The OOM killer takes its lock and then looks at the margin. Whoever waits here is alone: all others
+ * at the door sleep in the lock. So nobody passes because this program is running on his CPU already,
+ * as on_oom is skipped when the task that it holds is preempted. Only members of the cgroup wait. */
+SEC("fexit/mutex_lock_killable")
+int on_oom_locked(u64* ctx) {
+  u64 lock, failed = 0, counter;
+  u32 level;
+
+  if (!control.slots || bpf_get_func_arg(ctx, 0, &lock) || !is_oom_lock(lock) ||
+      bpf_get_func_ret(ctx, &failed) || failed)
+    return 0;
+  counter = own_counter();
+  for (level = 0; level < PL_MAX_DEPTH && counter; level++) {
+    struct sight sight = {.now = bpf_ktime_get_ns(), .usage_pages = usage_of(counter)};
+    u32 index = 0;
+    struct pl_slot* slot = slot_of(counter, &index);
+
+    sight.max_pages = max_of(counter);
+    if (slot && sight.max_pages < sight.usage_pages + DOOR_PAGES && is_armed(slot, &sight)) {
+      sight.file_pages = file_pages(memcg_of(counter));
+      if (send(slot, index, PL_AT_DOOR, &sight))
+        hold(slot, index, counter, sight.now, control.door_ns, DOOR_PAGES);
+      return 0;
+    }
+    counter = read_u64(counter + offset_of(struct page_counter, parent));
+  }
   return 0;
 }
 

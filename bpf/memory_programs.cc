@@ -62,7 +62,7 @@ struct MemoryPrograms::Impl {
     bpf_program* program;
     bpf_link** link;
   };
-  std::array<Hook, 6> hooks() const {
+  std::array<Hook, 7> hooks() const {
     auto& programs = skeleton->progs;
     auto& links = skeleton->links;
     return {{{programs.on_charge, &links.on_charge},
@@ -70,7 +70,8 @@ struct MemoryPrograms::Impl {
              {programs.on_oom, &links.on_oom},
              {programs.on_oom_end, &links.on_oom_end},
              {programs.on_max_write, &links.on_max_write},
-             {programs.on_max_written, &links.on_max_written}}};
+             {programs.on_max_written, &links.on_max_written},
+             {programs.on_oom_locked, &links.on_oom_locked}}};
   }
   pl_slot& slot(u32 index) const { return skeleton->bss->slots[index % PL_MAX_SLOTS]; }
 };
@@ -97,6 +98,9 @@ Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attac
   memory_bpf& skeleton = *impl->skeleton;
 
   for (const Impl::Hook& hook : impl->hooks()) bpf_program__set_autoload(hook.program, attached);
+  if (libbpf_find_vmlinux_btf_id("mutex_lock_killable", BPF_TRACE_FEXIT) < 0) {
+    bpf_program__set_autoload(skeleton.progs.on_oom_locked, false);
+  }
   skeleton.rodata->nr_cpus = static_cast<u32>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
   skeleton.rodata->nr_nodes = node_count();
   skeleton.bss->control.slice_ns = count_of(bounds.slice);
@@ -107,11 +111,14 @@ Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attac
   // on_track is an iterator and is attached for one cgroup at a time; the others of no hook are
   // run.
   for (const Impl::Hook& hook : impl->hooks()) {
-    if (!attached) break;
-    if (auto done = attach(hook.program, *hook.link, log); !done) {
+    if (!bpf_program__autoload(hook.program)) continue;
+    auto done = attach(hook.program, *hook.link, log);
+    // Without it who is at the door waits before the lock.
+    if (!done && hook.program != skeleton.progs.on_oom_locked) {
       return tl::unexpected(done.error());
     }
   }
+  skeleton.bss->control.holds_in_lock = skeleton.links.on_oom_locked != nullptr;
   if (auto mapped = impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)); !mapped) {
     return tl::unexpected(mapped.error());
   }
@@ -233,7 +240,7 @@ Counters MemoryPrograms::counters() const {
                     .refused_budget = shared(totals.refused_budget).load(),
                     .held_for = duration_of(shared(totals.held_ns).load())};
   for (const Impl::Hook& hook : impl_->hooks()) {
-    if (bpf_program__autoload(hook.program)) counters.missed += missed(hook.program);
+    if (*hook.link != nullptr) counters.missed += missed(hook.program);
   }
   return counters;
 }

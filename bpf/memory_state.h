@@ -43,6 +43,7 @@ struct {
 #define RATE_MIN_NS 200000LL /* shorter than this a rate is noise */
 #define MARK_MIN_PAGES 64    /* one charge batch */
 #define MARK_MAX_PAGES 4096
+#define DOOR_PAGES 8 /* the kernel kills for requests of at most this many */
 #define WALK_MAX 128 /* descendants whose file pages are counted */
 
 /* Of the lower half of an address, which is a number to the verifier also where the address is a

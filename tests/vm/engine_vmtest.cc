@@ -98,7 +98,8 @@ class LateAnswers {
 std::set<std::uint32_t> our_programs() {
   const std::set<std::string> names{"on_charge",  "on_reclaim_end", "on_oom",
                                     "on_oom_end", "on_track",       "on_untrack",
-                                    "on_sweep",   "on_max_write",   "on_max_written"};
+                                    "on_sweep",   "on_max_write",   "on_max_written",
+                                    "on_oom_locked"};
   std::set<std::uint32_t> found;
   for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) {
     const Fd program(::bpf_prog_get_fd_by_id(id));
@@ -151,6 +152,30 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
   // until the answer is there.
   EXPECT_GE(held_runs, 3);
   EXPECT_GT(saved, 0u);
+}
+
+// Who waits may be preempted by another of the same cgroup, which must not pass for that.
+TEST(Hold, NoTaskOfManyPasses) {
+  auto programs = value(MemoryPrograms::load({}));
+  for (const milliseconds late : {milliseconds(5), milliseconds(15), milliseconds(40)}) {
+    for (int run = 0; run < 4; ++run) {
+      const std::string name = "many-" + std::to_string(late.count()) + "-" + std::to_string(run);
+      const OwnGroup group(name, mebibytes(32));
+      value(programs.track(0, 1, group.group().fd().get(), kLate));
+      programs.beat(now());
+      programs.arm(0, kAnyLimit);
+      {
+        const LateAnswers answers(programs, group, late, mebibytes(64));
+        std::vector<std::unique_ptr<Load>> loads;
+        for (int i = 0; i < 8; ++i) {
+          loads.push_back(std::make_unique<Load>(group, [] { (void)fill(mebibytes(32)); }));
+        }
+        for (const auto& load : loads) EXPECT_FALSE(load->was_killed()) << name;
+      }
+      EXPECT_EQ(group.event("oom_kill"), 0u) << name;
+      programs.untrack(0);
+    }
+  }
 }
 
 // Both kinds of hold off: the same answers come too late. What the test above relies on.
