@@ -73,22 +73,26 @@ void CpuReaction::run() {
   std::array<epoll_event, 4> ready{};
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), -1);
-    turn(std::any_of(ready.begin(), ready.begin() + std::max(count, 0),
-                     [this](const epoll_event& each) { return each.data.fd == meter_.fd(); }));
+    const bool worked =
+        turn(std::any_of(ready.begin(), ready.begin() + std::max(count, 0),
+                         [this](const epoll_event& each) { return each.data.fd == meter_.fd(); }));
+    // As MemoryReaction::run().
+    if (count > 0 && !worked) let_others_run();
   }
 }
 
-void CpuReaction::turn(bool is_time) noexcept {
+bool CpuReaction::turn(bool is_time) noexcept {
   mailbox_.clear();
-  while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) {
-  }
-  if (programs_ != nullptr) programs_->drain(on_event, this);
-  if (!is_time) return;
+  bool worked = is_time;
+  while (mailbox_.take([this](const CpuCommand& each) { obey(each); })) worked = true;
+  if (programs_ != nullptr && programs_->drain(on_event, this) > 0) worked = true;
+  if (!is_time) return worked;
   meter_.clear();
   const MonotonicTime time = monotonic_now();
   for (CpuTracked* tracked : by_slot_) {
     if (tracked != nullptr && tracked->measured.is_watched) look(*tracked, time);
   }
+  return worked;
 }
 
 void CpuReaction::obey(const CpuCommand& command) noexcept {

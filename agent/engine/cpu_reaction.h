@@ -82,7 +82,8 @@ class CpuReaction {
                                                     bpf::CpuPrograms* programs,
                                                     const Wakeup& reports, bool own_thread = true);
   // Obeys, and when `is_time` looks at what is watched.
-  void turn(bool is_time) noexcept;
+  // False: there was nothing.
+  bool turn(bool is_time) noexcept;
   // Stops and joins the thread.
   ~CpuReaction();
   CpuReaction(const CpuReaction&) = delete;

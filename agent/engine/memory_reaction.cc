@@ -171,14 +171,21 @@ void MemoryReaction::run() {
     if (programs_ != nullptr) programs_->beat(time);
     beat_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
     // What is readable stays so until the deputy has let go.
-    if (turn_.test_and_set(std::memory_order_acquire)) continue;
+    if (turn_.test_and_set(std::memory_order_acquire)) {
+      let_others_run();
+      continue;
+    }
     mailbox_.clear();
-    take_turn();
+    bool worked = take_turn();
     for (int i = 0; i < count; ++i) {
       const std::uint64_t data = ready[static_cast<std::size_t>(i)].data.u64;
-      if (data != kCommand && data != kUrgent) on_sign(static_cast<Slot>(data));
+      if (data == kCommand || data == kUrgent) continue;
+      on_sign(static_cast<Slot>(data));
+      worked = true;
     }
     turn_.clear(std::memory_order_release);
+    // A record that is begun, by a task that was preempted and may be waiting for this CPU.
+    if (count > 0 && !worked) let_others_run();
   }
 }
 
@@ -201,15 +208,18 @@ void MemoryReaction::obey_all() noexcept {
   take_turn();
 }
 
-void MemoryReaction::take_turn() noexcept {
+// Events go first: commands may write files. False: there was nothing.
+bool MemoryReaction::take_turn() noexcept {
+  bool worked = drain();
   for (int taken = 1; mailbox_.take([this](const Command& each) { obey(each); }); ++taken) {
+    worked = true;
     if (taken % kCommandsInARow == 0) drain();
   }
-  drain();
+  return drain() || worked;
 }
 
-void MemoryReaction::drain() noexcept {
-  if (programs_ != nullptr) programs_->drain_urgent(on_event, this);
+bool MemoryReaction::drain() noexcept {
+  return programs_ != nullptr && programs_->drain_urgent(on_event, this) > 0;
 }
 
 void MemoryReaction::obey(const Command& command) noexcept {
@@ -333,7 +343,14 @@ void MemoryReaction::on_sign(Slot slot) noexcept {
   if (entry.limit_file == nullptr || entry.signals == nullptr || is_being_written(entry)) return;
   const MonotonicTime seen = monotonic_now();
   const std::optional<FallbackSignals::Sign> sign = entry.signals->read(seen, entry.read_limit());
-  if (sign) react(slot, sign->facts, sign->layer, seen);
+  if (sign) {
+    react(slot, sign->facts, sign->layer, seen);
+  } else {
+    // The cgroup is gone: its files would be readable until it is untracked.
+    for (const auto& [fd, events] : entry.signals->descriptors()) {
+      if (fd >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    }
+  }
 }
 
 // A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.

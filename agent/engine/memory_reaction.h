@@ -150,8 +150,8 @@ class MemoryReaction {
                  Wakeup reports);
   void run();
   void run_deputy();
-  void take_turn() noexcept;
-  void drain() noexcept;
+  bool take_turn() noexcept;
+  bool drain() noexcept;
   void obey(const Command& command) noexcept;
   static void on_event(void* reaction, const pl_memory_event& event) noexcept;
   void on_sign(Slot slot) noexcept;

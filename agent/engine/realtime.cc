@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <array>
 #include <cstddef>
@@ -48,6 +49,11 @@ void keep_apart(std::thread& first, std::thread& second) {
 void touch_stack() {
   std::array<volatile char, 128 * kKiB> room;
   for (std::size_t i = 0; i < room.size(); i += 4096) room[i] = 0;
+}
+
+void let_others_run() noexcept {
+  constexpr timespec kMoment{.tv_sec = 0, .tv_nsec = 50'000};
+  ::nanosleep(&kMoment, nullptr);
 }
 
 }  // namespace plimsoll::agent

@@ -33,4 +33,8 @@ void keep_apart(std::thread& first, std::thread& second);
 // By the thread itself, so that no page of its stack is missing later.
 void touch_stack();
 
+// By a real-time thread that was woken for nothing: sleeps for some 50 us, so that whoever it waits
+// for is not kept from this CPU.
+void let_others_run() noexcept;
+
 }  // namespace plimsoll::agent

@@ -4,6 +4,7 @@
 // responsible: the hold with a slow answer, the prediction, a full ring buffer, cgroups that vanish
 // between any two steps, a full table, and what is left behind. Run as root in a guest.
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -96,10 +97,9 @@ class LateAnswers {
 
 // Ids of the loaded BPF programs, by the names that are ours.
 std::set<std::uint32_t> our_programs() {
-  const std::set<std::string> names{"on_charge",  "on_reclaim_end", "on_oom",
-                                    "on_oom_end", "on_track",       "on_untrack",
-                                    "on_sweep",   "on_max_write",   "on_max_written",
-                                    "on_oom_locked"};
+  const std::set<std::string> names{"on_charge",      "on_reclaim_end", "on_oom",   "on_oom_end",
+                                    "on_track",       "on_untrack",     "on_sweep", "on_max_write",
+                                    "on_max_written", "on_oom_locked"};
   std::set<std::uint32_t> found;
   for (std::uint32_t id = 0; ::bpf_prog_get_next_id(id, &id) == 0;) {
     const Fd program(::bpf_prog_get_fd_by_id(id));
@@ -573,7 +573,11 @@ class LimitWriter {
   LimitWriter(const cgroup::Group& group, Bytes to) {
     pid_ = ::fork();
     if (pid_ != 0) return;
-    ::_exit(cgroup::Writer().set_memory_max(group, limit_of(to)) ? 0 : 1);
+    // Not by Writer, whose descriptor does not block: then the kernel neither reclaims nor kills
+    // (Linux 6.17), which no service manager and no container runtime asks for.
+    const auto file = group.open_file("memory.max", O_WRONLY);
+    const std::string text = std::to_string(to.value);
+    ::_exit(file && ::write(file->get(), text.data(), text.size()) > 0 ? 0 : 1);
   }
   ~LimitWriter() {
     ::kill(pid_, SIGKILL);
@@ -655,6 +659,27 @@ void expect_that_who_undercuts_returns(Engine& engine) {
       },
       seconds(60)));
   EXPECT_TRUE(load.was_killed());  // as without us
+}
+
+// The files of a cgroup that is gone are readable for ever.
+TEST(EngineWithoutPrograms, AGroupThatIsGoneKeepsNoThreadBusy) {
+  agent::EngineConfig config;
+  config.tier = bpf::Tier::kC;
+  const auto engine = value(Engine::start(config));
+  auto group = std::make_unique<OwnGroup>("gone", mebibytes(64));
+  value(engine->track(group->group(),
+                      {.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(256)}}));
+  engine->tick(now());
+  group.reset();
+  const auto used = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  const auto before = used();
+  std::this_thread::sleep_for(seconds(1));
+  // Of CPU time: one that spins takes all of a second.
+  EXPECT_LT(used() - before, milliseconds(500));
 }
 
 TEST_F(EngineOnAKernel, WhoWritesALimitBelowTheUsageReturns) {
