@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "cgroup/pressure.h"
 #include "cgroup/text.h"
 
 namespace plimsoll::cgroup {
@@ -51,6 +52,11 @@ Result<NodeCpu> parse_proc_stat(std::string_view text) {
   if (!node || cpus == 0) return fail(Code::kMalformed, "/proc/stat: no CPUs");
   node->cpus = cpus;
   return *node;
+}
+
+Nanoseconds read_cpu_wait() {
+  const auto pressure = read_file("/proc/pressure/cpu").and_then(parse_pressure);
+  return pressure ? pressure->some.total : Nanoseconds{};
 }
 
 Result<NodeCpu> read_node_cpu() { return read_file("/proc/stat").and_then(parse_proc_stat); }

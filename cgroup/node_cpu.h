@@ -26,4 +26,7 @@ Result<NodeCpu> parse_proc_stat(std::string_view text);
 // The file of the running kernel; it shows the node also inside a container.
 Result<NodeCpu> read_node_cpu();
 
+// How long somebody has waited for a CPU since boot (/proc/pressure/cpu); 0 where PSI is off.
+Nanoseconds read_cpu_wait();
+
 }  // namespace plimsoll::cgroup

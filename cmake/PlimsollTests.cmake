@@ -87,6 +87,16 @@ function(plimsoll_unit_tests)
   endforeach()
 endfunction()
 
+# tests/sim/: the simulated cluster around the node agent's own code, as the program `simulator`.
+# Built fast to run, for it runs a million histories. What it links in the place of the product's own
+# (the clock, /proc, the poster of Events) comes before the libraries that have it.
+function(plimsoll_simulator)
+  file(GLOB sources CONFIGURE_DEPENDS "sim/*.cc")
+  add_executable(simulator ${sources})
+  target_link_libraries(simulator PRIVATE plimsoll_test_support plimsoll_flags CLI11::CLI11)
+  set_target_properties(simulator PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endfunction()
+
 # tests/storm/: the loads and their driver, static so that they run in any initramfs. They carry no
 # sanitizer: what a storm allocates must be what the kernel sees.
 function(plimsoll_storm_programs)

@@ -5,9 +5,7 @@
 #include <system_error>
 #include <utility>
 
-#include "base/file.h"
 #include "cgroup/node_cpu.h"
-#include "cgroup/pressure.h"
 
 namespace plimsoll::agent {
 
@@ -163,9 +161,7 @@ void CpuEngine::observe_node(Snapshot& snapshot) {
   const auto node = cgroup::read_node_cpu();
   if (!node) return;
   node_cpus_ = MilliCpu{std::uint64_t{node->cpus} * 1000};
-  // Nothing where PSI is off.
-  const auto pressure = read_file("/proc/pressure/cpu").and_then(cgroup::parse_pressure);
-  const Nanoseconds waited = pressure ? pressure->some.total : Nanoseconds{};
+  const Nanoseconds waited = cgroup::read_cpu_wait();
   if (node_at_ && snapshot.now > *node_at_) {
     const Nanoseconds elapsed = snapshot.now - *node_at_;
     snapshot.node.cpu = {
