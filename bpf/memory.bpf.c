@@ -54,8 +54,8 @@ static __always_inline bool send_now(struct pl_slot* slot, u32 index, u32 kind,
 }
 
 /* False where nobody will be told: the buffer is full. A task that were preempted before it submits
- * would leave a record that is begun: its reader is woken for it, finds nothing, and, real-time, may
- * be what keeps this task from its CPU. */
+ * would leave a record that is begun: its reader is woken for it, finds nothing, and, real-time,
+ * may be what keeps this task from its CPU. */
 static __always_inline bool send(struct pl_slot* slot, u32 index, u32 kind,
                                  const struct sight* sight) {
   u64 pending = slot->pending_ns;
@@ -207,7 +207,8 @@ static __always_inline bool is_preemptible(void) {
 /* May this task wait, and how long? The time of all tasks of a cgroup together is bounded in each
  * second; it is taken from the budget before the wait, so that those who wait at the same time
  * share it. While every CPU but one is held the wait is a slice, after which the kernel has a
- * reschedule point at which the agent can run; who waits in the OOM killer's lock is the only one. */
+ * reschedule point at which the agent can run; who waits in the OOM killer's lock is the only one.
+ */
 static __always_inline u64 take_hold_time(struct pl_slot* slot, u64 now, u64 longest) {
   s64 left;
 
@@ -369,8 +370,8 @@ int on_oom(u64* ctx) {
   return 0;
 }
 
-/* The lock is that of the OOM killer: `oom_lock`, or, where its address is not shown to us, the first
- * that is taken by a task that on_oom has just seen. */
+/* The lock is that of the OOM killer: `oom_lock`, or, where its address is not shown to us, the
+ * first that is taken by a task that on_oom has just seen. */
 static __always_inline bool is_oom_lock(u64 lock) {
   if (!control.lock) {
     if (&oom_lock)
@@ -390,9 +391,10 @@ static __always_inline u64 own_counter(void) {
   return css ? css + offset_of(struct mem_cgroup, memory) : 0;
 }
 
-/* The OOM killer takes its lock and then looks at the margin. Whoever waits here is alone: all others
- * at the door sleep in the lock. So nobody passes because this program is running on his CPU already,
- * as on_oom is skipped when the task that it holds is preempted. Only members of the cgroup wait. */
+/* The OOM killer takes its lock and then looks at the margin. Whoever waits here is alone: all
+ * others at the door sleep in the lock. So nobody passes because this program is running on his CPU
+ * already, as on_oom is skipped when the task that it holds is preempted. Only members of the
+ * cgroup wait. */
 SEC("fexit/mutex_lock_killable")
 int on_oom_locked(u64* ctx) {
   u64 lock, failed = 0, counter;
