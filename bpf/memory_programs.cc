@@ -228,6 +228,10 @@ void MemoryPrograms::beat(MonotonicTime now) noexcept {
   shared(impl_->skeleton->bss->control.heartbeat_ns).store(count_of(now.time_since_epoch()));
 }
 
+bool MemoryPrograms::holds_in_lock() const noexcept {
+  return impl_->skeleton->bss->control.holds_in_lock != 0;
+}
+
 Counters MemoryPrograms::counters() const {
   pl_counters& totals = impl_->skeleton->bss->counters;
   Counters counters{.events_urgent = shared(totals.events).load(),

@@ -129,6 +129,9 @@ class MemoryPrograms {
   // The reaction thread is alive. Without this for a second nothing is held.
   void beat(MonotonicTime now) noexcept;
 
+  // Who is at the OOM killer's door waits in its lock, and nobody passes. Otherwise, on a kernel
+  // that preempts, tasks pass while another is held.
+  bool holds_in_lock() const noexcept;
   // Two system calls per program, for `missed`.
   Counters counters() const;
 

@@ -89,7 +89,9 @@ TrialLoad trial_load() {
   if (trial.btf_error != 0 || trial.permission_error != 0) return trial;
   // To take a program from a function again then is a WARNING in the kernel's log (6.12).
   if (trial.function_tracing) {
-    trial.memory = try_load(MemoryPrograms::elf(), MemoryPrograms::load(HoldBounds{}));
+    const Result<MemoryPrograms> memory = MemoryPrograms::load(HoldBounds{});
+    trial.memory = try_load(MemoryPrograms::elf(), memory);
+    if (memory) trial.holds_in_lock = memory->holds_in_lock();
     trial.cpu = try_load(CpuPrograms::elf(), CpuPrograms::load());
   }
   trial.exec = try_load(ExecPrograms::elf(), ExecPrograms::load());

@@ -35,6 +35,7 @@ struct TrialLoad {
   // sysctl kernel.ftrace_enabled. Without it the kernel attaches programs to functions, and never
   // calls them.
   bool function_tracing = true;
+  bool holds_in_lock = true;  // see MemoryPrograms; true also where they are refused
   // Not tried without types or permission; memory and cpu not without function tracing.
   ObjectTrial memory;
   ObjectTrial cpu;

@@ -105,6 +105,9 @@ constexpr std::string_view kPermission =
     "run as root, or grant CAP_BPF and CAP_PERFMON (Kubernetes: securityContext.capabilities.add: "
     "[BPF, PERFMON]; systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON), with a seccomp profile "
     "that allows bpf()";
+constexpr std::string_view kLock =
+    "run a kernel that allows fexit programs at mutex_lock_killable, or boot with "
+    "`preempt=voluntary` (before Linux 7.0)";
 constexpr std::string_view kLockdown = "boot without `lockdown=confidentiality`";
 
 constexpr std::array kHookCures = {
@@ -214,8 +217,14 @@ void add_bpf(const DoctorFacts& facts, Findings& findings) {
   findings.push_back(facts.lockdown == "confidentiality"
                          ? worse(lockdown, Status::kMissing, facts.lockdown, std::string(kLockdown))
                          : ok(lockdown, facts.lockdown.empty() ? "not readable" : facts.lockdown));
-  findings.push_back(ok({"preemption", "kernel", "preemption"},
-                        facts.preemption.empty() ? "not readable" : facts.preemption));
+  const Place preemption{"preemption", "kernel", "preemption"};
+  const std::string mode = facts.preemption.empty() ? "not readable" : facts.preemption;
+  findings.push_back(
+      bpf.holds_in_lock || mode == "none" || mode == "voluntary"
+          ? ok(preemption, mode)
+          : worse(preemption, Status::kDegraded,
+                  mode + ": of several tasks at the OOM killer's door some are not held",
+                  std::string(kLock)));
   add_object({"memory_programs", "hooks", "memory programs"}, bpf.memory, Status::kMissing,
              "needed for tier A", facts, findings);
   add_object({"cpu_programs", "hooks", "CPU programs"}, bpf.cpu, Status::kDegraded,

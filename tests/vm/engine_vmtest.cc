@@ -157,6 +157,7 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
 // Who waits may be preempted by another of the same cgroup, which must not pass for that.
 TEST(Hold, NoTaskOfManyPasses) {
   auto programs = value(MemoryPrograms::load({}));
+  EXPECT_TRUE(programs.holds_in_lock());
   for (const milliseconds late : {milliseconds(5), milliseconds(15), milliseconds(40)}) {
     for (int run = 0; run < 4; ++run) {
       const std::string name = "many-" + std::to_string(late.count()) + "-" + std::to_string(run);

@@ -171,6 +171,9 @@ TEST(Doctor, WhatIsMissingAndWhatItCosts) {
          f.lockdown = "confidentiality";
        },
        1, "on_charge", Status::kMissing, "lockdown=confidentiality"},
+      {"a kernel that preempts, and no wait in the OOM killer's lock",
+       [](DoctorFacts& f) { f.bpf.holds_in_lock = false; }, 0, "preemption", Status::kDegraded,
+       "mutex_lock_killable"},
       {"an errno that nobody knows", [](DoctorFacts& f) { refuse(f.bpf.memory, "fentry/", E2BIG); },
        1, "on_charge", Status::kMissing, "report it"},
       {"each program is taken, all together are not",
