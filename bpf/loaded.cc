@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
-#include "bpf/record_types.h"
+#include "bpf/memory_records.h"
 
 namespace plimsoll::bpf {
 
@@ -23,6 +23,12 @@ Result<void> check_function_tracing() {
   if (functions_are_traced()) return {};
   return fail(Code::kUnsupported,
               "functions are not traced (sysctl kernel.ftrace_enabled is 0; set it to 1)");
+}
+
+Result<void> check_page_size(std::size_t bytes) {
+  if (bytes == std::size_t{1} << PL_PAGE_SHIFT) return {};
+  return fail(Code::kUnsupported, "pages of " + std::to_string(bytes / 1024) +
+                                      " KiB; run a kernel with pages of 4 KiB");
 }
 
 Result<void> attach(bpf_program* program, bpf_link*& link, const LibbpfLog& log) {

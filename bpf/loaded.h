@@ -64,6 +64,11 @@ bool functions_are_traced();
 // kUnsupported: they are not.
 Result<void> check_function_tracing();
 
+// kUnsupported: pages of another size than the programs count in, which is that of x86-64 and of
+// most arm64 kernels. A limit that is read as a sixteenth of what it is would be "raised" below the
+// usage.
+Result<void> check_page_size(std::size_t bytes);
+
 // At the hook that its section names.
 Result<void> attach(bpf_program* program, bpf_link*& link, const LibbpfLog& log);
 // Runs an iterator over one cgroup, or over it and all below it. `what` begins the error's text.

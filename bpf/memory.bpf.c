@@ -40,9 +40,9 @@ static __always_inline bool send_now(struct pl_slot* slot, u32 index, u32 kind,
   slot->pending_ns = sight->now;
   event->time_ns = sight->now;
   event->cgroup_id = slot->cgroup_id;
-  event->usage_bytes = sight->usage_pages << 12;
-  event->limit_bytes = sight->max_pages << 12;
-  event->reclaimable_bytes = sight->file_pages << 12;
+  event->usage_bytes = sight->usage_pages << PL_PAGE_SHIFT;
+  event->limit_bytes = sight->max_pages << PL_PAGE_SHIFT;
+  event->reclaimable_bytes = sight->file_pages << PL_PAGE_SHIFT;
   event->rate_bytes_per_s = slot->rate_bytes_per_s;
   event->slot = index;
   event->epoch = slot->epoch;
@@ -76,7 +76,7 @@ static __always_inline void measure(struct pl_slot* slot, const struct sight* si
   /* Another CPU may have looked later already: then it is negative. */
   if ((s64)elapsed < RATE_MIN_NS) return;
   if (needed > slot->last_needed_pages)
-    rate = ((needed - slot->last_needed_pages) << 12) * 1000000 / (elapsed / 1000);
+    rate = ((needed - slot->last_needed_pages) << PL_PAGE_SHIFT) * 1000000 / (elapsed / 1000);
   slot->rate_bytes_per_s = (slot->rate_bytes_per_s + 3 * rate) / 4;
   slot->last_needed_pages = needed;
   slot->last_ns = sight->now;
@@ -89,7 +89,7 @@ static __always_inline bool is_near_limit(const struct pl_slot* slot, const stru
 
   if (!rate || slot->watermark_per_1024 == PL_NEVER) return false;
   if (needed >= sight->max_pages) return true;
-  headroom = (sight->max_pages - needed) << 12;
+  headroom = (sight->max_pages - needed) << PL_PAGE_SHIFT;
   if (needed * 1024 >= sight->max_pages * slot->watermark_per_1024) return true;
   /* headroom / rate < horizon, in milliseconds so that 64 bits suffice to 16 PiB */
   return headroom * 1000 < rate * (slot->horizon_ns / 1000000);
@@ -290,7 +290,10 @@ int on_max_written(u64* ctx) {
 
   if (bpf_get_func_arg(ctx, 0, &file)) return 0;
   slot = slot_of(counter_of_file(file), &index);
-  if (slot && slot->writer == (u32)bpf_get_current_pid_tgid()) slot->writer_ns = 0;
+  if (!slot) return 0;
+  /* It is of the limit that was. */
+  slot->mark_pages = 0;
+  if (slot->writer == (u32)bpf_get_current_pid_tgid()) slot->writer_ns = 0;
   return 0;
 }
 

@@ -30,7 +30,7 @@ u64 count_of(Nanoseconds duration) {
   return static_cast<u64>(std::max<std::int64_t>(duration.count(), 0));
 }
 
-constexpr u64 kPage = 4096;
+constexpr u64 kPage = u64{1} << PL_PAGE_SHIFT;
 
 Bytes pages(u64 count) { return {count * kPage}; }
 
@@ -87,6 +87,8 @@ std::string_view to_string(Tier tier) {
 }
 
 Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attached) {
+  const auto page_size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  if (auto right = check_page_size(page_size); !right) return tl::unexpected(right.error());
   if (attached) {
     if (auto traced = check_function_tracing(); !traced) return tl::unexpected(traced.error());
   }

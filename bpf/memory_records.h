@@ -13,6 +13,9 @@
  * counters pass it and pay for a map lookup. */
 #define PL_FILTER_SIZE 16384
 
+/* All amounts in pages are of this size, in the kernel's counters too; see check_page_size(). */
+#define PL_PAGE_SHIFT 12
+
 enum pl_event_kind {
   PL_PREDICTED = 1, /* on its way to the limit */
   PL_AT_LIMIT = 2,  /* reclaim at the limit frees nothing, or what is left is needed */

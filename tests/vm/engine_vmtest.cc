@@ -156,7 +156,9 @@ TEST(Hold, AnswersOf50MillisecondsAreWaitedFor) {
 
 // Who waits may be preempted by another of the same cgroup, which must not pass for that.
 TEST(Hold, NoTaskOfManyPasses) {
-  auto programs = value(MemoryPrograms::load({}));
+  // No answer is late for these, however busy the machine is.
+  auto programs =
+      value(MemoryPrograms::load({.door = seconds(5), .budget_per_second = seconds(20)}));
   EXPECT_TRUE(programs.holds_in_lock());
   for (const milliseconds late : {milliseconds(5), milliseconds(15), milliseconds(40)}) {
     for (int run = 0; run < 4; ++run) {
@@ -282,6 +284,41 @@ TEST(Prediction, SlowGrowthIsToldBeforeTheLimit) {
   EXPECT_LT(events.front().usage_bytes, 64 * kMiB);
   EXPECT_GT(events.front().rate_bytes_per_s, 0u);
   EXPECT_EQ(group.event("max"), 0u);
+}
+
+// The mark was set for a limit four times as high; the next look would come only above the new one.
+TEST(Prediction, ALimitThatWasLoweredIsLookedAtAtOnce) {
+  auto programs = value(MemoryPrograms::load({}));
+  const OwnGroup group("lowered-mark", mebibytes(256));
+  value(programs.track(0, 1, group.group().fd().get(), {.horizon = Nanoseconds(0)}));
+  programs.beat(now());
+  programs.arm(0, kAnyLimit);
+  int go[2];
+  ASSERT_EQ(::pipe(go), 0);
+  Load load(group, [&] {
+    (void)fill(mebibytes(60));
+    char byte = 0;
+    (void)!::read(go[0], &byte, 1);
+    (void)fill(mebibytes(4));
+    while (true) ::pause();
+  });
+  ASSERT_TRUE(until([&] { return value(group.group().read_memory_current()) >= mebibytes(60); }));
+  ASSERT_TRUE(programs.sweep());
+  std::vector<pl_memory_event> events;
+  drain(programs, events);
+  events.clear();
+  const auto file = value(cgroup::LimitFile::open_max(group.group()));
+  ASSERT_EQ(file.write(mebibytes(72).value), 0);
+  ASSERT_EQ(::write(go[1], "", 1), 1);
+  EXPECT_TRUE(until([&] {
+    programs.beat(now());
+    return drain(programs, events) > 0;
+  }));
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events.front().kind, pl_u32{PL_PREDICTED});
+  EXPECT_EQ(events.front().limit_bytes, mebibytes(72).value);
+  ::close(go[0]);
+  ::close(go[1]);
 }
 
 TEST(RingBuffer, FullIsCountedAndNobodyIsHeld) {
