@@ -254,8 +254,9 @@ void NodeTurn::keep_boosts(MonotonicTime now, bool ticked) {
 std::optional<MonotonicTime> NodeTurn::next(MonotonicTime now) const {
   std::optional<MonotonicTime> next = tools_.pods.look_again();
   for (const auto& [uid, pod] : tools_.pods.pods()) {
-    const bool is_due = pod.due && (!pod.containers.empty() || will_be_boosted(pod));
-    const std::optional<MonotonicTime> wake = is_due ? now : pod.wake;
+    // What is not stepped does not wake either: its moment would be in the past for ever.
+    if (!has_something_to_step(pod)) continue;
+    const std::optional<MonotonicTime> wake = pod.due ? now : pod.wake;
     if (wake && (!next || *wake < *next)) next = wake;
   }
   return next;

@@ -170,6 +170,7 @@ class Actors {
     for (int pod = 0; pod < pods_; ++pod) {
       for (int container = 0; container < 2; ++container) {
         add(length_ms_ + 1000, ActKind::kNeed, pod, container, 16);
+        add(length_ms_ + 1000, ActKind::kBusy, pod, container, 0);
       }
     }
     add(length_ms_ + 20 * 60 * 1000, ActKind::kNeed, 0, 0, 16);

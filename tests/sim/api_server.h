@@ -43,7 +43,7 @@ class ApiServer {
 
   // As created: with a uid, generation 1 and no status.
   const kube::Pod& create(kube::Pod pod);
-  void remove(const std::string& uid) { pods_.erase(uid); }
+  void remove(const std::string& uid) { version_ += pods_.erase(uid); }
   const kube::Pod* find(const std::string& uid) const;
   const std::map<std::string, kube::Pod>& pods() const { return pods_; }
 

@@ -17,7 +17,8 @@ constexpr Nanoseconds kGrace = seconds(60);
 // A lease (fallback.lease) and what its end may take.
 constexpr Nanoseconds kLongestLease = minutes(16);
 constexpr std::size_t kMostRequestsAMinute = 30;  // of one pod
-constexpr Bytes kMostGrowth{4 * kMiB};            // of the agent, by what one author does
+constexpr std::size_t kMostWakes = 100;
+constexpr Bytes kMostGrowth{4 * kMiB};  // of the agent, by what one author does
 constexpr Nanoseconds kSettled = seconds(20);
 // As systemd rounds a quota.
 constexpr MilliCpu kQuotaRounding{10};
@@ -35,9 +36,9 @@ Violation broken(Rule rule, MonotonicTime now, std::string text) {
 }  // namespace
 
 std::string_view to_string(Rule rule) {
-  constexpr std::array<std::string_view, 9> kNames{
-      "allowed",        "lease-ends",   "leaves",         "within",   "protected",
-      "in-nobodys-way", "few-requests", "bounded-memory", "explained"};
+  constexpr std::array<std::string_view, 10> kNames{
+      "allowed",        "lease-ends",   "leaves",         "within", "protected",
+      "in-nobodys-way", "few-requests", "bounded-memory", "rests",  "explained"};
   return kNames.at(static_cast<std::size_t>(rule));
 }
 
@@ -223,6 +224,14 @@ std::optional<Violation> Invariants::killed(const std::string& uid, const std::s
 std::optional<Violation> Invariants::failed(const FailedWrite& write, MonotonicTime now) const {
   return broken(Rule::kInNobodysWay, now,
                 "cpu.max of " + write.uid + " " + write.container + ": EINVAL, the burst is above");
+}
+
+std::optional<Violation> Invariants::woke(MonotonicTime now) {
+  wakes_.push_back(now);
+  while (now - wakes_.front() > seconds(1)) wakes_.pop_front();
+  if (wakes_.size() < kMostWakes) return std::nullopt;
+  return broken(Rule::kRests, now,
+                std::to_string(wakes_.size()) + " turns in a second for nothing");
 }
 
 std::optional<Violation> Invariants::grew(Bytes bytes, MonotonicTime now) {

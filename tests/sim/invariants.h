@@ -33,6 +33,7 @@ enum class Rule : std::uint8_t {
   kInNobodysWay,  // no request of another fails because of us
   kFewRequests,
   kBoundedMemory,
+  kRests,      // where nothing comes and no time has passed, there is no turn
   kExplained,  // the state file explains every limit
 };
 std::string_view to_string(Rule rule);
@@ -74,6 +75,8 @@ class Invariants {
   std::optional<Violation> killed(const std::string& uid, const std::string& name, Bytes need,
                                   MonotonicTime now) const;
   std::optional<Violation> failed(const FailedWrite& write, MonotonicTime now) const;
+  // A turn that nothing but its own wish has called.
+  std::optional<Violation> woke(MonotonicTime now);
   static std::optional<Violation> grew(Bytes bytes, MonotonicTime now);
 
  private:
@@ -110,6 +113,7 @@ class Invariants {
   MonotonicTime answers_since_;
   MonotonicTime admission_since_;
   bool disk_full_ = false;
+  std::deque<MonotonicTime> wakes_;
   bool kubelet_good_ = true;
   MonotonicTime kubelet_since_;
 };

@@ -141,6 +141,9 @@ void Kubelet::actuate(const kube::Pod& pod, RunningPod& running, MonotonicTime n
 
 void Kubelet::turn(MonotonicTime now) {
   if (mode_ == kDead) return;
+  const auto due = next();
+  if (seen_ == api_.version() && !(due && *due <= now)) return;
+  seen_ = api_.version();
   for (auto at = pods_.begin(); at != pods_.end();) {
     if (api_.find(at->first) == nullptr) {
       cgroups_.remove(at->second.slice);

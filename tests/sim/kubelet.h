@@ -75,6 +75,7 @@ class Kubelet {
   std::map<std::string, RunningPod> pods_;
   std::vector<FailedWrite> failed_;
   std::uint64_t made_ = 0;
+  std::uint64_t seen_ = 0;  // the version of the API that was looked at
 };
 
 }  // namespace plimsoll::sim

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // simulator [--histories N] [--seed S] [--replay FILE]; scripts/simulate starts one for each CPU.
-#include <sched.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -9,7 +8,6 @@
 #include <fstream>
 #include <iostream>
 #include <sstream>
-#include <vector>
 
 #include "tests/sim/act.h"
 #include "tests/sim/actors.h"
@@ -101,20 +99,6 @@ int replay(const Runs& runs, const std::string& file) {
   return 1;
 }
 
-// Ids of cgroups are inode numbers, which each CPU hands out for itself: on one, they rise.
-void stay_on_one_cpu() {
-  cpu_set_t all;
-  if (::sched_getaffinity(0, sizeof(all), &all) != 0) return;
-  std::vector<std::size_t> cpus;
-  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
-  }
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(cpus[static_cast<std::size_t>(::getpid()) % cpus.size()], &one);
-  (void)::sched_setaffinity(0, sizeof(one), &one);
-}
-
 int main(int argc, char** argv) {
   CLI::App app("Histories of a simulated cluster around the node agent's own code.");
   std::uint64_t histories = 1000;
@@ -134,7 +118,6 @@ int main(int argc, char** argv) {
     std::cout << to_text(make_history(seed));
     return 0;
   }
-  stay_on_one_cpu();
   const fs::path memory = fs::is_directory("/dev/shm") ? "/dev/shm" : fs::temp_directory_path();
   Runs runs(memory / ("plimsoll-sim-" + std::to_string(::getpid())));
   if (trace) runs.trace();

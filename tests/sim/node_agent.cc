@@ -86,7 +86,6 @@ void NodeAgent::reconfigure(agent::Config config) {
 
 void NodeAgent::react() {
   engine_->react();
-  tree_.tidy();
   turn_->on_records(engine_->collect());
 }
 
@@ -99,6 +98,7 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   }
   if (turn_->synced() || ticked) turn_->turn(now, ticked);
   react();
+  tree_.tidy();
 }
 
 }  // namespace plimsoll::sim

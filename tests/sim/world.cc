@@ -220,6 +220,7 @@ void World::act(const Act& act) {
       const std::size_t after = ::mallinfo2().uordblks;
       violation_ = Invariants::grew({after > before ? after - before : 0}, now_);
       told_.erase(uid);
+      watched_ = 0;
       return;
     }
     case ActKind::kNeed:
@@ -326,6 +327,7 @@ void World::end_agent(bool clean) {
 void World::list() {
   news_.clear();
   told_.clear();
+  watched_ = 0;
   if (!agent_ || silent_ || mode_ == kRefusesConnections) return;
   const MonotonicTime at = now_ + watch_late_;
   for (const auto& [uid, tracked] : agent_->pods().pods()) {
@@ -341,6 +343,7 @@ void World::list() {
 // What has changed since it was told last.
 void World::watch() {
   if (!agent_ || silent_ || mode_ == kRefusesConnections) return;
+  if (std::exchange(watched_, api_.version()) == api_.version()) return;
   const MonotonicTime at = now_ + watch_late_;
   for (const auto& [uid, pod] : api_.pods()) {
     std::string& told = told_[uid];
@@ -484,7 +487,9 @@ void World::turn() {
   if (!agent_) return;
   const auto wake = agent_->loop().next(now_);
   const bool due = wake && *wake <= now_;
-  if (ticked || due || std::exchange(something_came_, false)) agent_->turn(now_, ticked);
+  const bool came = std::exchange(something_came_, false);
+  if (due && !came && !ticked && !violation_) violation_ = invariants_.woke(now_);
+  if (ticked || due || came) agent_->turn(now_, ticked);
   for (Asked& each : agent_->take_asked()) {
     invariants_.asked(each.send, now_);
     waiting_.push_back(std::move(each));

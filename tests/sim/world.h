@@ -85,6 +85,7 @@ class World {
   bool silent_ = false;  // the watch
   Nanoseconds watch_late_ = std::chrono::milliseconds(30);
   std::vector<News> news_;
+  std::uint64_t watched_ = 0;                // the version of the API that was looked at
   std::map<std::string, std::string> told_;  // resourceVersion by uid
   std::map<std::string, kube::PodIdentity> identities_;
   std::vector<Asked> waiting_;
