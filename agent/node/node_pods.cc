@@ -49,7 +49,7 @@ std::optional<GivenCpu> given_cpu(const cgroup::Group& group, MilliCpu declared,
     const auto burst = group.read_cpu_max_burst();
     return GivenCpu{.first = declared, .burst = burst ? std::optional(*burst) : std::nullopt};
   }
-  return GivenCpu{.first = left->cpu->floor,
+  return GivenCpu{.first = left->cpu->first_seen,
                   .reach = left->cpu->direct_ceiling,
                   .written = left->cpu->written,
                   .burst = left->cpu->burst};
@@ -281,7 +281,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
       .container_id = status_id(pod.pod, policy.name),
       .cgroup = *match.cgroup,
       .group = std::move(*readable),
-      .first_limit = left != nullptr ? left->floor
+      .first_limit = left != nullptr ? left->first_seen
                                      : limit_of(pod.declared[policy.name].memory.value_or(Bytes{})),
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
       .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
@@ -320,7 +320,7 @@ Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice, Change
   const Limit declared = wanted ? limit_of(*wanted) : *limit;
   pod.slice = NodePod::Slice{.cgroup = slice,
                              .group = std::move(*group),
-                             .first_limit = left != nullptr ? left->floor : declared,
+                             .first_limit = left != nullptr ? left->first_seen : declared,
                              .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
                              .written = left != nullptr ? left->written : std::nullopt};
   if (const auto cpu = declared_pod_cpu(pod)) {

@@ -36,7 +36,7 @@ Backing backing_of(LeaseWhy why) {
 // `spec`: what the API stores.
 CpuLimitState cpu_state(const GivenCpu& cpu, MilliCpu direct_ceiling,
                         std::optional<MilliCpu> spec) {
-  return {.floor = cpu.first,
+  return {.first_seen = cpu.first,
           .confirmed = spec,
           .direct_ceiling = std::max(direct_ceiling, cpu.reach),
           .written = cpu.written,
@@ -49,7 +49,7 @@ ContainerState container_state(const NodePod& pod, const NodeContainer& containe
       .name = container.policy.name,
       .limit = {.id = container.cgroup.id,
                 .path = container.cgroup.path,
-                .floor = container.first_limit,
+                .first_seen = container.first_limit,
                 .direct_ceiling =
                     std::max(limit_of(container.bounds.direct_ceiling), container.given.reach),
                 .written = container.written}};
@@ -120,7 +120,7 @@ std::optional<PodState> state_of(const NodePod& pod) {
     entry.slice =
         LimitState{.id = pod.slice->cgroup.id,
                    .path = pod.slice->cgroup.path,
-                   .floor = pod.slice->first_limit,
+                   .first_seen = pod.slice->first_limit,
                    .confirmed = confirmed ? std::optional(limit_of(*confirmed)) : std::nullopt,
                    .direct_ceiling = std::max(limit_of(*slice_spec_of(pod).bounds.direct_ceiling),
                                               pod.slice->given.reach),

@@ -56,11 +56,6 @@ const PodCgroup* PodCgroups::find(CgroupId id) const {
   return known == by_id_.end() ? nullptr : known->second;
 }
 
-const PodCgroup* PodCgroups::pod_of(const PodCgroup& container) const {
-  const auto pod = known_.find(container.name.pod_path);
-  return pod == known_.end() ? nullptr : &pod->second;
-}
-
 void PodCgroups::watch(const cgroup::Group& group) {
   const auto watched = watched_.find(group.path());
   if (watched != watched_.end() && watched->second == group.id()) return;

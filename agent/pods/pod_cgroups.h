@@ -63,8 +63,6 @@ class PodCgroups {
   const std::map<std::string, PodCgroup>& all() const { return known_; }
   // nullptr: not a pod's or a container's own.
   const PodCgroup* find(CgroupId id) const;
-  // The pod of a container; nullptr when it is gone.
-  const PodCgroup* pod_of(const PodCgroup& container) const;
 
   // For epoll with EPOLLIN; -1 without inotify.
   int watch_fd() const { return watch_ ? watch_->fd().get() : -1; }

@@ -118,10 +118,6 @@ Budget remaining_budget(const Snapshot& snapshot, const BudgetPolicy& policy) {
   return budget;
 }
 
-Bytes budget_of(const Snapshot& snapshot, const BudgetPolicy& policy) {
-  return remaining_budget(snapshot, policy).node;
-}
-
 Budgets Budget::of(const ContainerSnapshot& container) const {
   const Bytes own = promised_limit(container) - container.facts.limit;
   if (container.group == kNoGroup) return {node + own};

@@ -31,7 +31,6 @@ struct Budget {
 // when MemAvailable or the reserve is not known. A group can give its limit less what its
 // containers were promised, and nothing without a limit.
 Budget remaining_budget(const Snapshot& snapshot, const BudgetPolicy& policy);
-Bytes budget_of(const Snapshot& snapshot, const BudgetPolicy& policy);
 
 // The limit that the budgets have paid for: what was wished counts like what was written.
 constexpr Bytes promised_limit(const ContainerSnapshot& container) {

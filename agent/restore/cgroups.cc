@@ -66,7 +66,7 @@ bool has_our_burst(const cgroup::Group& group, const CpuLimitState& record,
                    std::chrono::microseconds period) {
   const auto burst = group.read_cpu_max_burst();
   return burst && record.burst && *burst > *record.burst &&
-         *burst <= *cgroup::cpu_max_of(record.floor, period).quota;
+         *burst <= *cgroup::cpu_max_of(record.first_seen, period).quota;
 }
 
 std::string foreign(const LimitValue& now, const LimitValue& most) {
@@ -216,7 +216,7 @@ struct PodWork {
 
 // Nothing of its memory was ever ours to change.
 bool is_cpu_only(const LimitState& record) {
-  return record.floor.is_max() && record.direct_ceiling == Limit{0};
+  return record.first_seen.is_max() && record.direct_ceiling == Limit{0};
 }
 
 PodWork work_of(const PodState& pod) {

@@ -101,8 +101,8 @@ class Specs {
     };
     for (const ContainerState& container : pod.containers) {
       const LimitState& floor = container.limit;
-      if (!floor.floor.is_max()) add(container.name, floor.floor);
-      if (floor.cpu) add(container.name, floor.cpu->floor);
+      if (!floor.first_seen.is_max()) add(container.name, floor.first_seen);
+      if (floor.cpu) add(container.name, floor.cpu->first_seen);
     }
     return items;
   }
@@ -133,13 +133,13 @@ class Specs {
       };
       for (ContainerState& container : left.containers) {
         if (is_over(container, false)) {
-          container.limit.floor = kNoLimit;
+          container.limit.first_seen = kNoLimit;
           container.limit.confirmed.reset();
         }
         if (is_over(container, true)) container.limit.cpu.reset();
       }
       std::erase_if(left.containers, [&](const ContainerState& container) {
-        return container.limit.floor.is_max() && !container.limit.cpu;
+        return container.limit.first_seen.is_max() && !container.limit.cpu;
       });
       if (!left.containers.empty()) report.left.pods.push_back(std::move(left));
       for (RestoreItem& item : work.items) report.items.push_back(std::move(item));

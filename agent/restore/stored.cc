@@ -14,12 +14,12 @@ void note_limits(LimitState& record, const PodCgroup& cgroup, const kube::Amount
   if (record.id != cgroup.id) record = {.id = cgroup.id, .path = cgroup.path};
   if (before.memory && after.memory && before.memory != after.memory) {
     const Limit stored = limit_of(*after.memory);
-    if (record.floor.is_max()) record.floor = stored;
+    if (record.first_seen.is_max()) record.first_seen = stored;
     record.confirmed = stored;
     record.direct_ceiling = std::max(record.direct_ceiling, limit_of(*before.memory));
   }
   if (before.cpu && after.cpu && before.cpu != after.cpu) {
-    if (!record.cpu) record.cpu = CpuLimitState{.floor = *after.cpu};
+    if (!record.cpu) record.cpu = CpuLimitState{.first_seen = *after.cpu};
     record.cpu->confirmed = after.cpu;
     record.cpu->direct_ceiling = std::max(record.cpu->direct_ceiling, *before.cpu);
   }

@@ -39,12 +39,12 @@ ContainerState floor_record(std::string container, const std::optional<HiddenMem
   ContainerState record;
   record.name = std::move(container);
   if (memory) {
-    record.limit.floor = limit_of(memory->floor);
+    record.limit.first_seen = limit_of(memory->floor);
     record.limit.confirmed = limit_of(memory->spec);
   }
   if (cpu) {
     record.limit.cpu = CpuLimitState{
-        .floor = cpu->floor, .confirmed = cpu->spec, .direct_ceiling = {}, .written = {}};
+        .first_seen = cpu->floor, .confirmed = cpu->spec, .direct_ceiling = {}, .written = {}};
   }
   return record;
 }
@@ -67,11 +67,11 @@ DeclaredLimits declared_limits(const kube::Pod& pod, const PodState* record) {
   for (const ContainerState& container : record->containers) {
     const auto spec = declared.find(container.name);
     if (spec == declared.end()) continue;
-    take_floor(spec->second.memory, bytes_of(container.limit.floor),
+    take_floor(spec->second.memory, bytes_of(container.limit.first_seen),
                bytes_of(container.limit.confirmed),
                set_by_others(pod, container.name, &kube::ResizedBy::memory_limits));
     if (!container.limit.cpu) continue;
-    take_floor(spec->second.cpu, std::optional(container.limit.cpu->floor),
+    take_floor(spec->second.cpu, std::optional(container.limit.cpu->first_seen),
                container.limit.cpu->confirmed,
                set_by_others(pod, container.name, &kube::ResizedBy::cpu_limits));
   }

@@ -36,7 +36,7 @@ bool explains_writes(const LimitState* saved, const LimitState& next) {
   if (!memory && !cpu) return true;  // nobody writes to it
   if (saved == nullptr || saved->path != next.path) return false;
   const auto covers = [](const auto& known, const auto& wanted) {
-    return known.floor == wanted.floor && known.confirmed == wanted.confirmed &&
+    return known.first_seen == wanted.first_seen && known.confirmed == wanted.confirmed &&
            known.direct_ceiling >= wanted.direct_ceiling;
   };
   return (!memory || covers(*saved, next)) &&
@@ -45,9 +45,9 @@ bool explains_writes(const LimitState* saved, const LimitState& next) {
 
 // Of one spec: the floors that it hides under `next`.
 bool explains_floors(const LimitState* saved, const LimitState& next) {
-  if (saved == nullptr) return next.floor.is_max() && !next.cpu;
-  return (next.floor.is_max() || saved->floor == next.floor) &&
-         (!next.cpu || (saved->cpu && saved->cpu->floor == next.cpu->floor));
+  if (saved == nullptr) return next.first_seen.is_max() && !next.cpu;
+  return (next.first_seen.is_max() || saved->first_seen == next.first_seen) &&
+         (!next.cpu || (saved->cpu && saved->cpu->first_seen == next.cpu->first_seen));
 }
 
 }  // namespace
@@ -66,9 +66,9 @@ std::string_view to_string(Backing backing) {
   return "unknown";
 }
 
-Limit restore_target(const LimitState& limit) { return limit.confirmed.value_or(limit.floor); }
+Limit restore_target(const LimitState& limit) { return limit.confirmed.value_or(limit.first_seen); }
 MilliCpu restore_target(const CpuLimitState& limit) {
-  return limit.confirmed.value_or(limit.floor);
+  return limit.confirmed.value_or(limit.first_seen);
 }
 
 const LimitState* find_limit(const NodeState& state, CgroupId id) {
@@ -77,20 +77,6 @@ const LimitState* find_limit(const NodeState& state, CgroupId id) {
     if (limit.id == id && found == nullptr) found = &limit;
   });
   return found;
-}
-
-std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
-                                std::string_view container) {
-  const LimitState* record = spec_record(state, uid, container);
-  if (record == nullptr || record->floor.is_max()) return std::nullopt;
-  return record->floor;
-}
-
-std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view uid,
-                                       std::string_view container) {
-  const LimitState* record = spec_record(state, uid, container);
-  if (record == nullptr || !record->cpu) return std::nullopt;
-  return record->cpu->floor;
 }
 
 bool explains(const NodeState& saved, const NodeState& next) {

@@ -29,7 +29,7 @@ std::string_view to_string(Backing backing);
 
 // cpu.max of one cgroup, under the same rules as its memory.max.
 struct CpuLimitState {
-  MilliCpu floor;                     // what it was when it was first seen
+  MilliCpu first_seen;                // what it was then
   std::optional<MilliCpu> confirmed;  // what the API and the kernel last agreed on
   MilliCpu direct_ceiling;            // how far direct writes were allowed to go; 0: none
   std::optional<MilliCpu> written;    // the last direct write known; may lag behind
@@ -45,7 +45,7 @@ struct LimitState {
   CgroupId id{};     // another id under the same path is another cgroup, with limits not ours; 0:
                      // none, of a record that is about the spec (agent/state/declared_limits)
   std::string path;  // below the root
-  Limit floor;       // what it was when it was first seen; "max" and no direct ceiling: its memory
+  Limit first_seen;  // what it was then; "max" and no direct ceiling: its memory
                      // is not ours to change
   std::optional<Limit> confirmed;    // what the API and the kernel last agreed on
   Limit direct_ceiling{0};           // how far direct writes were allowed to go
@@ -101,12 +101,6 @@ struct DirectCeiling {
 };
 // Of every cgroup in it.
 std::unordered_map<CgroupId, DirectCeiling> direct_ceilings(const NodeState& state);
-
-// The declared limit that a record about the spec keeps; nullopt: there is none.
-std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
-                                std::string_view container);
-std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view uid,
-                                       std::string_view container);
 
 // True: everything that may be written under `next`, and every floor that a spec may hide, is
 // explained by `saved` already, so there is no hurry to save `next`.

@@ -80,12 +80,12 @@ class Text {
 
 void write_limit(Text& out, const LimitState& limit) {
   out.raw("{").key("cgroup_id").number(static_cast<std::uint64_t>(limit.id));
-  out.key("path").text(limit.path).key("floor_bytes").limit(limit.floor);
+  out.key("path").text(limit.path).key("floor_bytes").limit(limit.first_seen);
   if (limit.confirmed) out.key("confirmed_bytes").limit(*limit.confirmed);
   out.key("direct_ceiling_bytes").limit(limit.direct_ceiling);
   if (limit.written) out.key("written_bytes").limit(*limit.written);
   if (limit.cpu) {
-    out.key("cpu").raw("{").key("floor_millicpu").number(limit.cpu->floor.value);
+    out.key("cpu").raw("{").key("floor_millicpu").number(limit.cpu->first_seen.value);
     if (limit.cpu->confirmed) out.key("confirmed_millicpu").number(limit.cpu->confirmed->value);
     out.key("direct_ceiling_millicpu").number(limit.cpu->direct_ceiling.value);
     if (limit.cpu->written) out.key("written_millicpu").number(limit.cpu->written->value);
@@ -194,7 +194,7 @@ class Reader {
 CpuLimitState read_cpu(const json& object, std::string& wrong) {
   CpuLimitState limit;
   Reader reader(object, wrong);
-  reader.cpus("floor_millicpu", limit.floor);
+  reader.cpus("floor_millicpu", limit.first_seen);
   reader.cpus("confirmed_millicpu", limit.confirmed);
   reader.cpus("direct_ceiling_millicpu", limit.direct_ceiling);
   reader.cpus("written_millicpu", limit.written);
@@ -207,7 +207,7 @@ LimitState read_limit(const json& object, std::string& wrong) {
   Reader reader(object, wrong);
   reader.number("cgroup_id", limit.id);
   reader.text("path", limit.path);
-  reader.limit("floor_bytes", limit.floor);
+  reader.limit("floor_bytes", limit.first_seen);
   reader.limit("confirmed_bytes", limit.confirmed);
   reader.limit("direct_ceiling_bytes", limit.direct_ceiling);
   reader.limit("written_bytes", limit.written);

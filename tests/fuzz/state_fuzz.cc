@@ -16,10 +16,11 @@ using plimsoll::test::require;
 namespace {
 
 agent::NodeState sample() {
-  agent::LimitState limit{.id = CgroupId{42}, .path = "/kubepods/pod1/a", .floor = {256 * kMiB}};
+  agent::LimitState limit{
+      .id = CgroupId{42}, .path = "/kubepods/pod1/a", .first_seen = {256 * kMiB}};
   limit.direct_ceiling = {kGiB};
   limit.written = Limit{512 * kMiB};
-  limit.cpu = agent::CpuLimitState{.floor = {500},
+  limit.cpu = agent::CpuLimitState{.first_seen = {500},
                                    .confirmed = MilliCpu{600},
                                    .direct_ceiling = {2000},
                                    .written = MilliCpu{1000}};

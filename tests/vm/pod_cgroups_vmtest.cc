@@ -208,7 +208,7 @@ class RestoreVm : public PodCgroupsVm {
   LimitState limit(const std::string& path) {
     return {.id = root.open_group(path)->id(),
             .path = path,
-            .floor = kFloor,
+            .first_seen = kFloor,
             .confirmed = {},
             .direct_ceiling = kRaised,
             .written = {}};

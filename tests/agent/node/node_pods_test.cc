@@ -45,6 +45,32 @@ kube::Pod app_pod(char digit = 'a') {
   return pod;
 }
 
+// The record about the spec of that container; null: none.
+const LimitState* spec_record(const NodeState& state, std::string_view uid,
+                              std::string_view container) {
+  for (const PodState& pod : state.pods) {
+    for (const ContainerState& each : pod.containers) {
+      const bool spec = each.limit.id == CgroupId{};
+      if (pod.uid == uid && each.name == container && spec) return &each.limit;
+    }
+  }
+  return nullptr;
+}
+
+// The declared limit that is kept; nothing: there is none.
+std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
+                                std::string_view container) {
+  const LimitState* record = spec_record(state, uid, container);
+  if (record == nullptr || record->first_seen.is_max()) return std::nullopt;
+  return record->first_seen;
+}
+std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view uid,
+                                       std::string_view container) {
+  const LimitState* record = spec_record(state, uid, container);
+  if (record == nullptr || !record->cpu) return std::nullopt;
+  return record->cpu->first_seen;
+}
+
 const Covers kAll{.memory = [](CgroupId, Limit) { return true; },
                   .cpu = [](CgroupId, MilliCpu) { return true; }};
 
@@ -1058,7 +1084,7 @@ TEST_F(NodePodsCpuTest, WhatTheAgentBeforeMayHaveWrittenStaysKnown) {
   present(pod);
   const auto limit = pods->state().pods.at(0).containers.at(0).limit.cpu;
   ASSERT_TRUE(limit);
-  EXPECT_EQ(limit->floor, MilliCpu{300});
+  EXPECT_EQ(limit->first_seen, MilliCpu{300});
   EXPECT_EQ(limit->direct_ceiling, MilliCpu{2000});
 }
 

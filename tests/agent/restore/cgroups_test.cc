@@ -45,7 +45,7 @@ class RestoreTest : public testing::Test {
   LimitState limit(const std::string& path, std::uint64_t floor, std::uint64_t ceiling) const {
     return {.id = tree.group(path).id(),
             .path = path,
-            .floor = mib(floor),
+            .first_seen = mib(floor),
             .confirmed = {},
             .direct_ceiling = mib(ceiling),
             .written = {}};
@@ -227,7 +227,7 @@ class RestoreCpuTest : public RestoreTest {
     slice().cpu = cpu(700, 2700);
   }
   static CpuLimitState cpu(std::uint64_t floor, std::uint64_t ceiling) {
-    return {.floor = {floor}, .confirmed = {}, .direct_ceiling = {ceiling}, .written = {}};
+    return {.first_seen = {floor}, .confirmed = {}, .direct_ceiling = {ceiling}, .written = {}};
   }
   LimitState& app() { return state.pods[0].containers[0].limit; }
   LimitState& side() { return state.pods[0].containers[1].limit; }
@@ -301,7 +301,7 @@ TEST_F(RestoreCpuTest, ThePeriodStays) {
 
 // The kernel takes no quota below 1 ms: the file of a limit of 5m says 10m, and is back.
 TEST_F(RestoreCpuTest, ALimitBelowTheLeastQuotaIsTheLeastQuota) {
-  app().cpu->floor = MilliCpu{5};
+  app().cpu->first_seen = MilliCpu{5};
   EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kRestored);
   EXPECT_EQ(cpu_max(kApp), "1000 100000");
   EXPECT_EQ(cpu_outcomes(restore()).at(0), Outcome::kAlready);
@@ -409,9 +409,9 @@ TEST_F(RestoreCpuTest, ADryRunWritesNothing) {
 
 // Of a container without a memory limit.
 TEST_F(RestoreCpuTest, WhereMemoryIsNotOursNothingIsSaidOfIt) {
-  app().floor = kNoLimit;
+  app().first_seen = kNoLimit;
   app().direct_ceiling = Limit{0};
-  slice().floor = kNoLimit;
+  slice().first_seen = kNoLimit;
   slice().direct_ceiling = Limit{0};
   const RestoreReport report = restore();
   ASSERT_EQ(report.items.size(), 4U);
@@ -490,7 +490,7 @@ TEST_F(RestoreCommandTest, SaysWhatIsOfCpu) {
   tree.set(kApp, "cpu.max", "200000 100000\n");
   tree.set(kSide, "cpu.max", "max 100000\n");
   state.pods[0].containers[0].limit.cpu =
-      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+      CpuLimitState{.first_seen = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
   state.pods[0].containers[1].limit.cpu = state.pods[0].containers[0].limit.cpu;
   {
     auto file = StateFile::open(options.state, state.boot_id);

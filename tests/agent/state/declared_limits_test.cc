@@ -197,7 +197,7 @@ TEST_F(FloorsFileTest, OnlyAFloorIsInAHurry) {
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(30)).value());
   state.pods[0].containers.push_back(floor_record("side", HiddenMemory{mib(64), mib(128)}));
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(31)).value());
-  state.pods[0].containers[1].limit.floor = limit_of(mib(65));
+  state.pods[0].containers[1].limit.first_seen = limit_of(mib(65));
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(32)).value());
   state.pods.clear();
   EXPECT_FALSE(file.update(state, kStart + std::chrono::seconds(33)).value());
@@ -215,7 +215,7 @@ TEST_F(FloorsFileTest, ACpuFloorIsInAHurryToo) {
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(1)).value());
   limit.cpu->confirmed = MilliCpu{1200};
   EXPECT_FALSE(file.update(state, kStart + std::chrono::seconds(2)).value());
-  limit.cpu->floor = MilliCpu{400};
+  limit.cpu->first_seen = MilliCpu{400};
   EXPECT_TRUE(file.update(state, kStart + std::chrono::seconds(3)).value());
   EXPECT_EQ(find_cpu_floor(read_state(path, "").state, kUid, "app"), MilliCpu{400});
   EXPECT_EQ(find_floor(read_state(path, "").state, kUid, "app"), limit_of(mib(128)));

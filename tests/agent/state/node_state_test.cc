@@ -19,13 +19,13 @@ constexpr Limit kCeiling{2 * kGiB};
 LimitState limit(std::uint64_t id, const std::string& path) {
   return {.id = CgroupId{id},
           .path = path,
-          .floor = kFloor,
+          .first_seen = kFloor,
           .confirmed = std::nullopt,
           .direct_ceiling = kCeiling,
           .written = std::nullopt};
 }
 
-constexpr CpuLimitState kCpu{.floor = {500},
+constexpr CpuLimitState kCpu{.first_seen = {500},
                              .confirmed = MilliCpu{750},
                              .direct_ceiling = {2000},
                              .written = MilliCpu{1999},
@@ -44,13 +44,13 @@ NodeState full() {
                      .backing = Backing::kLease,
                      .lease_end = MonotonicTime(Nanoseconds(123456789012345)),
                      .who = "lease: API away"};
-  app.limit.floor = kNoLimit;
+  app.limit.first_seen = kNoLimit;
   app.limit.confirmed = Limit{1};
   app.limit.written = Limit{kNoLimit.bytes - 1};
   app.limit.cpu = kCpu;
   pod.containers = {app, app};
   pod.slice->cpu =
-      CpuLimitState{.floor = {1}, .confirmed = {}, .direct_ceiling = {}, .written = {}};
+      CpuLimitState{.first_seen = {1}, .confirmed = {}, .direct_ceiling = {}, .written = {}};
   pod.containers[1].backing = Backing::kBridge;
   pod.containers[1].lease_end = std::nullopt;
   state.learned.learn("team-a/Deployment/web/app", "make", {kGiB}, 20000);
@@ -223,7 +223,7 @@ TEST(NodeState, WhatMustBeOnDiskBeforeAWrite) {
   };
   EXPECT_FALSE(change([](LimitState& one) { one.direct_ceiling = Limit{kCeiling.bytes + 1}; }));
   EXPECT_FALSE(change([](LimitState& one) { one.id = CgroupId{99}; }));
-  EXPECT_FALSE(change([](LimitState& one) { one.floor = Limit{1}; }));
+  EXPECT_FALSE(change([](LimitState& one) { one.first_seen = Limit{1}; }));
   EXPECT_FALSE(change([](LimitState& one) { one.confirmed = kFloor; }));
   EXPECT_FALSE(change([](LimitState& one) { one.path = "b"; }));
   next = saved;
@@ -247,7 +247,7 @@ TEST(NodeState, WhatMustBeOnDiskBeforeAWriteOfACpuLimit) {
     return explains(full(), other);
   };
   EXPECT_FALSE(change([](LimitState& one) { one.cpu->direct_ceiling = MilliCpu{2001}; }));
-  EXPECT_FALSE(change([](LimitState& one) { one.cpu->floor = MilliCpu{501}; }));
+  EXPECT_FALSE(change([](LimitState& one) { one.cpu->first_seen = MilliCpu{501}; }));
   EXPECT_FALSE(change([](LimitState& one) { one.cpu->confirmed = MilliCpu{751}; }));
   EXPECT_TRUE(change([](LimitState& one) { one.cpu->direct_ceiling = MilliCpu{1000}; }));
   EXPECT_TRUE(change([](LimitState& one) { one.cpu->written = MilliCpu{1}; }));
@@ -278,7 +278,7 @@ TEST(NodeState, FloorsOfSpecsAreExplainedOneByOne) {
   ContainerState& app = saved.pods[0].containers.emplace_back();
   app.name = "app";
   constexpr CpuLimitState kHidden{
-      .floor = {500}, .confirmed = MilliCpu{750}, .direct_ceiling = {}, .written = {}};
+      .first_seen = {500}, .confirmed = MilliCpu{750}, .direct_ceiling = {}, .written = {}};
   app.limit.cpu = kHidden;
   EXPECT_EQ(find_cpu_floor(saved, "u", "app"), MilliCpu{500});
   EXPECT_EQ(find_floor(saved, "u", "app"), std::nullopt) << "its memory is not hidden";
@@ -292,13 +292,13 @@ TEST(NodeState, FloorsOfSpecsAreExplainedOneByOne) {
   };
   EXPECT_TRUE(change([](ContainerState& one) { one.limit.cpu->confirmed = MilliCpu{900}; }));
   EXPECT_TRUE(change([](ContainerState& one) { one.limit.cpu.reset(); }));
-  EXPECT_FALSE(change([](ContainerState& one) { one.limit.cpu->floor = MilliCpu{499}; }));
-  EXPECT_FALSE(change([](ContainerState& one) { one.limit.floor = kFloor; }));
+  EXPECT_FALSE(change([](ContainerState& one) { one.limit.cpu->first_seen = MilliCpu{499}; }));
+  EXPECT_FALSE(change([](ContainerState& one) { one.limit.first_seen = kFloor; }));
   EXPECT_FALSE(change([](ContainerState& one) { one.name = "side"; }));
 
-  app.limit.floor = kFloor;
+  app.limit.first_seen = kFloor;
   EXPECT_EQ(find_floor(saved, "u", "app"), kFloor);
-  EXPECT_TRUE(change([](ContainerState& one) { one.limit.floor = kNoLimit; }));
+  EXPECT_TRUE(change([](ContainerState& one) { one.limit.first_seen = kNoLimit; }));
   app.limit.cpu.reset();
   EXPECT_EQ(find_cpu_floor(saved, "u", "app"), std::nullopt);
   EXPECT_FALSE(change([&](ContainerState& one) { one.limit.cpu = kHidden; }));

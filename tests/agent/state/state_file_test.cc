@@ -41,7 +41,7 @@ PodState pod(std::uint64_t id, Limit direct_ceiling) {
   const std::string number = std::to_string(id);
   LimitState limit{.id = CgroupId{id},
                    .path = "kubepods/pod" + number + "/app",
-                   .floor = kFloor,
+                   .first_seen = kFloor,
                    .confirmed = {},
                    .direct_ceiling = direct_ceiling,
                    .written = {}};
@@ -141,7 +141,7 @@ TEST_F(StateFileTest, CpuLimitsAreCoveredByTheirOwnRecord) {
 
   LimitState& limit = state.pods[0].containers[0].limit;
   limit.cpu =
-      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+      CpuLimitState{.first_seen = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
   const auto soon = kStart + std::chrono::milliseconds(1);
   EXPECT_TRUE(file.update(state, soon).value()) << "a boost does not wait for the next second";
   EXPECT_TRUE(file.covers_cpu(CgroupId{1}, MilliCpu{2000}));
@@ -162,9 +162,9 @@ TEST_F(StateFileTest, CpuLimitsAreCoveredByTheirOwnRecord) {
 // A container that has a CPU limit only.
 TEST_F(StateFileTest, ACpuLimitNeedsNoMemoryLimit) {
   NodeState state = node({pod(1, Limit{0})});
-  state.pods[0].containers[0].limit.floor = kNoLimit;
+  state.pods[0].containers[0].limit.first_seen = kNoLimit;
   state.pods[0].containers[0].limit.cpu =
-      CpuLimitState{.floor = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
+      CpuLimitState{.first_seen = {500}, .confirmed = {}, .direct_ceiling = {2000}, .written = {}};
   {
     StateFile file = open();
     ASSERT_TRUE(file.update(state, kStart).value());
@@ -388,7 +388,7 @@ class KilledAgents : public StateFileTest {
       if (now <= kFloor) continue;
       const LimitState* const known = find_limit(found.state, group.id());
       if (known == nullptr) return path_of(i) + " is raised and not known";
-      if (known->floor != kFloor) return path_of(i) + " has lost its floor";
+      if (known->first_seen != kFloor) return path_of(i) + " has lost its floor";
       if (now > known->direct_ceiling) return path_of(i) + " is raised further than is known";
     }
     return "";
