@@ -158,6 +158,10 @@ std::size_t CpuPrograms::drain(void (*handle)(void*, const pl_cpu_event&), void*
 
 std::uint64_t CpuPrograms::malformed() const noexcept { return impl_->ring.malformed(); }
 
+std::uint64_t CpuPrograms::lost() const noexcept {
+  return shared(impl_->skeleton->bss->counters.events_dropped).load() + malformed();
+}
+
 void CpuPrograms::answer(u32 slot) noexcept { shared(impl_->slot(slot).pending_ns).store(0); }
 
 CpuCounters CpuPrograms::counters() const {

@@ -93,6 +93,8 @@ class CpuPrograms {
   // how many there were; a record that makes no sense is counted by malformed() instead.
   std::size_t drain(void (*handle)(void*, const pl_cpu_event&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
+  // Events that nobody got so far: dropped or malformed. No system call.
+  std::uint64_t lost() const noexcept;
   // The event of this slot was answered, and the next one may be sent at once.
   void answer(std::uint32_t slot) noexcept;
 

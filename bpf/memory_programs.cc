@@ -220,6 +220,10 @@ std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const pl_memory_e
 
 std::uint64_t MemoryPrograms::malformed() const noexcept { return impl_->urgent.malformed(); }
 
+std::uint64_t MemoryPrograms::lost() const noexcept {
+  return shared(impl_->skeleton->bss->counters.events_dropped).load() + malformed();
+}
+
 void MemoryPrograms::answer(u32 slot, bool granted) noexcept {
   pl_slot& entry = impl_->slot(slot);
   if (granted) shared(entry.mark_pages).store(0);

@@ -123,6 +123,8 @@ class MemoryPrograms {
   // Returns how many there were; a record that makes no sense is counted by malformed() instead.
   std::size_t drain_urgent(void (*handle)(void*, const pl_memory_event&), void* context) noexcept;
   std::uint64_t malformed() const noexcept;
+  // Events that nobody got so far: dropped or malformed. No system call.
+  std::uint64_t lost() const noexcept;
   // The event of this slot was answered, and the next one may be sent. After a grant the kernel
   // looks again at the next charge; without one, not before usage has risen further.
   void answer(std::uint32_t slot, bool granted) noexcept;

@@ -153,7 +153,7 @@ void CpuEngine::forget_wish(TrackedCgroup& tracked) {
 
 CpuStatus CpuEngine::status() const {
   std::uint64_t lost = reaction_->reports_lost();
-  if (programs_) lost += programs_->counters().events_dropped + programs_->malformed();
+  if (programs_) lost += programs_->lost();
   return {.refusal = refusal_, .throttled_periods = throttled_periods_, .lost = lost};
 }
 

@@ -258,7 +258,7 @@ Snapshot Engine::observe(MonotonicTime now) {
   std::uint64_t lost = reaction_->reports_lost();
   if (programs_) {
     (void)programs_->sweep();
-    lost += programs_->counters().events_dropped + programs_->malformed();
+    lost += programs_->lost();
   }
   snapshot.lost_events = lost - lost_total_;
   lost_total_ = lost;
