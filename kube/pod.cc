@@ -111,9 +111,13 @@ MilliCpu requested_cpu(const Pod& pod) {
 
 bool is_mirror(const Pod& pod) { return pod.annotations.contains(kConfigMirror); }
 
+// The kubelet's hash has no dashes. Whoever writes another pod's uid there, which he may, is no
+// mirror of anything.
 std::string_view cgroup_uid(const Pod& pod) {
   const auto hash = is_mirror(pod) ? pod.annotations.find(kConfigHash) : pod.annotations.end();
-  return hash == pod.annotations.end() ? pod.id.uid : hash->second;
+  const bool told =
+      hash != pod.annotations.end() && hash->second.find_first_of("-_") == std::string::npos;
+  return told ? std::string_view(hash->second) : std::string_view(pod.id.uid);
 }
 
 const ResizedBy* last_resized_by(const Pod& pod) {

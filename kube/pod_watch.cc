@@ -128,12 +128,12 @@ void PodWatch::on_end(const Reply& reply, MonotonicTime now) {
   const Asking asked = std::exchange(asking_, Asking::kNothing);
   // What ended the exchange from our side comes before how it then ended.
   if (error_event_) return on_refusal(classify(*error_event_), asked, now);
-  if (list_error_) return on_failure(*list_error_, now);
+  if (list_error_) return on_failure(*list_error_, Cause::kUnexpected, now);
   if (!reply) {
     if (reply.error().kind == TransportError::Kind::kStopped) return;
     // The silent watch may be one from the future, where no event will ever come.
     if (reply.error().kind == TransportError::Kind::kIdle) relist_ = true;
-    return on_failure(reply.error().error, now);
+    return on_failure(reply.error().error, Cause::kTransport, now);
   }
   if (!is_success(reply->status)) return on_refusal(classify(*reply), asked, now);
   if (asked == Asking::kList) on_list_end(now);
@@ -200,7 +200,7 @@ void PodWatch::on_gone(std::optional<PodIdentity> id, bool missed) {
 
 void PodWatch::on_list_end(MonotonicTime now) {
   const auto end = list_->end();
-  if (!end) return on_failure(end.error(), now);
+  if (!end) return on_failure(end.error(), Cause::kUnexpected, now);
   wait_ = now;
   refusals_ = 0;
   continue_token_ = end->continue_token;
@@ -218,7 +218,8 @@ void PodWatch::on_list_end(MonotonicTime now) {
 void PodWatch::on_watch_end(MonotonicTime now) {
   refusals_ = 0;
   if (now - asked_at_ < kTooShort) {
-    return on_failure({Code::kUnavailable, "the watch ended as soon as it had begun"}, now);
+    return on_failure({Code::kUnavailable, "the watch ended as soon as it had begun"},
+                      Cause::kServer, now);
   }
   on_success();
   wait_ = now;
@@ -238,15 +239,16 @@ void PodWatch::on_refusal(const Refusal& refusal, Asking asked, MonotonicTime no
     if (asked == Asking::kList) from_ = From::kStore;
     relist_ = true;
   }
-  on_failure({refusal.code, refusal.message}, now, refusal.retry_after);
+  on_failure({refusal.code, refusal.message}, refusal.cause, now, refusal.retry_after);
 }
 
-void PodWatch::on_failure(Error error, MonotonicTime now, std::optional<Nanoseconds> retry_after) {
+void PodWatch::on_failure(Error error, Cause cause, MonotonicTime now,
+                          std::optional<Nanoseconds> retry_after) {
   ++counters_.failures;
   failing_ = true;
   continue_token_.clear();  // the LIST begins anew
   wait_longer(now, retry_after);
-  on_change_({.kind = PodChange::Kind::kFailed, .error = std::move(error)});
+  on_change_({.kind = PodChange::Kind::kFailed, .error = std::move(error), .cause = cause});
 }
 
 void PodWatch::on_success() {

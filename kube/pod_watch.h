@@ -44,7 +44,8 @@ struct PodChange {
   };
   Kind kind = Kind::kPresent;
   Pod pod;
-  Error error;  // kSkipped, kFailed
+  Error error;                      // kSkipped, kFailed
+  Cause cause = Cause::kTransport;  // kFailed
 
   bool operator==(const PodChange&) const = default;
 };
@@ -115,7 +116,8 @@ class PodWatch {
   void on_list_end(MonotonicTime now);
   void on_watch_end(MonotonicTime now);
   void on_refusal(const Refusal& refusal, Asking asked, MonotonicTime now);
-  void on_failure(Error error, MonotonicTime now, std::optional<Nanoseconds> retry_after = {});
+  void on_failure(Error error, Cause cause, MonotonicTime now,
+                  std::optional<Nanoseconds> retry_after = {});
   void on_success();
   void wait_longer(MonotonicTime now, std::optional<Nanoseconds> retry_after);
 

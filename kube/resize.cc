@@ -71,8 +71,9 @@ bool above(const std::optional<T>& a, const std::optional<T>& b) {
 }
 
 Resizability can_apply_one(const Pod& pod, const Container& before, const Container& after,
-                           const ResizeChange& change, const ResizeAbility& ability) {
-  if (would_restart(before, change)) return Resizability::kRestart;
+                           const ResizeChange& change, const ResizeAbility& ability,
+                           Restarts restarts) {
+  if (restarts == Restarts::kNone && would_restart(before, change)) return Resizability::kRestart;
   const Amounts& limits = after.resources.limits;
   const Amounts& requests = after.resources.requests;
   if (above(requests.memory, limits.memory)) return Resizability::kBelowRequest;
@@ -188,13 +189,13 @@ Resizability can_resize_cpu(const Pod& pod, std::string_view name, const ResizeA
 }
 
 Resizability can_apply(const Pod& pod, std::span<const ResizeChange> changes,
-                       const ResizeAbility& ability) {
+                       const ResizeAbility& ability, Restarts restarts) {
   const Pod after = applied(pod, changes);
   for (const ResizeChange& change : changes) {
     const Container* before = find_container(pod, change.container);
     if (before == nullptr || before->kind != change.kind) return Resizability::kNoSuchContainer;
-    const Resizability one =
-        can_apply_one(pod, *before, *find_container(after, change.container), change, ability);
+    const Resizability one = can_apply_one(pod, *before, *find_container(after, change.container),
+                                           change, ability, restarts);
     if (one != Resizability::kYes) return one;
   }
   if (qos_of(after) != qos_of(pod)) return Resizability::kQos;

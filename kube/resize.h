@@ -89,9 +89,11 @@ Resizability can_resize_memory(const Pod& pod, std::string_view name, const Resi
 // ... and its CPU limit, the request left as it is: kQos of a Guaranteed pod.
 Resizability can_resize_cpu(const Pod& pod, std::string_view name, const ResizeAbility& ability);
 
-// ... and these changes together. What the two above say is assumed of each.
+// ... and these changes together. What the two above say is assumed of each. A dry run may be one
+// that would restart containers, as the API server takes it and nobody carries it out.
+enum class Restarts : std::uint8_t { kNone, kAllowed };
 Resizability can_apply(const Pod& pod, std::span<const ResizeChange> changes,
-                       const ResizeAbility& ability);
+                       const ResizeAbility& ability, Restarts restarts = Restarts::kNone);
 
 // The change that brings a container's memory limit to `limit`: of a Guaranteed pod the request
 // follows. nullopt: it is that already, or there is no such container.

@@ -198,6 +198,11 @@ Cause server_error(int http_status, const Status& status) {
                              contains(status.message, "strconv.ParseUint: parsing"))) {
     return Cause::kBadRequest;
   }
+  // A webhook that must be asked, and is not there: the cluster's decision about this pod, and a
+  // policy of one namespace or of one kind of pods. It says nothing of the API server.
+  if (status.message.starts_with("Internal error occurred: failed calling webhook")) {
+    return Cause::kAdmission;
+  }
   if (http_status == 504) {
     return has_cause(status, "ResourceVersionTooLarge") ||
                    contains(status.message, "Too large resource version")

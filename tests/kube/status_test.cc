@@ -135,6 +135,15 @@ TEST(Status, AnotherUidCountsBeforeEveryOtherFault) {
   EXPECT_EQ(refusal.code, Code::kGone);
 }
 
+// A fail-closed webhook of one namespace, which is down: a decision about this pod.
+TEST(Status, AWebhookThatCannotBeCalledIsARefusal) {
+  const Refusal refusal = classify(reply_of(
+      500, "Internal error occurred: failed calling webhook \"cap.example.com\": no endpoints"));
+  EXPECT_EQ(refusal.cause, Cause::kAdmission);
+  EXPECT_EQ(refusal.code, Code::kDenied);
+  EXPECT_FALSE(refusal.outcome_unknown);
+}
+
 TEST(Status, OnlyKnown500sAreOurMistake) {
   const Refusal etcd = classify(reply_of(500, "etcdserver: request timed out"));
   EXPECT_EQ(etcd.cause, Cause::kServer);
