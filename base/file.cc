@@ -8,13 +8,14 @@
 
 namespace plimsoll {
 
-Result<std::string> read_all(const Fd& fd, std::string_view name) {
+Result<std::string> read_all(const Fd& fd, std::string_view name, std::size_t most) {
   std::string text;
   constexpr std::size_t kChunk = 4096;
   while (true) {
     const std::size_t have = text.size();
-    if (have > kLargestFile) {
-      return fail(Code::kMalformed, "read " + std::string(name) + ": longer than 1 MiB");
+    if (have > most) {
+      return fail(Code::kMalformed, "read " + std::string(name) + ": longer than " +
+                                        std::to_string(most >> 20U) + " MiB");
     }
     text.resize(have + kChunk);
     ssize_t got = ::pread(fd.get(), text.data() + have, kChunk, static_cast<off_t>(have));

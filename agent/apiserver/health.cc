@@ -10,6 +10,8 @@ namespace {
 // seconds of its return, seldom enough that a server in trouble does not notice.
 constexpr Nanoseconds kTurnFirst = std::chrono::milliseconds(500);
 constexpr Nanoseconds kTurnMost = std::chrono::seconds(4);
+// The longest that one answer may make us wait.
+constexpr Nanoseconds kRetryAfterMost = kTurnMost * 8;
 // After a missed deadline, requests get the long one for this long.
 constexpr Nanoseconds kSlowFor = std::chrono::minutes(2);
 
@@ -27,26 +29,34 @@ bool means_away(const kube::Refusal& refusal) {
   }
 }
 
+Nanoseconds wait_asked_for(const kube::Refusal& refusal) {
+  return std::min(refusal.retry_after.value_or(Nanoseconds{}), kRetryAfterMost);
+}
+
 void note_exchange(ApiHealth& health, const std::optional<kube::Refusal>& refusal,
-                   MonotonicTime now) {
+                   std::string_view name_space, MonotonicTime now) {
   if (!refusal || !means_away(*refusal)) {
     if (health.away) health.since = now;
     health.away = false;
     health.failures = 0;
+    health.failing.reset();
     if (now >= health.slow_until) health.slow = false;
     return;
   }
-  if (!health.away) health.since = now;
-  health.away = true;
-  ++health.failures;
   const bool unknown = refusal->outcome_unknown && refusal->cause == kube::Cause::kTransport;
   if (unknown || refusal->cause == kube::Cause::kTimeout) {
     health.slow = true;
     health.slow_until = now + kSlowFor;
   }
+  const bool elsewhere = health.failing && *health.failing != name_space;
+  if (!health.failing) health.failing = name_space;
+  if (!health.away && !elsewhere && refusal->cause != kube::Cause::kTransport) return;
+  if (!health.away) health.since = now;
+  health.away = true;
+  ++health.failures;
   const std::uint32_t doublings = std::min<std::uint32_t>(health.failures - 1, 10);
   const Nanoseconds wait = std::min(kTurnMost, Nanoseconds(kTurnFirst.count() << doublings));
-  health.next_turn = now + std::max(wait, refusal->retry_after.value_or(Nanoseconds{}));
+  health.next_turn = now + std::max(wait, wait_asked_for(*refusal));
 }
 
 bool has_turn(const ApiHealth& health, MonotonicTime now) {
@@ -80,9 +90,10 @@ bool ApiServerHealth::learn(const ApiFacts& facts) {
   return true;
 }
 
-bool ApiServerHealth::note(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {
+bool ApiServerHealth::note(const std::optional<kube::Refusal>& refusal, std::string_view name_space,
+                           MonotonicTime now) {
   const bool away = health_.away;
-  note_exchange(health_, refusal, now);
+  note_exchange(health_, refusal, name_space, now);
   return health_.away != away;
 }
 

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/apiserver/probe.h"
@@ -21,6 +23,10 @@ namespace plimsoll::agent {
 // No use of the API for now, by no decision of it: unreachable, 5xx, 429.
 bool means_away(const kube::Refusal& refusal);
 
+// How long its sender is to wait before it asks again: what the answer says, within reason, for it
+// is one answer, and may be of something in between.
+Nanoseconds wait_asked_for(const kube::Refusal& refusal);
+
 struct ApiHealth {
   bool away = false;
   bool slow = false;        // rescue deadlines were missed
@@ -28,13 +34,17 @@ struct ApiHealth {
   MonotonicTime next_turn;  // away: when one pod may try
   MonotonicTime slow_until;
   std::uint32_t failures = 0;  // since it was last heard
+  // What failed first since then: a namespace, or "" for what is of none.
+  std::optional<std::string> failing;
 
   bool operator==(const ApiHealth&) const = default;
 };
 
-// After each exchange of whatever thread: `refusal` is absent after a success.
+// After each exchange of whatever thread, about `name_space` or "": `refusal` is absent after a
+// success. It goes away when it cannot be reached, or fails for more than one of these: whatever
+// stands in the way of one namespace, a webhook say, is no reason to do without it elsewhere.
 void note_exchange(ApiHealth& health, const std::optional<kube::Refusal>& refusal,
-                   MonotonicTime now);
+                   std::string_view name_space, MonotonicTime now);
 
 // Whether a pod may ask. While the API is away only one may at a time; the caller that then asked
 // says so with took_turn().
@@ -79,7 +89,8 @@ class ApiServerHealth {
   const std::optional<ApiFacts>& facts() const { return facts_; }
 
   // As note_exchange(). Whether it has gone away or come back by this.
-  bool note(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
+  bool note(const std::optional<kube::Refusal>& refusal, std::string_view name_space,
+            MonotonicTime now);
   bool away() const { return health_.away; }
   // A pod has asked; while the API is away, the next one waits.
   void asked(MonotonicTime now) { took_turn(health_, now); }

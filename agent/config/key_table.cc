@@ -199,6 +199,13 @@ const std::array kNodeKeys{
               field<&Config::node, &NodeConfig::fallback, &FallbackConfig::on_refusal>, "", "", "",
               "Write to the cgroup also what the API server refused: by quota, LimitRange, access "
               "rights or an admission policy. With `false` a refusal is final."},
+    ConfigKey{"fallback.unasked",
+              field<&Config::node, &NodeConfig::fallback, &FallbackConfig::unasked>, "", "", "",
+              "Write to the cgroup also where the API server cannot be asked how far a memory "
+              "limit may go: pods with device claims, static pods, an API server without resize. "
+              "Only in namespaces with a budget, `budget.namespaces` or "
+              "`budget.namespace_default`, which bounds it; quotas and LimitRanges do not. With "
+              "`false` such a pod gets what was allowed before, and no more."},
     ConfigKey{"api.deadline", field<&Config::node, &NodeConfig::api, &ApiConfig::deadline>, "1s",
               "60s", "", "How long one request to the API server may take."},
     ConfigKey{"api.rescue_deadline",
@@ -268,9 +275,9 @@ const std::array kNodeKeys{
         "", "",
         "When the budget is short, lower idle containers of lower priority first to make room."},
     ConfigKey{"coexist.mode", field<&Config::node, &NodeConfig::coexist>, "", "", "",
-              "What to do about a pod that somebody else (a VerticalPodAutoscaler, a person) "
-              "resizes too. `yield`: leave it alone for a while. `share`: go on, with what they "
-              "set as its new floor."},
+              "What to do about a limit that somebody else (a VerticalPodAutoscaler, a person) has "
+              "put back twice after we had raised it. `yield`: leave that limit alone for a while. "
+              "`share`: go on. Whatever they set is what the container declares from then on."},
     ConfigKey{"coexist.yield_for", field<&Config::node, &NodeConfig::yield_for>, "1m", "168h", "",
               "How long it is left alone."},
     ConfigKey{"events.per_minute", field<&Config::node, &NodeConfig::events_per_minute>, "0", "600",

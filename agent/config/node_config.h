@@ -85,6 +85,7 @@ struct StartupConfig {
 struct FallbackConfig {
   Nanoseconds lease = std::chrono::minutes(10);
   bool on_refusal = false;
+  bool unasked = false;
 
   bool operator==(const FallbackConfig&) const = default;
 };

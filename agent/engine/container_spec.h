@@ -16,6 +16,9 @@ namespace plimsoll::agent {
 struct CpuSpec {
   Bounds<MilliCpu> bounds;
   MilliCpu promised;  // its request: kept for it whether it uses it or not
+  // cpu.max.burst may be given: nobody else sets this limit, for the kernel takes no quota below
+  // it.
+  bool may_burst = true;
 
   bool operator==(const CpuSpec&) const = default;
 };

@@ -204,7 +204,7 @@ void CpuEngine::observe(const TrackedCgroup& tracked, MonotonicTime now,
     seen.limit = cgroup::cpus_of(*max);
     // Never above the floor's quota: somebody else may bring the limit down to that, and the kernel
     // takes no quota below the burst.
-    if (burst && max->quota) {
+    if (burst && max->quota && tracked.spec.cpu->may_burst) {
       seen.burst = std::min(*cgroup::cpu_max_of(seen.bounds.floor, max->period).quota, *max->quota);
     }
     if (cpu.seen && cpu.seen != max) {

@@ -20,7 +20,10 @@ ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container, Nanose
                                        bounds.ceiling),
                    .direct_ceiling = MilliCpu{},
                    .direct_floor = bounds.direct_floor},
-        .promised = container.policy.cpu->promised};
+        .promised = container.policy.cpu->promised,
+        // Where the API resizes it, somebody may want any limit, and the kubelet's write would
+        // fail.
+        .may_burst = pod.resize.resizable != kube::Resizability::kYes};
   }
   return {.bounds = {.floor = container.bounds.floor,
                      .ceiling = container.bounds.ceiling,

@@ -52,7 +52,9 @@ ExplainedContainer explain_container(const NodePod& pod, const std::string& cont
     shown.notes.push_back("a lease of " + to_string(resize->lease->limit) + ": " +
                           std::string(to_string(resize->lease->why)));
   }
-  if (resize->refused) shown.notes.push_back("refused: " + resize->refused->message);
+  if (const auto& refused = resize->allowance.refused) {
+    shown.notes.push_back("refused: " + refused->message);
+  }
   if (resize->resizable != kube::Resizability::kYes) {
     shown.notes.push_back(std::string(kube::explain(resize->resizable)));
   }

@@ -4,8 +4,11 @@
 // Owned by the slow loop.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,18 +25,29 @@ class NamespaceBudgets {
   NamespaceBudgets(const NamespaceBudgets&) = delete;
   NamespaceBudgets& operator=(const NamespaceBudgets&) = delete;
 
-  // A namespace that is new gets a group, with the limit that is configured for it.
-  BudgetGroup group_of(const std::string& name_space, const Config& config);
+  // For one container. A namespace that is new gets a group, with the limit that is configured for
+  // it; where there are more namespaces than groups, those that share one have the smallest limit
+  // of theirs together.
+  BudgetGroup take(const std::string& name_space, const Config& config);
+  // With the last of its containers the namespace gives its group back.
+  void give_back(const std::string& name_space);
+  std::size_t containers_of(const std::string& name_space) const;
   // The limits anew, for all.
   void reconfigure(const Config& config);
   // What each has, and has left, by the engine's last plan.
   std::vector<NamespaceBudget> left(const Plan& plan) const;
 
  private:
-  void set_limit(const std::string& name_space, BudgetGroup group, const Config& config);
+  struct Entry {
+    BudgetGroup group = kNoGroup;
+    std::size_t containers = 0;
+    std::optional<Bytes> limit;  // absent: only the node's
+  };
+  void set_limit(BudgetGroup group);
 
   Engine& engine_;
-  std::map<std::string, BudgetGroup, std::less<>> groups_;
+  std::map<std::string, Entry, std::less<>> entries_;
+  std::array<std::size_t, kMaxGroups> namespaces_{};  // of each group
 };
 
 }  // namespace plimsoll::agent

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +91,7 @@ struct NodePod {
   std::vector<NodeContainer> containers;
 
   std::vector<PolicyProblem> told;  // those that stand, of which was told
+  std::set<std::string> failed;     // containers that could not be watched, of which was told
   PodResize resize;
   std::vector<EngineWord> words;        // since the last step
   std::vector<CpuWord> cpu_words;       // the same

@@ -116,6 +116,36 @@ std::vector<ContainerRef> NodePods::gone(const std::string& uid) {
   return ended;
 }
 
+void NodePods::redeclare(NodePod& pod, const Config& config) {
+  bool changed = false;
+  const auto follow = [&](auto& declared, const auto& floor) {
+    if (!declared || !floor || declared == floor) return false;
+    declared = floor;
+    changed = true;
+    return true;
+  };
+  for (const ContainerResize& each : pod.resize.containers) {
+    const auto known = pod.declared.find(each.name);
+    if (known == pod.declared.end()) continue;
+    NodeContainer* container = pod.find(each.name);
+    if (follow(known->second.memory, each.floor) && container != nullptr) {
+      container->first_limit = limit_of(*each.floor);
+    }
+    if (follow(known->second.cpu, each.cpu.floor) && container != nullptr && container->cpu) {
+      container->cpu->first = *each.cpu.floor;
+    }
+  }
+  if (!changed) return;
+  if (pod.slice) {
+    if (const auto memory = declared_pod_limit(pod)) pod.slice->first_limit = limit_of(*memory);
+    const auto cpu = pod.slice->cpu ? declared_pod_cpu(pod) : std::nullopt;
+    if (cpu) pod.slice->cpu->first = *cpu;
+  }
+  pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
+  pod.due = true;
+  stale_ = true;
+}
+
 void NodePods::reconfigure(const Config& config) {
   for (auto& [uid, pod] : pods_) {
     pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
@@ -202,9 +232,10 @@ void NodePods::reconcile_pod(NodePod& pod, const std::map<std::string, const Mat
     if (policy == nullptr || pod.find(name) != nullptr) continue;
     const ContainerRef subject = ref_of(pod.pod.id, name);
     if (auto attached = attach(pod, *match, *policy, config, changes); attached) {
+      pod.failed.erase(name);
       changes.began.push_back(subject);
       pod.due = true;
-    } else if (attached.error().code != Code::kGone) {
+    } else if (attached.error().code != Code::kGone && pod.failed.insert(name).second) {
       changes.failed.emplace_back(subject, attached.error());
     }
   }
@@ -264,6 +295,11 @@ Reach NodePods::slice_reach(const NodePod& pod, const PodCgroup* slice) const {
 
 Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
                               const Config& config, Changes& changes) {
+  if (is_crowded(pod.pod.id.namespace_name)) {
+    return fail(Code::kUnavailable,
+                "its namespace has so many containers that the rest of what can be watched is for "
+                "others");
+  }
   if (match.pod_cgroup != nullptr) {
     if (auto slice = attach_slice(pod, *match.pod_cgroup, changes); !slice) return slice;
   }
@@ -297,10 +333,14 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
     if (known->bounds) container.bounds = *known->bounds;
     if (known->cpu.bounds) container.set_cpu_bounds(*known->cpu.bounds);
   }
-  container.budget_group = budgets_.group_of(pod.pod.id.namespace_name, config);
+  const std::string& name_space = pod.pod.id.namespace_name;
+  container.budget_group = budgets_.take(name_space, config);
   const ContainerSpec spec = spec_of(pod, container, {});
   const auto slot = engine_.track(std::move(*group), spec);
-  if (!slot) return tl::unexpected(slot.error());
+  if (!slot) {
+    budgets_.give_back(name_space);
+    return tl::unexpected(slot.error());
+  }
   container.slot = *slot;
   container.given.spec = spec;
   own(*slot, SlotOwner{pod.pod.id.uid, policy.name}, changes);
@@ -348,8 +388,10 @@ void NodePods::own(Slot slot, SlotOwner owner, Changes& changes) {
   if (pod != nullptr) {
     if (pod->slice && pod->slice->slot == slot) pod->slice->slot.reset();
     std::erase_if(pod->containers, [&](const auto& each) {
-      if (each.slot == slot) changes.ended.push_back(each.subject);
-      return each.slot == slot;
+      if (each.slot != slot) return false;
+      budgets_.give_back(each.subject.name_space);
+      changes.ended.push_back(each.subject);
+      return true;
     });
     pod->due = true;
     stale_ = true;
@@ -357,7 +399,14 @@ void NodePods::own(Slot slot, SlotOwner owner, Changes& changes) {
   owners_.insert_or_assign(slot, std::move(owner));
 }
 
+// The last quarter of all slots is for those that have not had a quarter yet.
+bool NodePods::is_crowded(const std::string& name_space) const {
+  constexpr std::size_t kQuarter = bpf::kMaxSlots / 4;
+  return owners_.size() >= 3 * kQuarter && budgets_.containers_of(name_space) >= kQuarter;
+}
+
 void NodePods::detach(const NodeContainer& container) {
+  budgets_.give_back(container.subject.name_space);
   engine_.untrack(container.slot);
   owners_.erase(container.slot);
 }

@@ -42,6 +42,8 @@ class NodePods {
   std::vector<ContainerRef> gone(const std::string& uid);  // what is not tracked any more
   // All pods of the node have been presented: what was written down of others is not needed.
   void forget_unseen() { unseen_.pods.clear(); }
+  // What somebody else has set since is what the pod declares: its ceilings follow.
+  void redeclare(NodePod& pod, const Config& config);
   // Policies anew, for all.
   void reconfigure(const Config& config);
 
@@ -50,7 +52,7 @@ class NodePods {
   struct Changes {
     std::vector<ContainerRef> began;
     std::vector<ContainerRef> ended;
-    std::vector<std::pair<ContainerRef, Error>> failed;
+    std::vector<std::pair<ContainerRef, Error>> failed;            // once each
     std::vector<std::pair<ContainerRef, PolicyProblem>> problems;  // those that are new
   };
   Changes reconcile(const Config& config, MonotonicTime now);
@@ -84,6 +86,8 @@ class NodePods {
   Result<void> attach_slice(NodePod& pod, const PodCgroup& slice, Changes& changes);
 
   void own(Slot slot, SlotOwner owner, Changes& changes);
+  // Some namespace has so many slots that others might find none.
+  bool is_crowded(const std::string& name_space) const;
   void detach(const NodeContainer& container);
   void detach_slice(NodePod& pod);
   std::optional<Slot> kubepods_slot(const std::string& pod_path);

@@ -64,12 +64,12 @@ void NodeTurn::on_pod(kube::PodChange change, MonotonicTime now) {
       log.write(LogLevel::kWarn, "the API server cannot be watched",
                 {{"error", change.error.message}});
       if (change.error.code == Code::kUnavailable) {
-        note_api(kube::Refusal{.cause = kube::Cause::kTransport}, now);
+        note_api(kube::Refusal{.cause = change.cause}, "", now);
       }
       break;
     case kube::PodChange::Kind::kResumed:
       log.write(LogLevel::kInfo, "the API server is watched again", {});
-      note_api(std::nullopt, now);
+      note_api(std::nullopt, "", now);
       break;
   }
 }
@@ -79,8 +79,10 @@ void NodeTurn::on_records(const std::vector<Record>& records) {
 }
 
 void NodeTurn::on_outcome(ResizerOutcome outcome) {
-  note_api(outcome.outcome.refusal, outcome.outcome.answered);
   NodePod* pod = tools_.pods.find(outcome.uid);
+  note_api(outcome.outcome.refusal,
+           pod == nullptr ? std::string_view() : std::string_view(pod->pod.id.namespace_name),
+           outcome.outcome.answered);
   if (pod == nullptr) return;
   pod->outcomes.push_back(std::move(outcome.outcome));
   pod->due = true;
@@ -89,7 +91,7 @@ void NodeTurn::on_outcome(ResizerOutcome outcome) {
 bool NodeTurn::on_facts(const ApiFacts& facts, MonotonicTime now) {
   if (!api_.learn(facts)) return false;
   set_allocatable();
-  note_api(std::nullopt, now);
+  note_api(std::nullopt, "", now);
   all_due();
   return true;
 }
@@ -109,8 +111,9 @@ void NodeTurn::set_allocatable() {
   tools_.engine.set_allocatable(scaled(*node.allocatable, tools_.config.node.budget.node_share));
 }
 
-void NodeTurn::note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now) {
-  if (!api_.note(refusal, now)) return;
+void NodeTurn::note_api(const std::optional<kube::Refusal>& refusal, std::string_view name_space,
+                        MonotonicTime now) {
+  if (!api_.note(refusal, name_space, now)) return;
   tools_.log.write(
       LogLevel::kWarn,
       api_.away() ? "the API server is of no use for now" : "the API server answers again",
@@ -192,6 +195,7 @@ std::vector<ResizeAction> NodeTurn::step_pod(NodePod& pod, const ResizeConfig& c
   ResizeStep step = agent::step(std::move(pod.resize), facts, now, config);
   pod.resize = std::move(step.state);
   pod.wake = step.wake;
+  tools_.pods.redeclare(pod, tools_.config);
   if (pod.leaves()) {
     if (bring_back(pod, tools_.engine, now)) tools_.pods.set_stale();
     pod.wake = std::min(pod.wake.value_or(now + kLeaveAgain), now + kLeaveAgain);

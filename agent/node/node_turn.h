@@ -13,6 +13,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/apiserver/health.h"
@@ -78,7 +79,8 @@ class NodeTurn {
   void flush(MonotonicTime now);
 
  private:
-  void note_api(const std::optional<kube::Refusal>& refusal, MonotonicTime now);
+  void note_api(const std::optional<kube::Refusal>& refusal, std::string_view name_space,
+                MonotonicTime now);
   void all_due();
   void set_allocatable();
 

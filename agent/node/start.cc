@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/start.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
@@ -103,6 +104,13 @@ Result<void> start_engine(Parts& parts) {
   return {};
 }
 
+// A slow tick that the operator wants is no sign of death.
+HealthBounds bounds_for(const Config& config) {
+  HealthBounds bounds;
+  bounds.tick = std::max<Nanoseconds>(bounds.tick, config.tick * 3);
+  return bounds;
+}
+
 // Of the agent's own threads each that asks the API server has a client of its own.
 Result<void> start_threads(Parts& parts, const AgentOptions& options,
                            const kube::ClientConfig& client) {
@@ -113,7 +121,9 @@ Result<void> start_threads(Parts& parts, const AgentOptions& options,
   }
   parts.poster = std::make_unique<EventPoster>(
       EventPosterOptions{
-          .limits = {.node_per_minute = static_cast<double>(config.events_per_minute)},
+          // Never more at once than in a minute.
+          .limits = {.node_per_minute = static_cast<double>(config.events_per_minute),
+                     .node_burst = std::min(50.0, static_cast<double>(config.events_per_minute))},
           .instance = options.node_name},
       [client = parts.event_client.get()](const kube::Request& request) {
         return client->send(request);
@@ -155,7 +165,9 @@ Result<void> start_servers(Parts& parts, const AgentOptions& options) {
   const ListenAddress& address = parts.config.node.metrics_address;
   if (address.port == 0) return {};
   return put(parts.status_server,
-             StatusServer::start({.host = address.host, .port = address.port}, *parts.board));
+             StatusServer::start(
+                 {.host = address.host, .port = address.port, .health = bounds_for(parts.config)},
+                 *parts.board));
 }
 
 }  // namespace

@@ -137,6 +137,16 @@ Not managed, whatever is said:
 - where writing to cgroups is not allowed (`resize`): static pods, containers with resource claims, and
   containers whose `resizePolicy` wants a restart, for the API refuses to resize them or restarts them.
 
+What the API server cannot be asked about stays at what it has allowed before: static pods, pods with
+resource claims, and all pods of a server that cannot resize. The operator opens that for namespaces
+with a budget (`fallback.unasked`). A container whose `resizePolicy` wants a restart is asked for in dry
+runs only, and written as far as their answers go. No container gets more than the pod-level limit.
+
+A limit that somebody else sets (a person, a VerticalPodAutoscaler, a boost controller) is what the
+container declares from then on: its ceilings follow it, and it is protected as before, the other
+resource too. Only a limit that the same actor has put back twice after we had raised it is left alone
+for a while (`coexist.mode: yield`).
+
 Opting out keeps nothing. A container that is not to be raised any more (by `enabled`, `dry-run`, a
 `cpu-ceiling` of its limit, or because the operator leaves it out) and was raised gives that back before
 it is let go, across a restart of the agent too: the limits of its cgroups go down to its spec, and its

@@ -37,15 +37,23 @@ std::vector<Match> join(const std::map<std::string, PodCgroup>& kernel,
   const KernelView view(kernel);
   std::vector<Match> matches;
   std::unordered_set<const PodCgroup*> matched;
+  // Of two pods that claim the same cgroup nobody can tell which has it: neither is joined.
   std::unordered_map<std::string, std::size_t> pod_by_uid;
+  std::unordered_set<std::string> claimed;
   for (std::size_t p = 0; p < pods.size(); ++p) {
     const auto uid = cgroup_uid_of(pods[p]);
-    if (uid) pod_by_uid.emplace(*uid, p);
+    if (uid && !pod_by_uid.emplace(*uid, p).second) claimed.insert(*uid);
+  }
+  for (const std::string& uid : claimed) pod_by_uid.erase(uid);
+  for (std::size_t p = 0; p < pods.size(); ++p) {
+    const auto told = cgroup_uid_of(pods[p]);
+    const auto uid = told && pod_by_uid.contains(*told) ? told : std::nullopt;
     for (std::size_t c = 0; c < pods[p].containers.size(); ++c) {
-      Match match{.known_to = KnownTo::kApi, .pod_uid = uid.value_or(""), .pod = p, .container = c};
+      Match match{
+          .known_to = KnownTo::kApi, .pod_uid = told.value_or(""), .pod = p, .container = c};
       if (uid) match.pod_cgroup = view.pod(*uid);
       const auto id = parse_status_container_id(pods[p].containers[c].container_id);
-      const auto found = id ? view.containers.find(id->id) : view.containers.end();
+      const auto found = id && uid ? view.containers.find(id->id) : view.containers.end();
       if (found != view.containers.end() && found->second->name.pod_uid == match.pod_uid &&
           matched.insert(found->second).second) {
         match.known_to = KnownTo::kBoth;

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/pods/pod_facts.h"
 
-#include <string_view>
 #include <utility>
 
 #include "kube/resize.h"
 
 namespace plimsoll::agent {
-namespace {
-
-constexpr std::string_view kConfigHash = "kubernetes.io/config.hash";
-
-}  // namespace
-
 PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared) {
   PodFacts facts = pod_facts(pod);
   for (ContainerFacts& container : facts.containers) {
@@ -26,8 +19,7 @@ PodFacts facts_of(const kube::Pod& pod, const DeclaredLimits& declared) {
 
 ApiPod api_pod_of(const kube::Pod& pod) {
   ApiPod result{.uid = pod.id.uid};
-  const auto hash = pod.annotations.find(kConfigHash);
-  if (kube::is_mirror(pod) && hash != pod.annotations.end()) result.config_hash = hash->second;
+  if (kube::cgroup_uid(pod) != pod.id.uid) result.config_hash = kube::cgroup_uid(pod);
   for (const kube::Container& container : pod.containers) {
     result.containers.push_back(
         {.name = container.name,

@@ -51,6 +51,12 @@ Range<Amount> up_to(Amount limit, Amount multiple, std::optional<Amount> most) {
   return {limit, std::max(limit, std::min(multiple, most.value_or(multiple)))};
 }
 
+template <typename Amount>
+std::optional<Amount> smaller(std::optional<Amount> a, std::optional<Amount> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
 // One pod: what its annotations say to the operator's bounds, and what is wrong with them.
 class Reader {
  public:
@@ -75,6 +81,7 @@ class Reader {
       policy.floor = floor(index, *facts.memory_limit, facts.memory_request.value_or(Bytes{}));
       policy.look_ahead = look_ahead(index);
       policy.dry_run = dry_run(index);
+      policy.unasked = unasked();
       policy.announce = announce(index, policy.ceiling);
       policy.cpu = cpu(index, policy.actuation);
     }
@@ -161,7 +168,8 @@ class Reader {
   Bytes ceiling(std::size_t index, Bytes limit) {
     const PodsConfig& pods = config_.node.pods;
     return narrowed(index, Annotation::kMemoryCeiling,
-                    up_to(limit, scaled_to_fit(limit, pods.ceiling), pods.ceiling_max),
+                    up_to(limit, scaled_to_fit(limit, pods.ceiling),
+                          smaller(pods.ceiling_max, pod_.memory_limit)),
                     kube::parse_memory, "4Gi", "it is not grown");
   }
 
@@ -227,6 +235,14 @@ class Reader {
     return wanted;
   }
 
+  // Only where the operator bounds what the namespace may get.
+  bool unasked() const {
+    const NodeBudgetConfig& budget = config_.node.budget;
+    const bool bounded =
+        budget.namespace_default || budget.namespaces.count(pod_.namespace_name) > 0;
+    return config_.node.fallback.unasked && bounded;
+  }
+
   std::vector<AnnouncedCommand> announce(std::size_t index, Bytes ceiling) {
     const AnnounceConfig& config = config_.node.announce;
     const FoundAnnotation* found = annotations_.get(index, Annotation::kAnnounce);
@@ -264,7 +280,8 @@ class Reader {
     const ContainerCpuPolicy policy{
         .floor = limit,
         .ceiling = narrowed(index, Annotation::kCpuCeiling,
-                            up_to(limit, scaled(limit, config.ceiling), config.ceiling_max),
+                            up_to(limit, scaled(limit, config.ceiling),
+                                  smaller(config.ceiling_max, pod_.cpu_limit)),
                             kube::parse_cpu, "1500m", "it is not grown"),
         .promised = facts.cpu_request.value_or(MilliCpu{}),
         .boost = narrowed(index, Annotation::kStartupBoost,
@@ -334,6 +351,10 @@ PodFacts pod_facts(const kube::Pod& pod) {
                  .annotations = pod.annotations,
                  .best_effort = pod.qos == kube::QosClass::kBestEffort,
                  .guaranteed = pod.qos.value_or(kube::qos_of(pod)) == kube::QosClass::kGuaranteed};
+  if (pod.resources) {
+    facts.memory_limit = pod.resources->limits.memory;
+    facts.cpu_limit = pod.resources->limits.cpu;
+  }
   const bool mirror = kube::is_mirror(pod);
   for (const kube::Container& each : pod.containers) {
     const kube::Resources& resources = each.resources;

@@ -46,6 +46,9 @@ struct PodFacts {
   Labels annotations;
   bool best_effort = false;
   bool guaranteed = false;
+  // Of the pod as a whole, where its spec has such: no container of it gets more.
+  std::optional<Bytes> memory_limit = {};
+  std::optional<MilliCpu> cpu_limit = {};
   std::vector<ContainerFacts> containers;
 
   bool operator==(const PodFacts&) const = default;
@@ -98,6 +101,7 @@ struct ContainerPolicy {
   Nanoseconds look_ahead{};
   Actuation actuation = Actuation::kResize;
   bool dry_run = false;
+  bool unasked = false;  // may be written also where the API server cannot be asked
   std::vector<AnnouncedCommand> announce;
   std::optional<ContainerCpuPolicy> cpu;  // absent: its CPU limit is left alone
 

@@ -12,7 +12,6 @@ bool rules_out_growth(Resizability why) {
     case Resizability::kOtherNode:
     case Resizability::kWindows:
     case Resizability::kBestEffort:
-    case Resizability::kTerminating:
     case Resizability::kFinished:
     case Resizability::kNoSuchContainer:
     case Resizability::kNotRunning:
@@ -38,52 +37,48 @@ bool only_files(const Step& step, const ContainerResize& container) {
 // No further than what is stored already.
 template <class Amount>
 bool is_held(const Step& step, const ContainerResize& container) {
-  return step.yielding() || rules_out_growth(step.state.resizable) ||
+  return step.yielding<Amount>(container) || rules_out_growth(step.state.resizable) ||
          rules_out_growth(request_of<Amount>(container).resizable);
 }
 
-// Of a limit that is written and may grow: as far as the API server has said. `confirmed` is
-// allowed in any case.
+// By the operator's word, whatever the API server would say, or as nobody asks it.
 template <class Amount>
-Amount allowed_writes(const Step& step, const ContainerResize& container, Amount most,
-                      Amount confirmed) {
-  if (only_files<Amount>(step, container) || step.config.fallback.on_refusal) return most;
-  const Request<Amount>& mine = request_of<Amount>(container);
-  Amount top = most;
-  if (mine.refused) top = std::min(top, mine.refused->allowed);
-  if (step.config.preflight) {
-    if (mine.preflight.ceiling) {
-      top = std::min(top, mine.preflight.allowed);
-    } else if (!step.facts.api.away) {
-      top = Amount{};  // the answer is on its way
-    }
-  }
-  return std::max(top, confirmed);
-}
-
-MilliCpu cpu_direct_ceiling(const Step& step, const ContainerResize& container,
-                            const Range<MilliCpu>& range) {
-  if (!is_written(*step.policy(container))) return range.floor;
-  const MilliCpu stored = std::clamp(*container.cpu.spec, range.floor, range.most);
-  if (is_held<MilliCpu>(step, container)) return stored;
-  return allowed_writes(step, container, range.most, stored);
-}
-
-// What the engine may wish for.
-Bytes wish_ceiling(const Step& step, const ContainerResize& container, Bytes most, Bytes direct) {
+bool needs_no_word(const Step& step, const ContainerResize& container) {
   const ContainerPolicy& policy = *step.policy(container);
-  const Bytes spec = spec_of<Bytes>(container);
-  if (is_held<Bytes>(step, container)) return std::min(most, spec);
-  if (policy.actuation == Actuation::kCgroup) return most;
-  if (!resizable<Bytes>(step, container)) {
-    return policy.dry_run ? most : std::min(most, std::max(spec, direct));
+  if (policy.actuation == Actuation::kCgroup || step.config.fallback.on_refusal) return true;
+  const Request<Amount>& mine = request_of<Amount>(container);
+  if (may_try<Amount>(step, container) || mine.allowance.asked) {
+    return !step.config.preflight && !mine.allowance.refused;
   }
-  Bytes top = most;
-  const auto bound = [&](Bytes allowed) { top = std::min(top, std::max({allowed, spec, direct})); };
-  if (container.refused && step.now < container.refused->retry_at)
-    bound(container.refused->allowed);
-  bound(within_room(step, container.preflight, top));
-  return top;
+  return kIsMemory<Amount> && policy.unasked && !step.unsupported();
+}
+
+// Nobody could be asked before the API server went away: so much more than what is stored.
+template <class Amount>
+Amount one_step(Amount confirmed) {
+  return confirmed + Amount{confirmed.value / 2};
+}
+
+// Of a limit that may grow, as far as somebody has said.
+template <class Amount>
+Amount writable(const Step& step, const ContainerResize& container, Amount most, Amount base) {
+  if (needs_no_word<Amount>(step, container)) return most;
+  const Allowance<Amount>& said = request_of<Amount>(container).allowance;
+  Amount upto = said.upto;
+  const bool never_asked = !said.asked && !said.refused;
+  if (never_asked && step.facts.api.away && may_try<Amount>(step, container)) {
+    upto = std::max(upto, one_step(base));
+  }
+  return std::max(std::min(upto, most), base);
+}
+
+template <class Amount>
+Amount write_base(const Step& step, const ContainerResize& container, const Range<Amount>& range) {
+  if constexpr (kIsMemory<Amount>) {
+    return confirmed(step, container);
+  } else {
+    return std::clamp(*container.cpu.spec, range.floor, range.most);
+  }
 }
 
 EngineBounds bounds_of(const Step& step, const ContainerResize& container,
@@ -95,10 +90,9 @@ EngineBounds bounds_of(const Step& step, const ContainerResize& container,
             .direct_ceiling = {},
             .direct_floor = ground(step, container)};
   }
-  EngineBounds bounds;
-  bounds.floor = range->floor;
-  bounds.direct_ceiling = direct_ceiling(step, container);
-  bounds.ceiling = wish_ceiling(step, container, range->most, bounds.direct_ceiling);
+  const Allowed<Bytes> so_far = allowed<Bytes>(step, container);
+  EngineBounds bounds{
+      .floor = range->floor, .ceiling = so_far.wish, .direct_ceiling = so_far.write};
   const bool no_api = only_files<Bytes>(step, container);
   const bool writes = no_api && !step.policy(container)->dry_run;
   bounds.direct_floor = writes ? bounds.floor : ground(step, container);
@@ -120,7 +114,7 @@ CpuBounds bounds_of(const Step& step, const ContainerResize& container,
   const bool stays = !is_written(*step.policy(container)) || is_held<MilliCpu>(step, container);
   return {.floor = range->floor,
           .ceiling = range->most,
-          .direct_ceiling = cpu_direct_ceiling(step, container, *range),
+          .direct_ceiling = allowed<MilliCpu>(step, container).write,
           .direct_floor = stays ? std::max(range->floor, spec) : range->floor};
 }
 
@@ -137,34 +131,58 @@ void set_bounds(const Step& step, ContainerResize& container, std::vector<Resize
 
 }  // namespace
 
-Bytes confirmed(const Step& step, const ContainerResize& container) {
-  if (container.refused && container.refused->by_kubelet) return container.refused->allowed;
-  return ground(step, container);
+template <class Amount>
+Allowed<Amount> allowed(const Step& step, const ContainerResize& container) {
+  const Amount spec = spec_of<Amount>(container);
+  const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
+  if (!range) return {.write = kIsMemory<Amount> ? Amount{} : spec, .ask = spec, .wish = spec};
+  const ContainerPolicy& policy = *step.policy(container);
+  const bool held = is_held<Amount>(step, container);
+  const Amount base = write_base(step, container, *range);
+  Allowed<Amount> result{.write = kIsMemory<Amount> ? Amount{} : base, .ask = spec, .wish = {}};
+  if (!is_written(policy)) {
+    if (!kIsMemory<Amount>) result.write = range->floor;
+  } else if (!held && !(kIsMemory<Amount> && policy.leaving)) {
+    result.write = writable(step, container, range->most, base);
+  }
+  if (through_api<Amount>(step, container) && !held) {
+    result.ask = range->most;
+    const auto& refused = request_of<Amount>(container).allowance.refused;
+    if (refused && refused->ask_upto && step.now < refused->retry_at) {
+      result.ask = std::max(std::min(range->most, *refused->ask_upto), spec);
+    }
+  }
+  const bool nobody_bounds = !held && (policy.dry_run || policy.actuation == Actuation::kCgroup);
+  result.wish = nobody_bounds ? range->most
+                              : std::min(range->most,
+                                         std::max({spec, held ? spec : result.write, result.ask}));
+  return result;
 }
 
-Bytes direct_ceiling(const Step& step, const ContainerResize& container) {
-  const ContainerPolicy* policy = step.policy(container);
-  if (policy == nullptr || policy->leaving || !is_written(*policy)) return {};
-  if (is_held<Bytes>(step, container)) return {};
-  return allowed_writes(step, container, policy->ceiling, confirmed(step, container));
+template Allowed<Bytes> allowed(const Step&, const ContainerResize&);
+template Allowed<MilliCpu> allowed(const Step&, const ContainerResize&);
+
+Bytes confirmed(const Step& step, const ContainerResize& container) {
+  const auto& refused = container.allowance.refused;
+  return refused && refused->by_kubelet ? container.allowance.upto : ground(step, container);
 }
 
 LeaseWhy lease_why(const Step& step, const ContainerResize& container) {
   const ContainerPolicy* policy = step.policy(container);
   if (policy != nullptr && policy->actuation == Actuation::kCgroup) return LeaseWhy::kPolicy;
   if (!resizable<Bytes>(step, container)) return LeaseWhy::kNoApi;
-  if (container.refused && step.config.fallback.on_refusal) return LeaseWhy::kOverride;
+  if (container.allowance.refused && step.config.fallback.on_refusal) return LeaseWhy::kOverride;
   return step.facts.api.away ? LeaseWhy::kApiAway : LeaseWhy::kBridge;
 }
 
 bool cpu_write_is_coming(const Step& step, const ContainerResize& container, MilliCpu to) {
   const std::optional<Range<MilliCpu>> range = range_of<MilliCpu>(step, container);
   if (!range) return false;
-  const bool asked = step.config.preflight && !container.cpu.preflight.ceiling &&
+  const bool asked = step.config.preflight && !container.cpu.allowance.asked &&
                      wants_preflight<MilliCpu>(step, container) && step.facts.api.may_ask &&
-                     !step.facts.api.away && !step.yielding();
+                     !step.facts.api.away;
   const MilliCpu before = container.cpu.bounds ? container.cpu.bounds->direct_ceiling : MilliCpu{};
-  return asked || (before < to && to <= cpu_direct_ceiling(step, container, *range));
+  return asked || (before < to && to <= allowed<MilliCpu>(step, container).write);
 }
 
 void set_bounds(Step& step) {

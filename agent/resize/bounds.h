@@ -37,26 +37,29 @@ std::optional<Range<Amount>> range_of(const Step& step, const ContainerResize& c
 template <class Amount>
 bool wants_preflight(const Step& step, const ContainerResize& container) {
   const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
-  return range && through_api<Amount>(step, container) &&
-         step.policy(container)->actuation == Actuation::kResizeThenCgroup &&
+  const ContainerPolicy* policy = step.policy(container);
+  return range && policy->actuation == Actuation::kResizeThenCgroup && !policy->dry_run &&
+         may_try<Amount>(step, container) && !step.yielding<Amount>(container) &&
          range->most > spec_of<Amount>(container);
 }
 
+// How far a limit may go for now, by what has been said of it: written to the cgroup (0, and of CPU
+// the spec: not at all), asked for in a PATCH that stores, and wished for by the engine.
+template <class Amount>
+struct Allowed {
+  Amount write;
+  Amount ask;
+  Amount wish;
+};
+template <class Amount>
+Allowed<Amount> allowed(const Step& step, const ContainerResize& container);
+
 // How far the API server and the kubelet are known to stand behind the limit.
 Bytes confirmed(const Step& step, const ContainerResize& container);
-// How far memory.max may be written for now; 0: not at all.
-Bytes direct_ceiling(const Step& step, const ContainerResize& container);
 // What a direct write to it would be for now.
 LeaseWhy lease_why(const Step& step, const ContainerResize& container);
 // A CPU limit of `to` could not be written when it was wished for, and can be now or soon.
 bool cpu_write_is_coming(const Step& step, const ContainerResize& container, MilliCpu to);
-
-// `wanted`, cut down to the room that a refused dry run has left, while that holds.
-template <class Amount>
-Amount within_room(const Step& step, const Preflight<Amount>& known, Amount wanted) {
-  const bool holds = known.refused && known.room_known && step.now < known.at + known.backoff;
-  return holds ? std::min(wanted, known.allowed) : wanted;
-}
 
 void set_bounds(Step& step);
 

@@ -48,17 +48,6 @@ void absorb_word(const Step& step, CpuResize& cpu, const CpuWord& word) {
   }
 }
 
-// What is allowed of a raise to `wanted`; what comes back is not above it, and not below the spec.
-MilliCpu allowed_raise(const Step& step, const CpuResize& cpu, MilliCpu wanted) {
-  MilliCpu to = wanted;
-  if (cpu.refused && step.now < cpu.refused->retry_at) {
-    // What the kubelet has not carried out for another reason may stand, but is not asked for.
-    const bool has_room = cpu.refused->allowed < cpu.refused->value;
-    to = has_room ? std::min(to, cpu.refused->allowed) : *cpu.spec;
-  }
-  return std::max(within_room(step, cpu.preflight, to), *cpu.spec);
-}
-
 // What the API is to be asked for, and from when on.
 struct Aim {
   MilliCpu to;
@@ -67,12 +56,13 @@ struct Aim {
 
 std::optional<Aim> aim_of(const Step& step, const ContainerResize& container) {
   const std::optional<Range<MilliCpu>> range = range_of<MilliCpu>(step, container);
-  if (!range || !through_api<MilliCpu>(step, container) || step.yielding()) return std::nullopt;
+  if (!range || !through_api<MilliCpu>(step, container)) return std::nullopt;
+  if (step.yielding<MilliCpu>(container)) return std::nullopt;
   const CpuResize& cpu = container.cpu;
   const MilliCpu spec = *cpu.spec;
   const auto within = [&](MilliCpu limit) {
     const MilliCpu to = std::clamp(limit, range->floor, range->most);
-    return to > spec ? allowed_raise(step, cpu, to) : to;
+    return to > spec ? std::min(to, allowed<MilliCpu>(step, container).ask) : to;
   };
   const bool has_started = cpu.reason == Reason::kStarted;
   if (range->most == range->floor) {  // it leaves: whatever stands in the cgroup
@@ -108,9 +98,8 @@ std::vector<kube::ResizeChange> due_changes(Step& step, const kube::Pod& known) 
     const std::optional<Aim> aim = aim_of(step, container);
     if (!aim) {
       const bool differs = cpu.want || side_of(cpu) != 0;
-      if (differs && cpu.refused && step.now < cpu.refused->retry_at) {
-        step.wake_at(cpu.refused->retry_at);
-      }
+      const auto& refused = cpu.allowance.refused;
+      if (differs && refused && step.now < refused->retry_at) step.wake_at(refused->retry_at);
       continue;
     }
     if (step.now < aim->at) {
@@ -172,7 +161,8 @@ void verify_cpu(Step& step) {
   const ResizeUnverified request = *std::exchange(step.state.cpu_unverified, std::nullopt);
   if (request.withdraws) return;  // said, and in force it is what was before
   for_each_limit<MilliCpu>(
-      step, request.changes, [&](const auto&, const ContainerResize& container, MilliCpu to) {
+      step, request.changes, [&](const auto&, ContainerResize& container, MilliCpu to) {
+        note_in_force(step, container, to);
         const auto& asked = container.cpu.asked;
         step.say(ResizeEvent::Kind::kApplied, container, asked ? asked->before : to, to);
       });

@@ -17,42 +17,49 @@ bool needs_more(const Step& step, const ContainerResize& container, Bytes spec) 
 }
 
 bool needs_more(const Step& /*step*/, const ContainerResize& container, MilliCpu /*spec*/) {
-  return container.cpu.needed_at > container.cpu.preflight.at;
+  return container.cpu.needed_at > container.cpu.allowance.since;
 }
 
 template <class Amount>
 bool is_due(const Step& step, const ContainerResize& container) {
-  const Preflight<Amount>& known = request_of<Amount>(container).preflight;
-  if (known.ceiling != range_of<Amount>(step, container)->most) return true;
-  if (!known.refused && !kIsMemory<Amount>) return false;
-  const Nanoseconds good_for = known.refused ? known.backoff : step.config.preflight_expires;
-  return step.now - known.at >= good_for && needs_more(step, container, spec_of<Amount>(container));
-}
-
-// absent: no more than is stored.
-template <class Amount>
-void answered(Step& step, const kube::ResizeChange& change, std::optional<Amount> allowed) {
-  ContainerResize* container = step.find(change.container);
-  if (container == nullptr) return;
-  Preflight<Amount>& known = request_of<Amount>(*container).preflight;
-  known.ceiling = known.asking;
-  known.allowed = allowed.value_or(spec_of<Amount>(*container));
-  known.at = step.now;
-  const ContainerReading* seen = step.reading(*container);
-  if (kIsMemory<Amount>)
-    container->preflight_usage = seen == nullptr ? Bytes{} : seen->memory.usage;
+  const Allowance<Amount>& known = request_of<Amount>(container).allowance;
+  if (known.asked != range_of<Amount>(step, container)->most) return true;
+  const bool partly = known.upto < *known.asked;
+  if (!known.refused && !partly && !kIsMemory<Amount>) return false;
+  const Nanoseconds good_for = known.refused ? known.refused->backoff
+                               : partly      ? step.config.api.refused_backoff
+                                             : step.config.preflight_expires;
+  return step.now - known.since >= good_for &&
+         needs_more(step, container, spec_of<Amount>(container));
 }
 
 template <class Amount>
-void note_refusal(Step& step, const kube::ResizeChange& change, const kube::Refusal& refusal,
-                  bool room_known) {
-  ContainerResize* container = step.find(change.container);
-  if (container == nullptr) return;
-  Preflight<Amount>& known = request_of<Amount>(*container).preflight;
-  known.refused = refusal.cause;
-  known.message = refusal.message;
-  known.room_known = room_known;
-  known.backoff = next_refused_backoff(step, known.backoff);
+void answered(Step& step, ContainerResize& container, Amount allowed, SaidBy by) {
+  Allowance<Amount>& known = request_of<Amount>(container).allowance;
+  if (!known.asking) return;  // another actor has come between
+  known.asked = known.asking;
+  if (known.refused && known.refused->by_kubelet) {  // which knows what the API server does not
+    known.since = step.now;
+  } else {
+    known.say(allowed, by, step.now);
+  }
+  const ContainerReading* seen = step.reading(container);
+  if (kIsMemory<Amount>) container.preflight_usage = seen == nullptr ? Bytes{} : seen->memory.usage;
+}
+
+// Of a dry run for the most, or for less: then no more than that is asked for.
+template <class Amount>
+void note_refusal(Step& step, ContainerResize& container, const kube::Refusal& refusal,
+                  std::optional<Amount> ask_upto) {
+  Allowance<Amount>& known = request_of<Amount>(container).allowance;
+  if (known.refused && known.refused->by_kubelet) return;
+  const Nanoseconds last = known.refused ? known.refused->backoff : Nanoseconds{};
+  const Nanoseconds backoff = next_refused_backoff(step, last);
+  known.refused = Refused<Amount>{.ask_upto = ask_upto,
+                                  .cause = refusal.cause,
+                                  .message = refusal.message,
+                                  .retry_at = step.now + backoff,
+                                  .backoff = backoff};
 }
 
 std::optional<kube::ResizeChange> change_to(const kube::Pod& pod, const std::string& container,
@@ -75,25 +82,34 @@ void send(Step& step, std::vector<kube::ResizeChange> changes) {
   step.act(std::move(action));
 }
 
+// A dry run restarts nobody.
+bool can_try(const Step& step, const kube::Pod& known,
+             const std::vector<kube::ResizeChange>& changes) {
+  return kube::can_apply(known, changes, step.facts.api.ability, kube::Restarts::kAllowed) ==
+         kube::Resizability::kYes;
+}
+
 // Asks again within the room that the refusal named. False: nothing is left to ask for.
 template <class Amount>
-bool ask_within(Step& step, const ResizeInFlight& asked, const Room<Amount>& room) {
-  if (!room.known() || step.state.preflight_tries >= step.config.preflight_attempts) return false;
+bool ask_within(Step& step, const std::vector<Fitted<Amount>>& rooms) {
+  if (step.state.preflight_tries >= step.config.preflight_attempts) return false;
   const kube::Pod known = known_pod(step);
   std::vector<kube::ResizeChange> changes;
-  std::vector<kube::ResizeChange> full;
+  std::vector<ContainerResize*> full;
   bool smaller = false;
-  for (const Fitted<Amount>& each : fitted(step, room, asked.resize.changes)) {
+  for (const Fitted<Amount>& each : rooms) {
     smaller |= each.fits < each.to;
-    const auto change = change_to(known, each.container->name, each.fits);
-    (change ? changes : full).push_back(change.value_or(*each.change));
+    if (auto change = change_to(known, each.container->name, each.fits)) {
+      changes.push_back(*std::move(change));
+    } else {
+      full.push_back(each.container);
+    }
   }
-  if (changes.empty() || !smaller ||
-      kube::can_apply(known, changes, step.facts.api.ability) != kube::Resizability::kYes) {
-    return false;
-  }
+  if (changes.empty() || !smaller || !can_try(step, known, changes)) return false;
   // Those that are left out have no room, whatever becomes of the others.
-  for (const kube::ResizeChange& change : full) answered<Amount>(step, change, std::nullopt);
+  for (ContainerResize* each : full) {
+    answered<Amount>(step, *each, spec_of<Amount>(*each), SaidBy::kRefusal);
+  }
   ++step.state.preflight_tries;
   send(step, std::move(changes));
   return true;
@@ -102,75 +118,88 @@ bool ask_within(Step& step, const ResizeInFlight& asked, const Room<Amount>& roo
 template <class Amount>
 void ask(Step& step, const kube::Pod& known) {
   if (step.state.preflight) return;
+  const bool alone = step.now < step.state.alone_until;
   std::vector<kube::ResizeChange> changes;
   bool due = false;
   // All of the pod together: they are raised together when it comes to the worst.
   for (ContainerResize& container : step.state.containers) {
     if (!wants_preflight<Amount>(step, container)) continue;
-    due |= is_due<Amount>(step, container);
+    const bool mine = is_due<Amount>(step, container);
+    if (alone && (due || !mine)) continue;
     const Amount most = range_of<Amount>(step, container)->most;
-    request_of<Amount>(container).preflight.asking = most;
-    if (const auto change = change_to(known, container.name, most)) changes.push_back(*change);
+    const auto change = change_to(known, container.name, most);
+    if (!change) continue;
+    due |= mine;
+    request_of<Amount>(container).allowance.asking = most;
+    changes.push_back(*change);
   }
   if (!due) return;
   if (step.now < step.state.preflight_retry_at) {
     step.wake_at(step.state.preflight_retry_at);
     return;
   }
-  const kube::Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
   step.state.preflight_tries = 1;
-  if (why == kube::Resizability::kYes) {
+  if (can_try(step, known, changes)) {
     send(step, std::move(changes));
     return;
   }
-  const kube::Refusal refusal{.code = Code::kDenied,
-                              .cause = kube::Cause::kInvalid,
-                              .message = std::string(kube::explain(why))};
-  for (const kube::ResizeChange& change : changes) {
-    answered<Amount>(step, change, std::nullopt);
-    note_refusal<Amount>(step, change, refusal, true);
+  if (changes.size() > 1) {
+    ask_alone(step);
+    ask<Amount>(step, known);
+    return;
   }
+  const kube::Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
+  ContainerResize& container = *step.find(changes.front().container);
+  const Amount spec = spec_of<Amount>(container);
+  answered<Amount>(step, container, spec, SaidBy::kRefusal);
+  note_refusal<Amount>(step, container,
+                       {.code = Code::kDenied,
+                        .cause = kube::Cause::kInvalid,
+                        .message = std::string(kube::explain(why))},
+                       spec);
 }
 
 template <class Amount>
 void taken(Step& step, const ResizeInFlight& asked, const kube::Pod* answer) {
-  for (const kube::ResizeChange& change : asked.resize.changes) {
-    ContainerResize* container = step.find(change.container);
-    if (container == nullptr || !of<Amount>(change.limits)) continue;
-    const Amount to = *of<Amount>(change.limits);
-    const Amount taken = std::min(to, stored_in(answer, change, to));
-    answered<Amount>(step, change, taken);
-    Request<Amount>& mine = request_of<Amount>(*container);
-    Preflight<Amount>& known = mine.preflight;
-    if (taken < to) {
-      const kube::Refusal refusal{.code = Code::kDenied,
-                                  .cause = kube::Cause::kAdmission,
-                                  .message = "would be stored as " + to_string(taken)};
-      note_refusal<Amount>(step, change, refusal, true);
-      step.say(ResizeEvent::Kind::kRefused, *container, spec_of<Amount>(*container), to,
-               kube::to_string(refusal.cause), refusal.message);
-    }
-    if (!known.ceiling || known.allowed < *known.ceiling) continue;  // the refusal before it stands
-    known.refused.reset();
-    known.room_known = true;
-    known.message.clear();
-    known.backoff = {};
-    if (mine.refused && !mine.refused->by_kubelet) mine.refused.reset();
-  }
+  for_each_limit<Amount>(
+      step, asked.resize.changes, [&](const auto& change, ContainerResize& container, Amount to) {
+        const Amount taken = std::min(to, stored_in(answer, change, to));
+        answered<Amount>(step, container, taken, SaidBy::kDryRun);
+        if (taken < to) {
+          const kube::Refusal refusal{.code = Code::kDenied,
+                                      .cause = kube::Cause::kAdmission,
+                                      .message = "would be stored as " + to_string(taken)};
+          note_refusal<Amount>(step, container, refusal, taken);
+          step.say(ResizeEvent::Kind::kRefused, container, spec_of<Amount>(container), to,
+                   kube::to_string(refusal.cause), refusal.message);
+        }
+        Allowance<Amount>& known = request_of<Amount>(container).allowance;
+        if (!known.refused || known.refused->by_kubelet) return;
+        if (known.asked && taken < *known.asked) {  // the refusal before it stands, and had a room
+          if (known.refused->ask_upto) known.refused->ask_upto = taken;
+          return;
+        }
+        known.refused.reset();
+      });
 }
 
 template <class Amount>
 void refused(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcome) {
-  const kube::Refusal& refusal = *outcome.refusal;
-  const Room<Amount> room = room_of<Amount>(refusal);
-  const bool first = step.state.preflight_tries == 1;
-  for (const kube::ResizeChange& change : asked.resize.changes) {
-    note_refusal<Amount>(step, change, refusal, room.known());
-    if (first) say_refused<Amount>(step, change, outcome, ResizeEvent::Kind::kRefused);
+  const Room<Amount> room = room_of<Amount>(*outcome.refusal);
+  if (!room.known() && asked.resize.changes.size() > 1) {
+    ask_alone(step);
+    return;
   }
-  if (ask_within(step, asked, room)) return;
-  for (const kube::ResizeChange& change : asked.resize.changes) {
-    answered<Amount>(step, change, std::nullopt);
+  const std::vector<Fitted<Amount>> rooms = fitted(step, room, asked.resize.changes);
+  const bool first = step.state.preflight_tries == 1;
+  for (const Fitted<Amount>& each : rooms) {
+    note_refusal<Amount>(step, *each.container, *outcome.refusal,
+                         room.known() ? std::optional(each.fits) : std::nullopt);
+    if (first) say_refused<Amount>(step, *each.change, outcome, ResizeEvent::Kind::kRefused);
+  }
+  if (room.known() && ask_within(step, rooms)) return;
+  for (const Fitted<Amount>& each : rooms) {
+    answered<Amount>(step, *each.container, each.from, SaidBy::kRefusal);
   }
 }
 
@@ -186,7 +215,7 @@ void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcom
 }  // namespace
 
 void ask_preflight(Step& step, const kube::Pod& known) {
-  if (!step.config.preflight || step.yielding()) return;
+  if (!step.config.preflight) return;
   ask<Bytes>(step, known);
   ask<MilliCpu>(step, known);
 }
@@ -207,17 +236,18 @@ void absorb_preflight(Step& step, const ResizeOutcome& outcome) {
             step.now +
             std::max(std::chrono::seconds(1) + backoff_of(step.state, 3, std::chrono::seconds(1),
                                                           std::chrono::seconds(10)),
-                     refusal.retry_after.value_or(Nanoseconds{}));
+                     wait_asked_for(refusal));
         return;
       case Code::kUnsupported:
         if (refusal.cause == kube::Cause::kMemoryDecrease) break;
-        step.state.unsupported = refusal.cause;
+        note_unsupported(step, refusal.cause);
         return;
       case Code::kDenied:
       case Code::kMalformed:
         break;
     }
   }
+  step.state.unsupported.reset();
   if (is_cpu(asked.resize)) {
     absorb<MilliCpu>(step, asked, outcome);
   } else {

@@ -11,10 +11,11 @@ bool pod_needs_memory(const Step& step) {
   return step.state.unverified ||
          std::any_of(step.state.containers.begin(), step.state.containers.end(),
                      [&](const ContainerResize& each) {
-                       // Whether there is a lease is only known once the file has been read.
-                       const bool unread =
-                           each.spec && !each.level_known && step.reading(each) != nullptr;
-                       return each.lease || each.want || unread;
+                       // What is found above the spec becomes a lease.
+                       const ContainerReading* seen = step.reading(each);
+                       const bool found = each.spec && !each.level_known && seen != nullptr &&
+                                          seen->memory.limit.bytes > each.spec->value;
+                       return each.lease || each.want || found;
                      });
 }
 

@@ -66,10 +66,17 @@ bool memory_is_quiet(Step& step, const std::string& container);
 // Neither the pod nor the container has a reason against a resize through the API.
 template <class Amount>
 bool resizable(const Step& step, const ContainerResize& container) {
-  return step.state.resizable == kube::Resizability::kYes && !step.state.unsupported &&
+  return step.state.resizable == kube::Resizability::kYes && !step.unsupported() &&
          request_of<Amount>(container).resizable == kube::Resizability::kYes;
 }
-// ... and it is to be asked.
+// ... or a dry run can at least ask how far it would go: that restarts nobody.
+template <class Amount>
+bool may_try(const Step& step, const ContainerResize& container) {
+  const kube::Resizability why = request_of<Amount>(container).resizable;
+  return request_of<Amount>(container).spec && step.state.resizable == kube::Resizability::kYes &&
+         !step.unsupported() &&
+         (why == kube::Resizability::kYes || why == kube::Resizability::kRestart);
+}
 template <class Amount>
 bool through_api(const Step& step, const ContainerResize& container) {
   const ContainerPolicy* policy = step.policy(container);

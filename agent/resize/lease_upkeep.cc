@@ -15,7 +15,7 @@ constexpr Nanoseconds kLowerAgain = std::chrono::seconds(1);
 constexpr Nanoseconds kReadOften = std::chrono::milliseconds(50);
 
 bool may_write(const Step& step, const ContainerResize& container) {
-  return direct_ceiling(step, container).value > 0;
+  return allowed<Bytes>(step, container).write.value > 0;
 }
 
 void raise(Step& step, ContainerResize& container, Reason reason) {
@@ -65,11 +65,13 @@ void finish(Step& step) {
         if (!request.withdraws) {  // that was said, and in force is what was before
           const Bytes from = container.asked ? container.asked->before : to;
           ResizeEvent applied = step.event(ResizeEvent::Kind::kApplied, container, from, to);
+          if (container.asked) applied.reason = container.asked->reason;
           const bool measured =
               is_visible(request, container.name) && !request.overdue && step.facts.reading;
           if (measured) applied.patch_to_limit = step.facts.reading->at - request.sent;
           step.say(container.name, std::move(applied));
         }
+        note_in_force(step, container, to);
         // The API stands behind it now.
         if (container.lease && container.lease->limit <= to) container.lease.reset();
       });
@@ -83,7 +85,7 @@ void write_overdue(Step& step) {
       step, request.changes, [&](const auto&, ContainerResize& container, Bytes stored) {
         const ContainerReading* seen = step.reading(container);
         // Less of it, where the kubelet has refused more.
-        const Bytes to = std::min(stored, direct_ceiling(step, container));
+        const Bytes to = std::min(stored, allowed<Bytes>(step, container).write);
         if (seen == nullptr || seen->memory.limit.bytes >= to.value) return;  // nothing to raise
         if (cgroup::reads_as(seen->memory.limit, to) || !may_write(step, container)) return;
         if (to == stored) std::erase(request.visible, container.name);
@@ -96,7 +98,7 @@ void reassert(Step& step, ContainerResize& container, const ContainerReading& se
   Lease& lease = *container.lease;
   const Bytes found{seen.memory.limit.bytes};
   // What is allowed may be less than when the lease began; more than is there now is not taken.
-  lease.limit = std::max(std::min(lease.limit, direct_ceiling(step, container)), found);
+  lease.limit = std::max(std::min(lease.limit, allowed<Bytes>(step, container).write), found);
   if (lease.limit == found) return;
   raise(step, container, Reason::kReasserted);
   std::string message = "memory.max was lowered while a lease held it";
@@ -112,8 +114,9 @@ void withdraw_lease(Step& step, ContainerResize& container, const ContainerReadi
   Lease& lease = *container.lease;
   const Bytes bottom = std::max(ground(step, container), confirmed(step, container));
   // What the refusal left room for is kept while it is being asked for.
-  const bool partly = container.refused && container.want && !step.yielding() &&
-                      *container.want <= container.refused->allowed;
+  const auto& refused = container.allowance.refused;
+  const bool partly = refused && container.want && !step.yielding<Bytes>(container) &&
+                      *container.want <= container.allowance.upto;
   const Bytes allowed = partly ? std::max(bottom, *container.want) : bottom;
   const Bytes to = std::max(allowed, safe_limit(step, seen.memory));
   // The file's word, for a lowering stops above the usage, wherever that was by then.
@@ -140,8 +143,7 @@ void withdraw_lease(Step& step, ContainerResize& container, const ContainerReadi
                       .slice = slice_limit(step, false),
                       .reason = Reason::kWithdrawn});
   if (again) return;  // said before
-  const auto& refused = container.refused;
-  const bool taken_back = refused || step.yielding();
+  const bool taken_back = refused || step.yielding<Bytes>(container);
   step.say(taken_back ? ResizeEvent::Kind::kBridgeWithdrawn : ResizeEvent::Kind::kLeaseEnded,
            container, from, to, refused ? kube::to_string(refused->cause) : to_string(lease.why),
            refused ? std::string_view(refused->message) : "");
@@ -151,7 +153,7 @@ void renew_or_end(Step& step, ContainerResize& container, const ContainerReading
   Lease& lease = *container.lease;
   const Bytes bottom = ground(step, container);
   const LeaseNeed need{
-      .api_away = step.facts.api.away,
+      .api_away = step.facts.api.away || step.state.unanswered,
       .usage_above_spec = safe_limit(step, seen.memory) > bottom,
       .wanted = step.policy(container) != nullptr,
       .request_open = (step.state.in_flight && !is_cpu(step.state.in_flight->resize)) ||
@@ -197,11 +199,15 @@ void adopt_level(Step& step, ContainerResize& container) {
   const bool leaving = policy != nullptr && policy->leaving;
   // Of one that leaves, whenever it is found.
   if (seen == nullptr || (container.level_known && !leaving) || !container.spec) return;
+  const bool settled = step.state.phase == kube::ResizePhase::kNone && !step.state.unverified;
+  if (!settled && !container.lease) {  // the kubelet may be about to write it
+    step.wake_at(step.now + kLowerAgain);
+    return;
+  }
   container.level_known = true;
   if (policy == nullptr || policy->dry_run || policy->actuation == Actuation::kResize) return;
-  const bool settled = step.state.phase == kube::ResizePhase::kNone && !step.state.unverified;
   const Bytes level{seen->memory.limit.bytes};
-  if (container.lease || !settled || seen->memory.limit.is_max()) return;
+  if (container.lease || seen->memory.limit.is_max()) return;
   if (level <= *container.spec || (level > policy->ceiling && !leaving)) return;
   take_lease(step, container, level, lease_why(step, container), step.now);
   container.lease->withdrawing = leaving;

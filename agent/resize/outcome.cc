@@ -26,17 +26,19 @@ void note_lowering_refused(Step& step, ContainerResize& container) {
   forget_wish<Amount>(step, container);
 }
 
-// What was asked for, and more, is not asked for again for a while. What was written ahead of it is
-// taken back: of memory here, of CPU by the engine, which the bounds of this step tell.
+// More than `allowed` is not allowed, and for a while not asked for. What was written ahead of it
+// is taken back: of memory here, of CPU by the engine, which the bounds of this step tell.
 template <class Amount>
-void note_refused(Step& step, ContainerResize& container, Refused<Amount> refused,
-                  std::optional<Nanoseconds> wait = std::nullopt) {
+void note_refused(Step& step, ContainerResize& container, Amount allowed, SaidBy by,
+                  Refused<Amount> refused, std::optional<Nanoseconds> wait = std::nullopt) {
   Request<Amount>& mine = request_of<Amount>(container);
-  const Nanoseconds last = mine.refused ? mine.refused->backoff : Nanoseconds{};
+  Allowance<Amount>& known = mine.allowance;
+  const Nanoseconds last = known.refused ? known.refused->backoff : Nanoseconds{};
   refused.backoff = wait.value_or(next_refused_backoff(step, last));
   refused.retry_at = step.now + refused.backoff;
-  mine.refused = std::move(refused);
-  const Amount allowed = mine.refused->allowed;
+  if (!refused.ask_upto) refused.ask_upto = allowed;
+  known.refused = std::move(refused);
+  known.say(allowed, by, step.now);
   if (allowed <= spec_of<Amount>(container)) forget_wish<Amount>(step, container);
   if constexpr (kIsMemory<Amount>) {
     if (container.want) container.want = allowed;
@@ -61,26 +63,16 @@ void put_off_withdrawal(Step& step) {
 
 // The cluster has decided.
 template <class Amount>
-void respect(Step& step, const ResizeInFlight& request, const kube::Refusal& refusal) {
+void respect(Step& step, const ResizeInFlight& request, const kube::Refusal& refusal,
+             const Room<Amount>& room) {
   if (request.withdraws) put_off_withdrawal<Amount>(step);
-  const Room<Amount> room = room_of<Amount>(refusal);
   for (const Fitted<Amount>& each : fitted(step, room, request.resize.changes)) {
     if (each.to < each.from) {
       note_lowering_refused<Amount>(step, *each.container);
-      continue;
+    } else if (!room.known() || each.fits < each.to) {
+      note_refused<Amount>(step, *each.container, room.known() ? each.fits : each.from,
+                           SaidBy::kRefusal, {.cause = refusal.cause, .message = refusal.message});
     }
-    note_refused<Amount>(step, *each.container,
-                         {.value = each.to,
-                          .allowed = room.known() ? each.fits : each.from,
-                          .cause = refusal.cause,
-                          .message = refusal.message});
-  }
-}
-
-void note_unsupported(Step& step, Cause cause) {
-  step.state.unsupported = cause;
-  for (ContainerResize& container : step.state.containers) {
-    if (container.lease) container.lease->why = LeaseWhy::kNoApi;
   }
 }
 
@@ -98,6 +90,7 @@ void refused(Step& step, const ResizeInFlight& request, const ResizeOutcome& out
   if (refusal.outcome_unknown) {
     forget_unknown<Amount>(step);
     state.unknown.insert(state.unknown.end(), changes.begin(), changes.end());
+    state.unknown_withdraws = request.withdraws;
   }
   if (kIsMemory<Amount>) state.unanswered = refusal.code == Code::kUnavailable;
   Kind kind = Kind::kRefused;
@@ -113,7 +106,7 @@ void refused(Step& step, const ResizeInFlight& request, const ResizeOutcome& out
       const bool soon = kIsMemory<Amount> && refusal.code == Code::kConflict;
       const Nanoseconds wait = backoff_of(state, ++attempts.failed, milliseconds(soon ? 50 : 400),
                                           std::chrono::seconds(kIsMemory<Amount> ? 5 : 30));
-      attempts.retry_at = step.now + std::max(wait, refusal.retry_after.value_or(Nanoseconds{}));
+      attempts.retry_at = step.now + std::max(wait, wait_asked_for(refusal));
       step.wake_at(attempts.retry_at);
       if (refusal.code == Code::kConflict) return;
       kind = Kind::kUnavailable;
@@ -127,9 +120,15 @@ void refused(Step& step, const ResizeInFlight& request, const ResizeOutcome& out
       state.no_decrease = true;
       [[fallthrough]];
     case Code::kDenied:
-    case Code::kMalformed:  // a fault of ours: not repeated either
-      respect<Amount>(step, request, refusal);
+    case Code::kMalformed: {  // a fault of ours: not repeated either
+      const Room<Amount> room = room_of<Amount>(refusal);
+      if (changes.size() > 1 && !room.known() && !request.withdraws) {
+        ask_alone(step);
+        return;
+      }
+      respect<Amount>(step, request, refusal, room);
       break;
+    }
   }
   for (const kube::ResizeChange& change : changes) {
     say_refused<Amount>(step, change, outcome, kind);
@@ -145,10 +144,9 @@ void note_changed(Step& step, ContainerResize& container, Amount asked) {
   if (stored > asked) {
     note_lowering_refused<Amount>(step, container);
   } else {
-    note_refused<Amount>(
-        step, container,
-        {.value = asked, .allowed = stored, .cause = Cause::kAdmission, .message = message},
-        step.config.api.refused_backoff_max);
+    note_refused<Amount>(step, container, stored, SaidBy::kStoredReply,
+                         {.cause = Cause::kAdmission, .message = message},
+                         step.config.api.refused_backoff_max);
   }
   step.say(Kind::kRefused, container, stored, asked, kube::to_string(Cause::kAdmission), message);
 }
@@ -160,6 +158,7 @@ void absorb(Step& step, const ResizeInFlight& request, const ResizeOutcome& outc
     return;
   }
   forget_unknown<Amount>(step);
+  step.state.unsupported.reset();
   const Kind kind = request.withdraws ? Kind::kWithdrawn : Kind::kAccepted;
   for_each_limit<Amount>(
       step, request.resize.changes, [&](const auto&, const auto& container, Amount to) {
@@ -167,7 +166,10 @@ void absorb(Step& step, const ResizeInFlight& request, const ResizeOutcome& outc
         step.say(kind, container, asked ? asked->from : spec_of<Amount>(container), to, {}, {},
                  outcome.status);
       });
-  if (outcome.pod && outcome.pod->generation) step.state.generation = outcome.pod->generation;
+  // The watch may have been faster.
+  if (outcome.pod && outcome.pod->generation) {
+    step.state.generation = std::max(step.state.generation, outcome.pod->generation);
+  }
   if (outcome.pod) step.state.reply_at = step.now;
   accepted<Amount>(step, request.resize.changes, request.withdraws, request.sent,
                    outcome.pod ? &*outcome.pod : nullptr);
@@ -209,15 +211,40 @@ void note_untaken(Step& step, ContainerResize& container, Amount before) {
     }
   }
   forget_wish<Amount>(step, container);
-  note_refused<Amount>(step, container,
-                       {.value = asked,
-                        .allowed = allowed,
+  // What stands there for another reason is not asked for either.
+  note_refused<Amount>(step, container, allowed, SaidBy::kKubelet,
+                       {.ask_upto = std::min(allowed, before),
                         .cause = said.capacity ? Cause::kNodeCapacity : Cause::kNotReady,
                         .by_kubelet = said.capacity || !kIsMemory<Amount>,
                         .message = std::move(said.message)});
 }
 
 }  // namespace
+
+void note_unsupported(Step& step, Cause cause) {
+  const Nanoseconds last = step.state.unsupported ? step.state.unsupported->backoff : Nanoseconds{};
+  const Nanoseconds backoff = next_refused_backoff(step, last);
+  step.state.unsupported = Unsupported{.cause = cause,
+                                       .ability = step.facts.api.ability,
+                                       .retry_at = step.now + backoff,
+                                       .backoff = backoff};
+  step.wake_at(step.now + backoff);
+  for (ContainerResize& container : step.state.containers) {
+    if (container.lease) container.lease->why = LeaseWhy::kNoApi;
+  }
+}
+
+template <class Amount>
+void note_in_force(Step& step, ContainerResize& container, Amount limit) {
+  Allowance<Amount>& known = request_of<Amount>(container).allowance;
+  if (!known.refused || !known.refused->by_kubelet || limit <= known.upto) return;
+  known = {};
+  known.say(limit, SaidBy::kKubelet, step.now);
+}
+
+void ask_alone(Step& step) {
+  step.state.alone_until = step.now + step.config.api.refused_backoff_max;
+}
 
 template <class Amount>
 void say_refused(Step& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
@@ -278,7 +305,10 @@ void send(Step& step, std::vector<kube::ResizeChange> changes, SendResize::Urgen
         Request<Amount>& mine = request_of<Amount>(container);
         const Amount from = spec_of<Amount>(container);
         const bool follows = mine.asked && open && in_request(open->changes, container.name);
-        mine.asked = {.from = from, .to = to, .before = follows ? mine.asked->before : from};
+        mine.asked = {.from = from,
+                      .to = to,
+                      .before = follows ? mine.asked->before : from,
+                      .reason = mine.reason};
         if constexpr (kIsMemory<Amount>) {
           container.want_since = step.now;
         } else {
@@ -304,13 +334,17 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
       step, changes, [&](kube::ResizeChange& change, ContainerResize& container, Amount to) {
         Request<Amount>& mine = request_of<Amount>(container);
         const Amount stored = stored_in(reply, change, to);
+        const Amount before = spec_of<Amount>(container);
         mine.spec = stored;
         if (mine.want == to) mine.want.reset();
         if (!withdraws) {
-          if (mine.refused && to >= mine.refused->value) mine.refused.reset();
-          if (mine.preflight.ceiling) {
-            mine.preflight.allowed = std::max(mine.preflight.allowed, stored);
-          }
+          Allowance<Amount>& known = mine.allowance;
+          const auto& said = known.refused;
+          const bool more = said && said->ask_upto && stored > std::max(*said->ask_upto, before);
+          // The kubelet has its say later. How far it may go now is asked anew.
+          if (more && !said->by_kubelet) known = {.upto = known.upto};
+          if (!known.refused && stored > known.upto)
+            known.say(stored, SaidBy::kStoredReply, step.now);
           if (stored != to) note_changed(step, container, to);
         }
         if constexpr (kIsMemory<Amount>) {
@@ -350,11 +384,8 @@ void refuse_here(Step& step, const kube::ResizeChange& change, kube::Resizabilit
   if (to <= from) {
     note_lowering_refused<Amount>(step, container);
   } else {
-    note_refused<Amount>(step, container,
-                         {.value = to,
-                          .allowed = from,
-                          .cause = Cause::kInvalid,
-                          .message = std::string(kube::explain(why))},
+    note_refused<Amount>(step, container, from, SaidBy::kRefusal,
+                         {.cause = Cause::kInvalid, .message = std::string(kube::explain(why))},
                          step.config.api.refused_backoff_max);
   }
   step.say(Kind::kRefused, container, from, to, kube::to_string(why), kube::explain(why));
@@ -412,6 +443,8 @@ template void accepted<MilliCpu>(Step&, std::vector<kube::ResizeChange>, bool, M
                                  const kube::Pod*);
 template void refuse_here<Bytes>(Step&, const kube::ResizeChange&, kube::Resizability);
 template void refuse_here<MilliCpu>(Step&, const kube::ResizeChange&, kube::Resizability);
+template void note_in_force<Bytes>(Step&, ContainerResize&, Bytes);
+template void note_in_force<MilliCpu>(Step&, ContainerResize&, MilliCpu);
 template bool withdraw<Bytes>(Step&, const kube::Pod&);
 template bool withdraw<MilliCpu>(Step&, const kube::Pod&);
 template void say_refused<Bytes>(Step&, const kube::ResizeChange&, const ResizeOutcome&, Kind);

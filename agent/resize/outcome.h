@@ -33,6 +33,14 @@ void say_refused(Step& step, const kube::ResizeChange& change, const ResizeOutco
 // An outcome of something else is left alone.
 void absorb_outcome(Step& step, const ResizeOutcome& outcome);
 
+// The kubelet has carried it out, whatever it had said before.
+template <class Amount>
+void note_in_force(Step& step, ContainerResize& container, Amount limit);
+// The API server has said that it cannot resize this pod.
+void note_unsupported(Step& step, kube::Cause cause);
+// A refusal of several containers together may be about one of them: each is asked for by itself.
+void ask_alone(Step& step);
+
 // What the engine waits for will not come now.
 template <class Amount>
 void forget_wish(Step& step, ContainerResize& container) {

@@ -45,15 +45,8 @@ MonotonicTime ready_at(const Step& step, const ContainerResize& container, Bytes
 
 // How far the API is asked to go for a container that wants more; nullopt: it is not asked.
 std::optional<Bytes> growth_target(const Step& step, const ContainerResize& container) {
-  if (!through_api<Bytes>(step, container) || step.yielding()) return std::nullopt;
-  if (!container.want || *container.want <= *container.spec) return std::nullopt;
-  Bytes target = std::min(*container.want, step.policy(container)->ceiling);
-  if (container.refused && step.now < container.refused->retry_at &&
-      target >= container.refused->value) {
-    if (container.refused->allowed >= container.refused->value) return std::nullopt;
-    target = container.refused->allowed;
-  }
-  target = within_room(step, container.preflight, target);
+  if (!container.want || !container.spec) return std::nullopt;
+  const Bytes target = std::min(*container.want, allowed<Bytes>(step, container).ask);
   if (target <= *container.spec) return std::nullopt;
   // In force, the limit would be below what is there now, and perhaps below the usage: the kubelet
   // may take it for a raise, and does not look.
@@ -72,7 +65,7 @@ bool grow(Step& step, const kube::Pod& known) {
   for (ContainerResize& container : step.state.containers) {
     // A lease without a word, of the agent before this one: the API is to know of it.
     if (container.lease && !container.want && !container.lease->withdrawing &&
-        (!container.refused || step.now >= container.refused->retry_at) &&
+        (!container.allowance.refused || step.now >= container.allowance.refused->retry_at) &&
         container.lease->limit > spec_of<Bytes>(container)) {
       container.want = container.lease->limit;
       container.want_since = step.now;
@@ -90,10 +83,15 @@ bool grow(Step& step, const kube::Pod& known) {
     step.wake_at(*ready);
     return true;  // nothing else goes before it
   }
-  const Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
+  Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
+  if (changes.size() > 1 && (why != Resizability::kYes || step.now < step.state.alone_until)) {
+    ask_alone(step);
+    changes.resize(1);  // the others follow, each by itself
+    why = kube::can_apply(known, changes, step.facts.api.ability);
+  }
   if (why != Resizability::kYes) {
-    for (const kube::ResizeChange& change : changes) refuse_here<Bytes>(step, change, why);
-    return false;
+    refuse_here<Bytes>(step, changes.front(), why);
+    return grow(step, known);
   }
   send<Bytes>(step, std::move(changes), SendResize::Urgency::kRescue, false);
   return true;
@@ -114,7 +112,8 @@ bool shrink(Step& step, const kube::Pod& known) {
   if (step.state.unverified || memory_phase(step) != kube::ResizePhase::kNone) return false;
   std::vector<kube::ResizeChange> changes;
   for (ContainerResize& container : step.state.containers) {
-    if (!through_api<Bytes>(step, container) || step.yielding() || container.lease) continue;
+    if (!through_api<Bytes>(step, container) || container.lease) continue;
+    if (step.yielding<Bytes>(container)) continue;
     if (!container.want || *container.want >= *container.spec) continue;
     if (!step.facts.reading) continue;  // decided with the files in sight
     const Bytes floor = range_of<Bytes>(step, container)->floor;
@@ -160,9 +159,9 @@ void fall_back(Step& step) {
     if (!container.want || !container.spec || *container.want <= *container.spec) continue;
     const bool by_api = through_api<Bytes>(step, container);
     if (by_api && !failing) continue;
-    const Bytes to = std::min(*container.want, direct_ceiling(step, container));
+    const Bytes to = std::min(*container.want, allowed<Bytes>(step, container).write);
     const Bytes level = container.lease ? container.lease->limit : *container.spec;
-    if (to <= level || step.yielding()) continue;
+    if (to <= level) continue;
     const LeaseWhy why = by_api                              ? LeaseWhy::kApiAway
                          : resizable<Bytes>(step, container) ? LeaseWhy::kPolicy
                                                              : LeaseWhy::kNoApi;
@@ -184,7 +183,7 @@ bool has_wishes(const Step& step) {
 
 void ask(Step& step) {
   const PodResize& state = step.state;
-  const bool possible = state.resizable == Resizability::kYes && !state.unsupported;
+  const bool possible = state.resizable == Resizability::kYes && !step.unsupported();
   fall_back(step);
   forget_cpu_wishes(step);
   if (!possible || state.in_flight) return;

@@ -2,7 +2,6 @@
 #include "agent/resize/room.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "agent/policy/memory.h"
 #include "kube/quantity.h"
@@ -73,12 +72,10 @@ std::optional<Amount> quota_room(std::string_view message) {
 std::optional<double> ratio_after(std::string_view message, std::string_view prefix) {
   const std::optional<std::string_view> text = text_after(message, prefix, ", ");
   if (!text) return std::nullopt;
-  double ratio = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ratio);
-  if (error != std::errc{} || end != text->data() + text->size() || !(ratio >= 1)) {
-    return std::nullopt;
-  }
-  return ratio;
+  // As Kubernetes spells a quantity: "2", or "2500m".
+  const Result<MilliCpu> thousandths = kube::parse_cpu(*text);
+  if (!thousandths || thousandths->value < 1000) return std::nullopt;
+  return static_cast<double>(thousandths->value) / 1000;
 }
 
 template <class Amount>

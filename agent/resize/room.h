@@ -5,7 +5,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -18,21 +17,6 @@ namespace plimsoll::agent {
 // What is written once for a memory and a CPU limit is a template over their amounts.
 template <class Amount>
 inline constexpr bool kIsMemory = std::is_same_v<Amount, Bytes>;
-
-// What is known for one container, of its memory or its CPU limit.
-template <class Amount>
-struct Preflight {
-  std::optional<Amount> ceiling;  // that the answer is about; absent: none yet
-  std::optional<Amount> asking;   // that the round under way is about, as it was at its beginning
-  Amount allowed;                 // how far the limit may go
-  bool room_known = true;         // false: refused without a number, so `allowed` is only the spec
-  MonotonicTime at;
-  std::optional<kube::Cause> refused;
-  std::string message;
-  Nanoseconds backoff{};  // after a refusal
-
-  bool operator==(const Preflight&) const = default;
-};
 
 // What a refusal says about how far one could go; each absent where it does not say.
 template <class Amount>

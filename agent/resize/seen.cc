@@ -10,11 +10,22 @@ namespace plimsoll::agent {
 namespace {
 
 // A watch that has not caught up with our own PATCH shows the pod as it was before.
-bool is_stale(const Step& step) {
+bool is_stale(Step& step) {
   const kube::Pod& pod = *step.facts.pod;
-  if (pod.generation && step.state.generation) return *pod.generation < *step.state.generation;
-  // Before 1.33 nothing in a pod says so, and resourceVersions have no order.
   constexpr Nanoseconds kWatchLag = std::chrono::seconds(5);
+  if (pod.generation && step.state.generation) {
+    std::optional<MonotonicTime>& since = step.state.behind_since;
+    if (*pod.generation >= *step.state.generation ||
+        pod.resource_version == step.state.resource_version) {
+      since.reset();
+      return *pod.generation < *step.state.generation;
+    }
+    // News of an older generation, on and on: the API server's store was put back.
+    if (!since) since = step.now;
+    if (step.now - *since < kWatchLag) step.wake_at(*since + kWatchLag);
+    return step.now - *since < kWatchLag;
+  }
+  // Before 1.33 nothing in a pod says so, and resourceVersions have no order.
   return !pod.generation && step.state.reply_at != MonotonicTime{} &&
          step.now - step.state.reply_at < kWatchLag;
 }
@@ -58,34 +69,47 @@ void start_container(Step& step, ContainerResize& container, const std::string& 
   container.level_known = false;
 }
 
-void give_way(Step& step) {
-  step.state.yield_until = step.now + step.config.yield_for;
-  for (ContainerResize& each : step.state.containers) {
-    each.want.reset();
-    if (each.lease) each.lease->withdrawing = true;
+template <class Amount>
+void give_way(Step& step, ContainerResize& container) {
+  Request<Amount>& mine = request_of<Amount>(container);
+  mine.yield_until = step.now + step.config.yield_for;
+  mine.want.reset();
+  if constexpr (kIsMemory<Amount>) {
+    if (container.lease) container.lease->withdrawing = true;
   }
 }
 
-// The watch shows a change that somebody else made: we yield, or not.
+// Somebody else's limit is what is declared from now on, and protection goes on from there. Only
+// where the same actor takes back what we had raised, again, is that limit fought over.
 template <class Amount>
 void step_back(Step& step, ContainerResize& container, Amount from, Amount to) {
   const auto owners = kube::limit_owners(*step.facts.pod, container.name, kOwnedLimits<Amount>);
-  step.say(
-      ResizeEvent::Kind::kSteppedBack, container, from, to, to_string(step.config.coexist),
-      "resized by " + (owners.empty() ? std::string("somebody else") : owners.front()->manager));
+  const std::string who = owners.empty() ? "somebody else" : owners.front()->manager;
   std::erase_if(step.state.unknown, [&](const kube::ResizeChange& each) {
     return each.container == container.name && of<Amount>(each.limits);
   });
   Request<Amount>& mine = request_of<Amount>(container);
-  mine.preflight = {};
-  mine.refused.reset();
-  mine.floor = to;  // theirs is the declaration now
+  const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
+  const bool undone = range && from > range->floor && to < from;
+  if (undone) mine.undone = {who, mine.undone.by == who ? mine.undone.times + 1 : 1};
+  // How far it may go is asked anew; what was allowed stands until then.
+  mine.allowance.asked.reset();
+  mine.allowance.asking.reset();
+  mine.allowance.refused.reset();
+  mine.floor = to;
   if constexpr (!kIsMemory<Amount>) {
     container.cpu.level.reset();  // the kubelet writes theirs
     container.cpu.starting = false;
   }
-  if (step.config.coexist == Coexist::kYield) {
-    give_way(step);
+  constexpr int kFight = 2;
+  const bool yields =
+      step.config.coexist == Coexist::kYield && undone && mine.undone.times >= kFight;
+  if (!step.yielding<Amount>(container)) {
+    step.say(ResizeEvent::Kind::kSteppedBack, container, from, to,
+             to_string(yields ? Coexist::kYield : Coexist::kShare), "resized by " + who);
+  }
+  if (yields) {
+    give_way<Amount>(step, container);
   } else if (mine.want && *mine.want <= to) {
     mine.want.reset();
   }
@@ -127,7 +151,8 @@ void adopt_unknown(Step& step) {
   if (changes.empty()) return;
   std::erase_if(step.state.unknown,
                 [](const kube::ResizeChange& each) { return of<Amount>(each.limits).has_value(); });
-  accepted<Amount>(step, std::move(changes), false, step.state.last_patch, nullptr);
+  accepted<Amount>(step, std::move(changes), step.state.unknown_withdraws, step.state.last_patch,
+                   nullptr);
 }
 
 // A pod that comes with a resize of ours under way, of the agent before this one.
@@ -194,7 +219,7 @@ void absorb_phase(Step& step) {
 void absorb_grant(Step& step, ContainerResize& container, const EngineWord& word) {
   if (word.to <= ground(step, container)) return;  // what the spec allows anyway
   take_lease(step, container, word.to, lease_why(step, container), word.at);
-  container.lease->withdrawing = step.yielding();
+  container.lease->withdrawing = step.yielding<Bytes>(container);
 }
 
 void absorb_shrink(Step& step, ContainerResize& container, const EngineWord& word) {
@@ -233,6 +258,9 @@ void absorb_pod(Step& step) {
   const bool first = step.state.containers.empty();
   std::erase_if(step.state.containers,
                 [&](const ContainerResize& each) { return step.in_pod(each) == nullptr; });
+  // What the API server can do has changed: it is asked again.
+  std::optional<Unsupported>& unsupported = step.state.unsupported;
+  if (unsupported && unsupported->ability != step.facts.api.ability) unsupported.reset();
   step.state.resizable = kube::can_resize(pod, step.facts.api.ability, step.config.node_name);
   for (const kube::Container& seen : pod.containers) {
     ContainerResize* container = step.find(seen.name);
@@ -279,7 +307,7 @@ void absorb_words(Step& step) {
       continue;
     }
     if (word.kind == EngineWord::Kind::kGrant) absorb_grant(step, *container, word);
-    if (step.yielding()) continue;
+    if (step.yielding<Bytes>(*container)) continue;
     if (word.to == *container->spec) {
       if (!container->lease) container->want.reset();
       continue;

@@ -16,6 +16,7 @@
 #include "agent/apiserver/health.h"
 #include "agent/pods/ownership.h"
 #include "agent/pods/pod_policy.h"
+#include "agent/resize/allowance.h"
 #include "agent/resize/lease.h"
 #include "agent/resize/resize_event.h"
 #include "agent/resize/room.h"
@@ -142,20 +143,6 @@ struct ResizeFacts {
 
 // ---- what it remembers -----------------------------------------------------------------------
 
-// A refusal of a storing PATCH, by the API server or the kubelet.
-template <class Amount>
-struct Refused {
-  Amount value;    // this and more was refused
-  Amount allowed;  // as far as is known to be taken: the spec, or the room that the refusal named
-  kube::Cause cause = kube::Cause::kInvalid;
-  bool by_kubelet = false;
-  std::string message;
-  MonotonicTime retry_at;
-  Nanoseconds backoff{};
-
-  bool operator==(const Refused&) const = default;
-};
-
 // What the last PATCH asked for.
 template <class Amount>
 struct Asked {
@@ -163,6 +150,7 @@ struct Asked {
   Amount to;
   Amount before;         // what is in force, or was before the first PATCH that is not yet
   bool written = false;  // of CPU: it stood in the cgroup by then
+  Reason reason = Reason::kEnoughHeadroom;
 
   bool operator==(const Asked&) const = default;
 };
@@ -188,6 +176,14 @@ struct CpuBounds {
   bool operator==(const CpuBounds&) const = default;
 };
 
+// How often the same actor has taken back what we had raised.
+struct Undone {
+  std::string by;
+  int times = 0;
+
+  bool operator==(const Undone&) const = default;
+};
+
 // One limit of a container on its way through the API: what memory and CPU have in common.
 template <class Amount>
 struct Request {
@@ -198,11 +194,12 @@ struct Request {
   std::optional<Amount> want;
   Reason reason = Reason::kEnoughHeadroom;  // of the last word
   std::optional<Asked<Amount>> asked;
-  std::optional<Refused<Amount>> refused;
   MonotonicTime lower_retry_at;
-  Preflight<Amount> preflight;
+  Allowance<Amount> allowance;
   std::optional<Bounds> bounds;  // as sent last
   std::optional<Amount> floor;   // of another actor's resize
+  Undone undone;
+  MonotonicTime yield_until;  // it is fought over, and theirs
   kube::Resizability resizable = kube::Resizability::kYes;
 
   bool operator==(const Request&) const = default;
@@ -231,7 +228,7 @@ struct ContainerResize : Request<Bytes> {
   Bytes rate_per_second;
   std::optional<Lease> lease;
   bool level_known = false;  // its file has been read since its cgroup came
-  Bytes preflight_usage;     // at the time of the last answer
+  Bytes preflight_usage;     // at the time of the last dry run's answer
   CpuResize cpu;
 
   bool operator==(const ContainerResize&) const = default;
@@ -292,6 +289,16 @@ struct Attempts {
   bool operator==(const Attempts&) const = default;
 };
 
+// The API server says that it cannot resize this pod: a new one of it, or another one, may.
+struct Unsupported {
+  kube::Cause cause = kube::Cause::kSubresourceAbsent;
+  kube::ResizeAbility ability;  // as it was known to be then
+  MonotonicTime retry_at;
+  Nanoseconds backoff{};
+
+  bool operator==(const Unsupported&) const = default;
+};
+
 struct PodResize {
   kube::PodIdentity id;
   bool gone = false;  // forget it
@@ -302,16 +309,18 @@ struct PodResize {
   std::optional<ResizeUnverified> unverified;
   std::optional<ResizeUnverified> cpu_unverified;
   std::vector<kube::ResizeChange> unknown;  // of a PATCH of each whose outcome is unknown
+  bool unknown_withdraws = false;           // the newest of them
   std::uint64_t next_id = 1;
   std::uint64_t patches = 0;  // storing ones, so far
 
-  std::optional<std::int64_t> generation;  // the newest seen, of replies too
-  std::string resource_version;            // of the pod that was looked at last
-  MonotonicTime reply_at;                  // of the last reply that stored something
-  MonotonicTime last_patch;                // of memory
-  Attempts attempts;                       // of memory; all requests wait
-  Attempts cpu_attempts;                   // only those for CPU wait
-  bool unanswered = false;                 // the last request for memory had no usable answer
+  std::optional<std::int64_t> generation;     // the newest seen, of replies too
+  std::string resource_version;               // of the pod that was looked at last
+  std::optional<MonotonicTime> behind_since;  // the watch shows an older generation, and moves
+  MonotonicTime reply_at;                     // of the last reply that stored something
+  MonotonicTime last_patch;                   // of memory
+  Attempts attempts;                          // of memory; all requests wait
+  Attempts cpu_attempts;                      // only those for CPU wait
+  bool unanswered = false;                    // the last request for memory had no usable answer
   MonotonicTime preflight_retry_at;
   int preflight_tries = 0;  // of the round that is going on
 
@@ -319,8 +328,9 @@ struct PodResize {
   MonotonicTime phase_since;
   bool no_decrease = false;  // memory limits can only be raised
   bool no_decrease_said = false;
-  std::optional<kube::Cause> unsupported;
-  MonotonicTime yield_until;
+  std::optional<Unsupported> unsupported;
+  // After a refusal that may be about one container of several, one is asked for at a time.
+  MonotonicTime alone_until;
   MonotonicTime watchful_until;  // somebody resizes: read the files often
   std::optional<MonotonicTime> slice_low_since;
   kube::Resizability resizable = kube::Resizability::kYes;

@@ -28,7 +28,13 @@ struct Step {
   const ContainerReading* reading(const ContainerResize& container) const;
   const kube::Container* in_pod(const ContainerResize& container) const;
 
-  bool yielding() const { return now < state.yield_until; }
+  // That limit is fought over, and left to the other one for now.
+  template <class Amount>
+  bool yielding(const ContainerResize& container) const {
+    return now < request_of<Amount>(container).yield_until;
+  }
+  // The API server is not asked about this pod, or cannot resize it.
+  bool unsupported() const { return state.unsupported && now < state.unsupported->retry_at; }
 
   template <class Action>
   void act(Action action) {

@@ -17,6 +17,9 @@
 namespace plimsoll::agent {
 namespace {
 
+// All that can be watched, with the longest names, several times over.
+constexpr std::size_t kLargestState = std::size_t{8} << 20U;
+
 namespace fs = std::filesystem;
 
 constexpr mode_t kPrivate = 0600;
@@ -26,7 +29,7 @@ std::string backup_of(const std::string& path) { return path + ".1"; }
 Result<NodeState> read_one(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) return errno_error(errno, "open " + path);
-  auto state = read_all(fd, path).and_then(parse_state);
+  auto state = read_all(fd, path, kLargestState).and_then(parse_state);
   if (!state) {
     Error error = std::move(state).error();
     // What read_all says names the file already.
@@ -144,7 +147,7 @@ Result<bool> StateFile::flush(NodeState state, MonotonicTime now) {
 
 // At every moment either PATH or PATH.1 is whole, and PATH is the newer.
 Result<void> StateFile::replace(const std::string& text) const {
-  if (text.size() > kLargestFile) {
+  if (text.size() > kLargestState) {
     return fail(Code::kUnavailable, path_ + " would have " + std::to_string(text.size()) +
                                         " bytes, more than a state may have");
   }

@@ -157,8 +157,14 @@ std::optional<Notice> notice_of(const ContainerRef& subject, const ResizeEvent& 
                                                       ", for the API is of no use now (" +
                                                       words_of(answer) + ")");
     case ResizeEvent::Kind::kSteppedBack:
-      return notice(EventReason::kSteppedBack,
-                    limit + " is left alone for a while: " + words_of(answer));
+      if (answer.cause == "share") {
+        return notice(EventReason::kSteppedBack, limit + " set " + change + " by somebody else (" +
+                                                     answer.message +
+                                                     "): that is what it declares from now on");
+      }
+      return notice(EventReason::kSteppedBack, limit + " is left alone for a while, " +
+                                                   answer.message +
+                                                   " again after we had raised it");
     // The kubelet tells of these itself (ResizeDeferred, ResizeInfeasible, ResizeError), or they
     // are steps on the way to one of the above.
     case ResizeEvent::Kind::kSent:

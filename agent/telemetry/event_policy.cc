@@ -11,7 +11,10 @@ std::string key_of(const kube::EventSubject& subject, EventReason reason) {
   return subject.uid + "/" + subject.container + "/" + std::string(to_string(reason));
 }
 
-kube::TokenBucket bucket(double per_minute, double burst) { return {per_minute / 60, burst}; }
+kube::TokenBucket bucket(double per_minute, double burst) {
+  constexpr double kNone = 1e-9;  // not asked, see may_write()
+  return {std::max(per_minute, kNone) / 60, std::max(burst, 1.0)};
+}
 
 }  // namespace
 
@@ -95,6 +98,7 @@ std::optional<EventWrite> EventPolicy::write_waiting(Series& series, MonotonicTi
 }
 
 bool EventPolicy::may_write(const std::string& pod, MonotonicTime now) {
+  if (limits_.node_per_minute <= 0) return false;
   if (pods_.size() > limits_.most_series) {
     std::erase_if(pods_, [&](const auto& each) {
       return std::none_of(series_.begin(), series_.end(), [&](const auto& series) {

@@ -22,54 +22,58 @@ TEST(ApiHealth, IsAwayWhenItGivesNoUsableAnswer) {
   for (const kube::Cause cause : {kube::Cause::kTransport, kube::Cause::kServer,
                                   kube::Cause::kThrottled, kube::Cause::kTimeout}) {
     ApiHealth health;
-    note_exchange(health, away(cause), now);
+    note_exchange(health, away(cause), "demo", now);
+    note_exchange(health, away(cause), "demo", now);
+    EXPECT_EQ(health.away, cause == kube::Cause::kTransport) << "that may be of one namespace";
+    note_exchange(health, away(cause), "", now);
     EXPECT_TRUE(health.away);
     EXPECT_FALSE(has_turn(health, now));
-    note_exchange(health, std::nullopt, now + seconds(1));
+    note_exchange(health, std::nullopt, "", now + seconds(1));
     EXPECT_FALSE(health.away);
     EXPECT_TRUE(has_turn(health, now + seconds(1)));
   }
   ApiHealth health;
-  note_exchange(health, kube::Refusal{.code = Code::kDenied, .cause = kube::Cause::kQuota}, now);
+  note_exchange(health, kube::Refusal{.code = Code::kDenied, .cause = kube::Cause::kQuota}, "demo",
+                now);
   EXPECT_FALSE(health.away) << "a refusal is an answer";
-  note_exchange(health, away(kube::Cause::kUnauthorized), now);
+  note_exchange(health, away(kube::Cause::kUnauthorized), "", now);
   EXPECT_FALSE(health.away);
 }
 
 TEST(ApiHealth, LetsOneAtATimeTryAndNeverWaitsLong) {
   MonotonicTime now = kStart;
   ApiHealth health;
-  note_exchange(health, away(kube::Cause::kTransport), now);
+  note_exchange(health, away(kube::Cause::kTransport), "", now);
   int turns = 0;
   for (int i = 0; i < 600; ++i) {  // a minute
     now += std::chrono::milliseconds(100);
     if (!has_turn(health, now)) continue;
     took_turn(health, now);
     EXPECT_FALSE(has_turn(health, now)) << "one at a time";
-    note_exchange(health, away(kube::Cause::kTransport), now);
+    note_exchange(health, away(kube::Cause::kTransport), "", now);
     ++turns;
   }
   EXPECT_GE(turns, 14) << "within ten seconds of its return it is noticed";
   EXPECT_LE(turns, 20);
-  note_exchange(
-      health,
-      kube::Refusal{
-          .code = Code::kUnavailable, .cause = kube::Cause::kThrottled, .retry_after = seconds(30)},
-      now);
-  EXPECT_FALSE(has_turn(health, now + seconds(29)));
-  EXPECT_TRUE(has_turn(health, now + seconds(30)));
+  note_exchange(health,
+                kube::Refusal{.code = Code::kUnavailable,
+                              .cause = kube::Cause::kThrottled,
+                              .retry_after = std::chrono::hours(1)},
+                "", now);
+  EXPECT_FALSE(has_turn(health, now + seconds(31)));
+  EXPECT_TRUE(has_turn(health, now + seconds(32))) << "one answer stops nobody for an hour";
 }
 
 TEST(ApiHealth, KnowsASlowServer) {
   const MonotonicTime now = kStart;
   ApiHealth health;
-  note_exchange(health, away(kube::Cause::kTransport), now);
+  note_exchange(health, away(kube::Cause::kTransport), "", now);
   EXPECT_FALSE(health.slow) << "nothing was sent";
-  note_exchange(health, away(kube::Cause::kTransport, true), now);
+  note_exchange(health, away(kube::Cause::kTransport, true), "", now);
   EXPECT_TRUE(health.slow);
-  note_exchange(health, std::nullopt, now + seconds(5));
+  note_exchange(health, std::nullopt, "", now + seconds(5));
   EXPECT_TRUE(health.slow) << "it has answered, but how late?";
-  note_exchange(health, std::nullopt, now + std::chrono::minutes(3));
+  note_exchange(health, std::nullopt, "", now + std::chrono::minutes(3));
   EXPECT_FALSE(health.slow);
 }
 
@@ -106,10 +110,10 @@ TEST(ApiServerHealth, KnowsNothingUntilTheProbeHasAnswered) {
 
 TEST(ApiServerHealth, TellsWhenItGoesAwayAndComesBack) {
   ApiServerHealth health(seconds(1));
-  EXPECT_FALSE(health.note(std::nullopt, kStart));
-  EXPECT_TRUE(health.note(away(kube::Cause::kTransport), kStart));
-  EXPECT_FALSE(health.note(away(kube::Cause::kTransport), kStart));
-  EXPECT_TRUE(health.note(std::nullopt, kStart));
+  EXPECT_FALSE(health.note(std::nullopt, "", kStart));
+  EXPECT_TRUE(health.note(away(kube::Cause::kTransport), "", kStart));
+  EXPECT_FALSE(health.note(away(kube::Cause::kTransport), "", kStart));
+  EXPECT_TRUE(health.note(std::nullopt, "", kStart));
 }
 
 }  // namespace

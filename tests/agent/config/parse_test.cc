@@ -163,7 +163,7 @@ pods:
   cpu_ceiling_max: 2500m
   cpu_ask_after: 20s
 startup: {boost: 5, boost_max: 6, time: 90s, settle_after: 4s}
-fallback: {lease: 3m, on_refusal: true}
+fallback: {lease: 3m, on_refusal: true, unasked: true}
 api:
   deadline: 8s
   rescue_deadline: 1500ms
@@ -204,7 +204,7 @@ log.level: debug
                   .boost_max = MilliCpu{6000},
                   .time = seconds(90),
                   .settle_after = seconds(4)},
-      .fallback = {.lease = minutes(3), .on_refusal = true},
+      .fallback = {.lease = minutes(3), .on_refusal = true, .unasked = true},
       .api = {.deadline = seconds(8),
               .rescue_deadline = milliseconds(1500),
               .requests_per_second = 2.5,
@@ -232,7 +232,7 @@ log.level: debug
 }
 
 // The two tests above set every key that there is, each to something else than its default.
-TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 77U); }
+TEST(Config, NoKeyIsLeftOutOfTheTestsAbove) { EXPECT_EQ(config_keys().size(), 78U); }
 
 TEST(Config, ErrorsOfTheNodeAgentsKeysSayWhatIsAllowed) {
   EXPECT_EQ(error_of("pods:\n"

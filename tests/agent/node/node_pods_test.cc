@@ -600,6 +600,45 @@ TEST_F(NodePodsTest, APersonsLimitIsTheNewFloor) {
   EXPECT_EQ(find_floor(pods->hidden_limits(), kUid, "app"), limit_of(mib(300)));
 }
 
+// ... and its ceiling is a multiple of that.
+TEST_F(NodePodsTest, CeilingsFollowWhatSomebodyElseHasSet) {
+  add_cgroups(mib(128));
+  for (const Bytes theirs : {mib(2048), mib(16)}) {
+    Scene scene(app_pod());
+    scene.step();
+    follow(scene);
+    resize_test::resizes(scene, "kubectl", theirs);
+    scene.after(std::chrono::milliseconds(100));
+    follow(scene);
+    pods->redeclare(web(), config);
+    EXPECT_EQ(web().declared["app"].memory, theirs);
+    ASSERT_EQ(web().policy.containers.size(), 1U);
+    EXPECT_EQ(web().policy.containers[0].ceiling, Bytes{theirs.value * 8});
+    pods->reconcile(config, now);
+    EXPECT_EQ(web().containers[0].first_limit, limit_of(theirs)) << "what is given back";
+    pods->gone(kUid);
+  }
+}
+
+// ---- namespaces
+
+TEST_F(NodePodsTest, NamespacesThatHaveGoneCostNoBudgetGroups) {
+  NamespaceBudgets budgets(*engine);
+  for (int i = 0; i < 2000; ++i) {
+    const std::string name = "preview-" + std::to_string(i);
+    budgets.take(name, config);
+    budgets.take(name, config);
+    budgets.give_back(name);
+    EXPECT_EQ(budgets.containers_of(name), 1U);
+    budgets.give_back(name);
+    EXPECT_EQ(budgets.containers_of(name), 0U);
+  }
+  const BudgetGroup one = budgets.take("team-b", config);
+  const BudgetGroup other = budgets.take("team-c", config);
+  EXPECT_NE(one, other);
+  EXPECT_EQ(budgets.take("team-b", config), one);
+}
+
 // ---- who is tracked
 
 TEST_F(NodePodsTest, AContainerIsTrackedBelowItsPod) {
@@ -860,7 +899,9 @@ TEST_F(NodePodsCpuTest, AreKeptWithinTheBoundsOfThePlan) {
                                          .ceiling = {1200},
                                          .direct_ceiling = MilliCpu{},
                                          .direct_floor = MilliCpu{300}},
-                              .promised = {100}}));
+                              .promised = {100},
+                              .may_burst = false}))
+      << "others may want a quota below any burst";
   web().containers[0].set_cpu_bounds(
       {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}, .direct_floor = {300}});
   EXPECT_FALSE(give(what_is_on_disk(), {}, now)) << "nothing is written down yet";

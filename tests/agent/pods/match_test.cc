@@ -81,6 +81,17 @@ TEST(PodCgroupsJoin, AMirrorPodIsFoundByItsHash) {
   EXPECT_EQ(matches[0].pod_uid, kHash);
 }
 
+// A mirror pod can be created by anybody, and names any hash: nobody can tell which it is.
+TEST(PodCgroupsJoin, OfTwoPodsThatClaimOneCgroupNeitherHasIt) {
+  const auto kernel = Kernel().pod(kUid).container(kUid, kA).all;
+  const std::vector<ApiPod> pods{{kOtherUid, kUid, {{"app", "containerd://" + kA}}},
+                                 {kUid, "", {{"app", "containerd://" + kA}}}};
+  for (const Match& match : join(kernel, pods)) {
+    EXPECT_NE(match.known_to, KnownTo::kBoth);
+    EXPECT_FALSE(match.known_to == KnownTo::kKernel && match.pod);
+  }
+}
+
 // A status can be written by others than the kubelet: it must not lead into another pod.
 TEST(PodCgroupsJoin, AnIdOfAnotherPodMatchesNothing) {
   const auto kernel = Kernel().pod(kUid).pod(kOtherUid).container(kOtherUid, kA).all;

@@ -120,6 +120,28 @@ TEST(PodPolicy, OneContainerCanOptInOrOut) {
   EXPECT_EQ(policy.containers[0].managed, Managed::kBadAnnotation);
 }
 
+// The API refuses a container's limit above the pod's.
+TEST(PodPolicy, NoCeilingIsAboveThePodsOwnLimit) {
+  PodFacts pod = pod_with({{"plimsoll.dev/enabled", "true"}});
+  const Bytes limit = *pod.containers[0].memory_limit;
+  pod.memory_limit = Bytes{limit.value * 2};
+  EXPECT_EQ(first(policy_for(pod, {})).ceiling, *pod.memory_limit);
+}
+
+// Only with a bound for the namespace.
+TEST(PodPolicy, WhatCannotBeAskedForIsOpenedByTheOperatorAlone) {
+  const PodFacts pod = pod_with({{"plimsoll.dev/enabled", "true"}});
+  Config config;
+  config.node.budget.namespace_default = Bytes{kGiB};
+  EXPECT_FALSE(first(policy_for(pod, config)).unasked);
+  config.node.fallback.unasked = true;
+  EXPECT_TRUE(first(policy_for(pod, config)).unasked);
+  config.node.budget.namespace_default.reset();
+  EXPECT_FALSE(first(policy_for(pod, config)).unasked);
+  config.node.budget.namespaces[pod.namespace_name] = Bytes{kGiB};
+  EXPECT_TRUE(first(policy_for(pod, config)).unasked);
+}
+
 TEST(PodPolicy, AContainerThatIsNotManagedIsAskedNoMore) {
   const PodPolicy policy = policy_for(
       pod_with({{"plimsoll.dev/enabled", "false"}, {"plimsoll.dev/memory-ceiling", "?"}}), {});

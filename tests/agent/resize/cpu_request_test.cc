@@ -261,8 +261,8 @@ TEST(ResizePlanCpu, NothingIsAskedForWhileMemoryIsInNeed) {
          scene.grant(mib(256));
          scene.step();
          scene.container().want.reset();
-         scene.container().refused = Refused<Bytes>{
-             .value = mib(256), .allowed = mib(256), .retry_at = MonotonicTime::max()};
+         scene.container().allowance.refused =
+             Refused<Bytes>{.ask_upto = mib(128), .retry_at = MonotonicTime::max()};
        },
        [](Scene& scene) { scene.container().lease.reset(); }},
       {"near its limit", [](Scene& scene) { scene.set_usage(mib(100)); },
@@ -272,8 +272,8 @@ TEST(ResizePlanCpu, NothingIsAskedForWhileMemoryIsInNeed) {
          scene.files.containers[0].container_id = scene.pod.containers[0].status->id;
        }},
       {"left to another actor",
-       [](Scene& scene) { scene.state.yield_until = scene.now + std::chrono::hours(1); },
-       [](Scene& scene) { scene.state.yield_until = scene.now; }},
+       [](Scene& scene) { scene.cpu().yield_until = scene.now + std::chrono::hours(1); },
+       [](Scene& scene) { scene.cpu().yield_until = scene.now; }},
   };
   for (const NeedRow& row : rows) {
     SCOPED_TRACE(row.name);

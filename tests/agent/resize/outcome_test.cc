@@ -3,7 +3,6 @@
 // Refusals of the API server, and what the kubelet makes of what was accepted.
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <vector>
 
 #include "agent/resize/plan.h"
@@ -172,41 +171,6 @@ TEST(ResizePlan, AConflictIsAskedAgainSoon) {
   EXPECT_TRUE(scene.said(Kind::kRefused).empty());
 }
 
-TEST(ResizePlan, WhereTheApiCannotResizeThePodTheFilesAreWritten) {
-  struct Row {
-    const char* what;
-    std::function<void(Scene&)> change;
-    bool grows;
-  };
-  const std::vector<Row> rows{
-      {"no subresource", [](Scene& s) { s.api.ability.path = kube::ResizePath::kNone; }, true},
-      {"claims", [](Scene& s) { s.pod.containers[0].resources.has_claims = true; }, true},
-      {"static pod", [](Scene& s) { s.pod.annotations["kubernetes.io/config.mirror"] = "x"; },
-       true},
-      {"restarts",
-       [](Scene& s) { s.pod.containers[0].memory_resize = kube::ResizePolicy::kRestartContainer; },
-       true},
-      {"BestEffort", [](Scene& s) { s.pod.qos = kube::QosClass::kBestEffort; }, false},
-      {"terminating", [](Scene& s) { s.pod.deleted_at = kube::ApiTime{}; }, false},
-      {"finished", [](Scene& s) { s.pod.phase = kube::PodPhase::kSucceeded; }, false},
-      {"another node", [](Scene& s) { s.pod.node_name = "node-b"; }, false},
-  };
-  for (const Row& row : rows) {
-    Scene scene;
-    row.change(scene);
-    scene.step();
-    EXPECT_TRUE(scene.preflights.empty()) << row.what;
-    EXPECT_EQ(scene.bounds().direct_ceiling, row.grows ? mib(1024) : Bytes{}) << row.what;
-    if (!row.grows) continue;
-    scene.grant(mib(256));
-    scene.step();
-    scene.run_until(scene.now + seconds(20));
-    EXPECT_TRUE(scene.sent.empty()) << row.what;
-    ASSERT_TRUE(scene.container().lease) << row.what;
-    EXPECT_EQ(scene.container().lease->why, LeaseWhy::kNoApi) << row.what;
-  }
-}
-
 // ---- the kubelet
 
 TEST(ResizePlan, ARequestThatTheKubeletDefersIsWithdrawn) {
@@ -278,8 +242,10 @@ TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
                              .message = "Too many requests",
                              .retry_after = seconds(45)});
   tries = scene.sent.size();
-  scene.run_until(scene.now + milliseconds(44'900));
-  EXPECT_EQ(scene.sent.size(), tries) << "as long as the server says";
+  scene.run_until(scene.now + milliseconds(31'900));
+  EXPECT_EQ(scene.sent.size(), tries) << "as long as the server says, within reason";
+  scene.run_until(scene.now + seconds(10));
+  EXPECT_GT(scene.sent.size(), tries);
 }
 
 TEST(ResizePlan, DeferredForAReasonBesideMemoryKeepsItsLease) {
@@ -346,9 +312,10 @@ TEST(ResizePlan, AKubeletThatHasRefusedMoreIsNotHelped) {
   scene.actuate();
   scene.after(milliseconds(100));
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
+  scene.after(seconds(30));
   scene.wish(mib(256));
   scene.step();
-  ASSERT_EQ(asked(scene.patch()), mib(256)) << "less than what was refused";
+  ASSERT_EQ(asked(scene.patch()), mib(256)) << "the backoff has passed";
   scene.accept();
   scene.run_until(scene.now + seconds(5));
   EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "no direct write beyond what is allowed";

@@ -391,8 +391,9 @@ class World {
       EXPECT_NE(actuation, Actuation::kResize);
       EXPECT_TRUE(known->lease) << "every direct write has a lease";
       EXPECT_LE(raise->limit, known->bounds->direct_ceiling) << "no further than is allowed";
-      if (known->refused && known->refused->cause == kube::Cause::kQuota) {
-        EXPECT_LE(raise->limit, std::max(known->refused->allowed, *known->spec));
+      const auto& said = known->allowance;
+      if (said.refused && said.refused->cause == kube::Cause::kQuota) {
+        EXPECT_LE(raise->limit, std::max(said.upto, *known->spec));
       }
       set(raise->container, raise->limit);
       if (raise->slice) {
@@ -498,7 +499,7 @@ class World {
       if (!policies[i].cpu) continue;
       // A request of ours has overtaken theirs, and there may be no room to give it back.
       const bool overtaken = each.cpu.floor && *each.cpu.floor > *each.cpu.spec;
-      if (now < state.yield_until || overtaken) continue;
+      if (now < each.cpu.yield_until || overtaken) continue;
       EXPECT_EQ(cpus[i].file, spec_cpu(each.name)) << "the same of CPU";
       EXPECT_EQ(each.cpu.spec, spec_cpu(each.name));
       EXPECT_FALSE(state.cpu_unverified);

@@ -72,6 +72,12 @@ TEST(Room, OfAWordingThatIsNotUnderstoodIsUnknown) {
             .known())
         << message;
   }
+  const kube::Refusal thousandths{
+      .code = Code::kDenied,
+      .cause = kube::Cause::kLimitRange,
+      .message =
+          "memory max limit to request ratio per Container is 2500m, but provided ratio is 8"};
+  EXPECT_EQ(room_of<Bytes>(thousandths).limit_ratio, 2.5);
   for (const std::string ratio : {"", "x", "0.5", "nan", "4x", "-4"}) {
     const std::string message =
         "memory max limit to request ratio per Container is " + ratio + ", but provided";

@@ -47,7 +47,7 @@ TEST(ResizePlan, ALimitThatWasResetUnderALeaseIsWrittenAgain) {
   EXPECT_LE(*scene.last.wake, scene.now + milliseconds(50)) << "looks often for a while";
 }
 
-TEST(ResizePlan, YieldsToSomebodyElsesResize) {
+TEST(ResizePlan, WhatSomebodyElseHasSetIsDeclaredFromThenOn) {
   Scene scene = armed();
   scene.grant(mib(512), mib(2000));
   scene.set_usage(mib(300));
@@ -56,18 +56,38 @@ TEST(ResizePlan, YieldsToSomebodyElsesResize) {
   scene.after(milliseconds(100));
   ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 1u);
   EXPECT_NE(scene.said(Kind::kSteppedBack)[0].message.find("vpa-updater"), std::string::npos);
+  EXPECT_EQ(scene.bounds().floor, mib(200));
+  EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024)) << "what was allowed stands";
+  EXPECT_EQ(scene.file().limit, limit_of(mib(512))) << "what is in use stays";
+  scene.run_until(scene.now + seconds(10));
+  ASSERT_FALSE(scene.sent.empty());
+  EXPECT_EQ(asked(&scene.sent.back()), mib(512)) << "and the API is asked for it";
+}
+
+TEST(ResizePlan, YieldsWhereTheSameActorHasUndoneUsTwice) {
+  Scene scene = armed();
+  for (const bool again : {false, true}) {
+    scene.wish(mib(400));
+    scene.step();
+    ASSERT_EQ(asked(scene.patch()), mib(400)) << again;
+    carry_out(scene);
+    scene.set_usage(mib(300));
+    vpa_resizes(scene, mib(200));
+    scene.after(milliseconds(100));
+    if (scene.state.preflight) scene.accept();
+  }
+  ASSERT_EQ(scene.said(Kind::kSteppedBack).size(), 2u);
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[0].cause, "share");
+  EXPECT_EQ(scene.said(Kind::kSteppedBack)[1].cause, "yield");
+  const std::size_t sent = scene.sent.size();
   EXPECT_EQ(scene.bounds().direct_ceiling, Bytes{});
   EXPECT_EQ(scene.bounds().ceiling, mib(200));
-  EXPECT_EQ(scene.file().limit, limit_of(mib(315))) << "without a kill";
   scene.set_usage(mib(50));
-  scene.run_until(scene.now + seconds(5));
-  EXPECT_EQ(scene.file().limit, limit_of(mib(200)));
-  EXPECT_TRUE(scene.sent.empty());
   scene.wish(mib(400));
-  scene.step();
   scene.run_until(scene.now + std::chrono::minutes(29));
-  EXPECT_TRUE(scene.sent.empty());
+  EXPECT_EQ(scene.sent.size(), sent);
   scene.run_until(scene.now + std::chrono::minutes(2));
+  if (scene.state.preflight) scene.accept();
   scene.wish(mib(400));
   scene.step();
   EXPECT_EQ(asked(scene.patch()), mib(400));

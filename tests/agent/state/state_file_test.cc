@@ -190,10 +190,19 @@ TEST_F(StateFileTest, WhatCannotBeWrittenIsNotCovered) {
 TEST_F(StateFileTest, TooMuchIsRefused) {
   StateFile file = open();
   NodeState state = node({});
-  for (std::uint64_t id = 0; id < 5000; ++id) state.pods.push_back(pod(id, Limit{kGiB}));
+  for (std::uint64_t id = 0; id < 50000; ++id) state.pods.push_back(pod(id, Limit{kGiB}));
   const auto refused = file.update(state, kStart);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kUnavailable);
+}
+
+// 17 pods of a hundred containers, of one tenant, are no reason to save nothing.
+TEST_F(StateFileTest, AHundredContainersInAPodFit) {
+  StateFile file = open();
+  NodeState state = node({});
+  for (std::uint64_t id = 0; id < 4000; ++id) state.pods.push_back(pod(id, Limit{kGiB}));
+  ASSERT_TRUE(file.update(state, kStart).value());
+  EXPECT_TRUE(file.covers(CgroupId{3999}, Limit{kGiB}));
 }
 
 // 250 pods with long names, three containers each.

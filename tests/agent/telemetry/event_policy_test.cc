@@ -131,6 +131,14 @@ TEST(EventPolicy, TheNodeHasItsRate) {
   EXPECT_THAT(policy.due(at(300)), SizeIs(3));
 }
 
+TEST(EventPolicy, NoneIsNone) {
+  EventPolicy policy({.node_per_minute = 0});
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_FALSE(policy.take(notice("uid-" + std::to_string(i)), at(i), wall(i)));
+  }
+  EXPECT_THAT(policy.due(at(1000)), IsEmpty());
+}
+
 TEST(EventPolicy, WhatItRemembersIsBoundedAndTheSilentGoFirst) {
   EventPolicy policy({.node_per_minute = 1e6, .node_burst = 1e6, .most_series = 4});
   for (int i = 0; i < 4; ++i) policy.take(notice("uid-" + std::to_string(i)), at(i), wall(i));
