@@ -16,6 +16,7 @@
 #include "agent/state/state_file.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
+#include "tests/support/floors.h"
 #include "tests/support/in_memory.h"
 #include "tests/support/resize_scene.h"
 
@@ -27,6 +28,8 @@ using resize_test::container_of;
 using resize_test::kStart;
 using resize_test::mib;
 using resize_test::Scene;
+using test::find_cpu_floor;
+using test::find_floor;
 
 const std::string kUid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
 const std::string kTop = "kubepods.slice/kubepods-burstable.slice";
@@ -43,32 +46,6 @@ kube::Pod app_pod(char digit = 'a') {
   pod.id.uid = kUid;
   pod.containers[0].status->id = "containerd://" + id_of(digit);
   return pod;
-}
-
-// The record about the spec of that container; null: none.
-const LimitState* spec_record(const NodeState& state, std::string_view uid,
-                              std::string_view container) {
-  for (const PodState& pod : state.pods) {
-    for (const ContainerState& each : pod.containers) {
-      const bool spec = each.limit.id == CgroupId{};
-      if (pod.uid == uid && each.name == container && spec) return &each.limit;
-    }
-  }
-  return nullptr;
-}
-
-// The declared limit that is kept; nothing: there is none.
-std::optional<Limit> find_floor(const NodeState& state, std::string_view uid,
-                                std::string_view container) {
-  const LimitState* record = spec_record(state, uid, container);
-  if (record == nullptr || record->first_seen.is_max()) return std::nullopt;
-  return record->first_seen;
-}
-std::optional<MilliCpu> find_cpu_floor(const NodeState& state, std::string_view uid,
-                                       std::string_view container) {
-  const LimitState* record = spec_record(state, uid, container);
-  if (record == nullptr || !record->cpu) return std::nullopt;
-  return record->cpu->first_seen;
 }
 
 const Covers kAll{.memory = [](CgroupId, Limit) { return true; },

@@ -10,11 +10,15 @@
 #include "agent/resize/state.h"
 #include "agent/state/state_file.h"
 #include "tests/kube/scratch_directory.h"
+#include "tests/support/floors.h"
 #include "tests/support/in_memory.h"
 #include "tests/support/resize_scene.h"
 
 namespace plimsoll::agent::declared_limits_test {
 namespace {
+
+using test::find_cpu_floor;
+using test::find_floor;
 
 using resize_test::burstable_pod;
 using resize_test::container_of;

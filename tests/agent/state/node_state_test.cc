@@ -10,8 +10,13 @@
 #include <random>
 #include <string>
 
+#include "tests/support/floors.h"
+
 namespace plimsoll::agent::node_state_test {
 namespace {
+
+using test::find_cpu_floor;
+using test::find_floor;
 
 constexpr Limit kFloor{256 * kMiB};
 constexpr Limit kCeiling{2 * kGiB};

@@ -202,7 +202,7 @@ TEST_F(StateFileTest, AHundredContainersInAPodFit) {
   NodeState state = node({});
   for (std::uint64_t id = 0; id < 4000; ++id) state.pods.push_back(pod(id, Limit{kGiB}));
   ASSERT_TRUE(file.update(state, kStart).value());
-  EXPECT_TRUE(file.covers(CgroupId{3999}, Limit{kGiB}));
+  EXPECT_TRUE(file.covers(CgroupId{3999}, Limit{kGiB})) << "it is on disk";
 }
 
 // 250 pods with long names, three containers each.
