@@ -148,7 +148,7 @@ endfunction()
 set(plimsoll_vm_batches storms kills pods programs commands)
 set(plimsoll_vm_batch_storms agent_storm agent_announce)
 set(plimsoll_vm_batch_kills agent_kills agent_kubelet agent_floors)
-set(plimsoll_vm_batch_pods agent_versions agent_restart agent_cpu)
+set(plimsoll_vm_batch_pods agent_versions agent_restart agent_cpu agent_update)
 set(plimsoll_vm_batch_programs engine exec_programs cpu_programs engine_shared cgroup pod_cgroups
                                scope)
 set(plimsoll_vm_batch_commands run_main run_growth run_cpu run_announce failsafe_agent

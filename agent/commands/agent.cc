@@ -38,11 +38,17 @@ int agent_main(const AgentOptions& options) {
   const auto stop = take_stop_signals();
   if (!stop) return failed(stop.error());
   keep_heap_small();
-  {
-    auto parts = start(options, Config{});
+  Arrival arrival{.stop_fd = stop->get()};
+  for (auto ended = NodeAgent::Ended::kTakenOver; ended == NodeAgent::Ended::kTakenOver;) {
+    auto parts = start(options, Config{}, std::move(arrival));
     if (!parts) return failed(parts.error());
-    NodeAgent agent(options, std::move(*parts));
-    if (auto ran = agent.run(stop->get()); !ran) return failed(ran.error());
+    if (!*parts) return 0;  // what is raised is another agent's
+    NodeAgent agent(options, std::move(**parts));
+    const auto ran = agent.run(stop->get());
+    if (!ran) return failed(ran.error());
+    ended = *ran;
+    // It stays, for that one may fail, and would be started again if it ended.
+    arrival = {.stop_fd = stop->get(), .asks = false, .front = agent.take_front()};
   }
   if (!options.restore) return 0;
   return run_restore({.state = options.state_file,

@@ -67,6 +67,7 @@ class CpuEngine {
   void arm_new(const CpuPlan& plan);
   void take_reports(std::vector<Record>& records);
 
+  void stop_writing() { reaction_->stop(); }
   // Without a thread of its own.
   void react() { reaction_->turn(true); }
   bool settled() const { return reaction_->idle(); }

@@ -56,7 +56,9 @@ Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
   return reaction;
 }
 
-CpuReaction::~CpuReaction() {
+CpuReaction::~CpuReaction() { stop(); }
+
+void CpuReaction::stop() {
   stopping_.store(true);
   mailbox_.wake();
   if (thread_.joinable()) thread_.join();

@@ -84,8 +84,9 @@ class CpuReaction {
   // Obeys, and when `is_time` looks at what is watched.
   // False: there was nothing.
   bool turn(bool is_time) noexcept;
-  // Stops and joins the thread.
-  ~CpuReaction();
+  // Stops and joins the thread: nothing is written from now on.
+  void stop();
+  ~CpuReaction();  // stops
   CpuReaction(const CpuReaction&) = delete;
   CpuReaction& operator=(const CpuReaction&) = delete;
 

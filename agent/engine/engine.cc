@@ -343,6 +343,15 @@ void Engine::react() {
   if (cpu_) cpu_->react();
 }
 
+void Engine::stop_writing() {
+  if (cpu_) cpu_->stop_writing();
+  reaction_->stop();
+}
+
+void Engine::hold_on(MonotonicTime now) {
+  if (programs_) programs_->beat(now);
+}
+
 std::vector<Record> Engine::collect() {
   std::vector<Record> records;
   take_reports(records);

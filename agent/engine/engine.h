@@ -131,6 +131,11 @@ class Engine {
   // Without threads: obeys what they would have been told, and looks at every cgroup as if it had
   // given a sign of need.
   void react();
+  // Ends the threads, for somebody else takes the cgroups over; of the calls only collect() and the
+  // readers make sense after it. The programs stay and hold tasks at their limits, as long as
+  // hold_on() is called every half a second, until whoever it is raises those.
+  void stop_writing();
+  void hold_on(MonotonicTime now);
   // Only what the threads have done since the last call.
   std::vector<Record> collect();
   // Readable when collect() has something.

@@ -134,7 +134,9 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
   return reaction;
 }
 
-MemoryReaction::~MemoryReaction() {
+MemoryReaction::~MemoryReaction() { stop(); }
+
+void MemoryReaction::stop() {
   stopping_.store(true);
   mailbox_.wake();
   if (thread_.joinable()) thread_.join();

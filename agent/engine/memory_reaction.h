@@ -90,8 +90,9 @@ class MemoryReaction {
                                                        bool own_thread = true);
   void obey_all() noexcept;
   void look_at(Slot slot) noexcept { on_sign(slot); }
-  // Stops and joins the thread.
-  ~MemoryReaction();
+  // Stops and joins the threads: nothing is written from now on.
+  void stop();
+  ~MemoryReaction();  // stops
   MemoryReaction(const MemoryReaction&) = delete;
   MemoryReaction& operator=(const MemoryReaction&) = delete;
 

@@ -43,14 +43,16 @@ NodeAgent::~NodeAgent() {
   turn_.flush(monotonic_now());
 }
 
-Result<void> NodeAgent::run(int stop_fd) {
+Result<NodeAgent::Ended> NodeAgent::run(int stop_fd) {
   auto alarm = Timer::make();
   auto ticks = Timer::make();
   if (!alarm || !ticks) return tl::unexpected(alarm ? ticks.error() : alarm.error());
   alarm_ = std::move(*alarm);
   ticks_ = std::move(*ticks);
   ticks_.set(parts_.config.tick, parts_.config.tick);
+  on_facts();
   turn_.tick(monotonic_now());
+  for (kube::PodChange& change : std::exchange(parts_.changes, {})) on_pod(std::move(change));
   turn(true);
 
   enum Source : std::uint8_t {
@@ -66,6 +68,7 @@ Result<void> NodeAgent::run(int stop_fd) {
     kSystemd,
     kExplain,
     kAnnounced,
+    kHandover,
     kSources
   };
   std::array<pollfd, kSources> waits{};
@@ -82,7 +85,8 @@ Result<void> NodeAgent::run(int stop_fd) {
         parts_.config_watch ? parts_.config_watch->fd() : -1,
         parts_.systemd ? parts_.systemd->outcome_fd() : -1,
         parts_.explain_server ? parts_.explain_server->poll_fd() : -1,
-        parts_.announce->fd()};
+        parts_.announce->fd(),
+        parts_.handover ? parts_.handover->poll_fd() : -1};
     for (std::size_t i = 0; i < kSources; ++i)
       waits[i] = {.fd = fds[i], .events = POLLIN, .revents = 0};
     if (::poll(waits.data(), waits.size(), -1) < 0) {
@@ -90,7 +94,8 @@ Result<void> NodeAgent::run(int stop_fd) {
       return errno_error(errno, "wait for news");
     }
     const auto ready = [&](Source source) { return waits[source].revents != 0; };
-    if (ready(kStop)) return {};
+    if (ready(kStop)) return Ended::kStopped;
+    if (ready(kHandover) && on_handover()) return Ended::kTakenOver;
     if (ready(kAlarm)) alarm_.clear();
     if (ready(kCgroups)) {
       if (!parts_.cgroups->drain().empty()) parts_.pods->set_stale();
@@ -122,10 +127,12 @@ Result<void> NodeAgent::run(int stop_fd) {
 // ---- what comes ------------------------------------------------------------------------------
 
 void NodeAgent::on_pods() {
-  for (kube::PodChange& change : parts_.watcher->take()) {
-    if (change.kind == kube::PodChange::Kind::kResumed) parts_.probe->ask_again();
-    turn_.on_pod(std::move(change), monotonic_now());
-  }
+  for (kube::PodChange& change : parts_.watcher->take()) on_pod(std::move(change));
+}
+
+void NodeAgent::on_pod(kube::PodChange&& change) {
+  if (change.kind == kube::PodChange::Kind::kResumed) parts_.probe->ask_again();
+  turn_.on_pod(std::move(change), monotonic_now());
 }
 
 void NodeAgent::on_outcomes() {
@@ -186,6 +193,37 @@ void NodeAgent::on_systemd() {
   }
 }
 
+bool NodeAgent::on_handover() {
+  const auto asker = parts_.handover->asked();
+  if (asker) give_away(*asker);
+  return asker.has_value();
+}
+
+// Nobody writes between the first line and the moment in which the next agent is at work. Until
+// then the programs hold whoever comes to its limit.
+void NodeAgent::give_away(const Fd& asker) {
+  const MonotonicTime began = monotonic_now();
+  parts_.explain_server.reset();  // their places are the next one's
+  parts_.handover.reset();
+  parts_.engine->stop_writing();
+  parts_.resizer.reset();
+  parts_.systemd.reset();
+  turn_.on_records(parts_.engine->collect());
+  turn_.flush(monotonic_now());
+  parts_.state->release();
+  const auto said = say_free(asker, began);
+  constexpr Nanoseconds kLongest = std::chrono::seconds(5);
+  constexpr Nanoseconds kBeat = std::chrono::milliseconds(250);
+  for (Nanoseconds waited{}; said && waited < kLongest; waited += kBeat) {
+    parts_.engine->hold_on(monotonic_now());
+    if (wait_until_closed(asker, kBeat)) break;
+  }
+  parts_.log->write(
+      LogLevel::kInfo, "another agent has taken the node over",
+      {{"seconds", std::chrono::duration<double>(monotonic_now() - began).count()},
+       {"error", said ? std::string_view() : std::string_view(said.error().message)}});
+}
+
 // ---- one turn --------------------------------------------------------------------------------
 
 void NodeAgent::tick(MonotonicTime now) {
@@ -194,12 +232,15 @@ void NodeAgent::tick(MonotonicTime now) {
     drop_pages_at_.reset();
   }
   turn_.tick(now);
+  // What the first turn has armed, the threads have obeyed by now.
+  if (told_armed_) parts_.given.reset();
 }
 
 void NodeAgent::turn(bool ticked) {
   const MonotonicTime now = monotonic_now();
   turn_.turn(now, ticked);
   if (turn_.synced() && !std::exchange(told_armed_, true)) {
+    if (parts_.given) report_taken_over(monotonic_now());
     report_armed(monotonic_now());
     drop_pages_at_ = monotonic_now();  // of handshakes and of the programs' loading
   }
@@ -223,6 +264,12 @@ void NodeAgent::report_armed(MonotonicTime now) {
                      {"since_list_seconds", std::chrono::duration<double>(now - since).count()}});
 }
 
+void NodeAgent::report_taken_over(MonotonicTime now) {
+  const Nanoseconds gap = now - parts_.given->stopped;
+  parts_.log->write(LogLevel::kInfo, "the node was taken over from another agent",
+                    {{"gap_seconds", std::chrono::duration<double>(gap).count()}});
+}
+
 void NodeAgent::publish(MonotonicTime now) {
   const PodWatcherStatus watcher = parts_.watcher->status();
   const StateStats state{.writes = parts_.state->writes(),
@@ -244,7 +291,7 @@ void NodeAgent::publish(MonotonicTime now) {
   const bool refused = parts_.config_watch && parts_.config_watch->error();
   const Troubles troubles{.config = refused ? parts_.config_watch->error()->message : std::string(),
                           .state = parts_.state->trouble()};
-  parts_.board->publish({stats_of(parts), health_of(parts, troubles, now)});
+  parts_.front.board->publish({stats_of(parts), health_of(parts, troubles, now)});
 }
 
 }  // namespace plimsoll::agent

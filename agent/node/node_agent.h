@@ -6,7 +6,9 @@
 // are met through bounded queues.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "agent/node/agent_options.h"
 #include "agent/node/node_turn.h"
@@ -26,18 +28,26 @@ class NodeAgent {
   NodeAgent(const NodeAgent&) = delete;
   NodeAgent& operator=(const NodeAgent&) = delete;
 
-  // Turns until `stop_fd` is readable.
-  Result<void> run(int stop_fd);
+  enum class Ended : std::uint8_t { kStopped, kTakenOver };
+  // Turns until `stop_fd` is readable, or the next agent has taken the node over: then nothing of
+  // this one writes any more.
+  Result<Ended> run(int stop_fd);
+  // What goes on answering after that.
+  Front take_front() { return std::move(parts_.front); }
 
  private:
   void on_pods();
+  void on_pod(kube::PodChange&& change);
   void on_outcomes();
   void on_facts();
   void on_config();
   void on_systemd();
+  bool on_handover();
+  void give_away(const Fd& asker);
   void tick(MonotonicTime now);
   void turn(bool ticked);
   void report_armed(MonotonicTime now);
+  void report_taken_over(MonotonicTime now);
   void publish(MonotonicTime now);
 
   AgentOptions options_;

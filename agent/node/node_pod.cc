@@ -38,6 +38,15 @@ void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
   if (!ours && is_obeyed(now)) reach = most;
 }
 
+void NodeContainer::set_bounds(const ContainerResize& plan) {
+  if (!plan.bounds) return;
+  if (plan.allowance.asked) allowed_before = {};
+  bounds = *plan.bounds;
+  // 0: not at all, whatever was.
+  if (bounds.direct_ceiling == Bytes{}) return;
+  bounds.direct_ceiling = std::max(bounds.direct_ceiling, std::min(allowed_before, policy.ceiling));
+}
+
 PodReading read_files(NodePod& pod, MonotonicTime now) {
   const auto reading_of = [](const cgroup::Group& group) -> std::optional<CgroupReading> {
     const auto limit = group.read_memory_max();

@@ -62,11 +62,16 @@ struct NodeContainer {
   EngineBounds bounds;  // as the resize plan wants them
   GivenBounds given;
   std::optional<Limit> written;  // the last direct write
+  // How far the agent before this one was allowed to write: holds until the API server is asked
+  // again.
+  Bytes allowed_before;
   CpuBounds cpu_bounds;
   std::optional<GivenCpu> cpu;  // absent: its CPU limit is left alone
 
   // What was allowed before may have been written.
   void set_cpu_bounds(const CpuBounds& wanted);
+  // As the plan wants them, but for `allowed_before` while the plan knows nothing of its own.
+  void set_bounds(const ContainerResize& plan);
 };
 
 struct NodePod {

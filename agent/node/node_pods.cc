@@ -321,7 +321,8 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
                                      : limit_of(pod.declared[policy.name].memory.value_or(Bytes{})),
       .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
       .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
-      .written = left != nullptr ? left->written : std::nullopt};
+      .written = left != nullptr ? left->written : std::nullopt,
+      .allowed_before = left != nullptr ? Bytes{left->direct_ceiling.bytes} : Bytes{}};
   if (policy.cpu) {
     container.cpu = given_cpu(container.group, policy.cpu->floor, left);
     container.cpu_bounds = {.floor = policy.cpu->floor,
@@ -330,7 +331,7 @@ Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerP
   }
   // Those that the plan has said before this cgroup was there, and will not say again.
   if (const ContainerResize* known = pod.resize_of(policy.name)) {
-    if (known->bounds) container.bounds = *known->bounds;
+    container.set_bounds(*known);
     if (known->cpu.bounds) container.set_cpu_bounds(*known->cpu.bounds);
   }
   const std::string& name_space = pod.pod.id.namespace_name;

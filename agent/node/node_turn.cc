@@ -204,11 +204,10 @@ std::vector<ResizeAction> NodeTurn::step_pod(NodePod& pod, const ResizeConfig& c
     const auto* set = std::get_if<SetBounds>(&action);
     NodeContainer* container = set == nullptr ? nullptr : pod.find(set->container);
     if (container == nullptr) continue;
-    if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) {
-      container->bounds = *memory;
-    } else {
-      container->set_cpu_bounds(std::get<CpuBounds>(set->bounds));
-    }
+    if (const auto* cpu = std::get_if<CpuBounds>(&set->bounds)) container->set_cpu_bounds(*cpu);
+  }
+  for (NodeContainer& container : pod.containers) {
+    if (const auto* plan = pod.resize_of(container.policy.name)) container.set_bounds(*plan);
   }
   for (const ResizeAnswer& each : step.answers) {
     if (each.answer.patch_to_limit) api_.note_patch_to_limit(*each.answer.patch_to_limit);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/start.h"
 
+#include <poll.h>
+
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <string>
 #include <utility>
@@ -9,6 +12,7 @@
 #include "agent/node/explain_pod.h"
 #include "agent/node/file_limit.h"
 #include "agent/node/resident_memory.h"
+#include "base/clock.h"
 #include "cgroup/mounts.h"
 
 namespace plimsoll::agent {
@@ -58,21 +62,10 @@ Result<void> open_config(Parts& parts, const AgentOptions& options) {
   return {};
 }
 
-Result<void> open_state(Parts& parts, const AgentOptions& options) {
+Result<void> open_root(Parts& parts, const AgentOptions& options) {
   const auto root_path = find_cgroup_root(options);
   if (!root_path) return tl::unexpected(root_path.error());
-  if (auto root = put(parts.root, cgroup::Root::open(*root_path, options.cgroup_filesystem));
-      !root) {
-    return root;
-  }
-  if (auto state = put(parts.state, StateStore::open(options.state_file, options.floors_file));
-      !state) {
-    return state;
-  }
-  for (const std::string& complaint : parts.state->complaints()) {
-    parts.log->write(LogLevel::kWarn, "a state file could not be read", {{"error", complaint}});
-  }
-  return {};
+  return put(parts.root, cgroup::Root::open(*root_path, options.cgroup_filesystem));
 }
 
 Result<void> start_engine(Parts& parts) {
@@ -97,10 +90,6 @@ Result<void> start_engine(Parts& parts) {
                      {{"why", status.quality.warning}});
   }
   if (auto cgroups = put(parts.cgroups, PodCgroups::open(*parts.root)); !cgroups) return cgroups;
-  parts.pods = std::make_unique<NodePods>(*parts.root, engine, *parts.cgroups, parts.state->found(),
-                                          parts.state->found_floors());
-  parts.announce = std::make_unique<NodeAnnounce>(engine, parts.state->found_floors().learned);
-  parts.startup = std::make_unique<NodeStartup>(engine);
   return {};
 }
 
@@ -149,7 +138,93 @@ Result<void> start_threads(Parts& parts, const AgentOptions& options,
                                               seed_of(options.node_name)));
 }
 
-Result<void> start_servers(Parts& parts, const AgentOptions& options) {
+// ---- the node --------------------------------------------------------------------------------
+
+Health waiting_health(const Arrival& arrival, MonotonicTime now) {
+  return {.ticked = now,
+          .beat = now,
+          .conditions = {{"node", !arrival.asks,
+                          arrival.asks ? "another agent has it" : "handed over to another agent"}}};
+}
+
+// Changes that came while nobody can use them, as far as the end of the first LIST.
+class FirstList {
+ public:
+  explicit FirstList(Parts& parts) : parts_(parts) {}
+
+  bool ended() const { return ended_; }
+  void take() {
+    for (kube::PodChange& change : parts_.watcher->take()) {
+      ended_ |= change.kind == kube::PodChange::Kind::kSynced;
+      parts_.changes.push_back(std::move(change));
+    }
+  }
+  // Without an end it would grow for as long as another agent has the node.
+  int fd() const { return ended_ ? -1 : parts_.watcher->change_fd(); }
+
+ private:
+  Parts& parts_;
+  bool ended_ = false;
+};
+
+// True: the node is ours, and parts.state is there. False: `arrival.stop_fd` was readable.
+Result<bool> take_node(Parts& parts, const AgentOptions& options, const Arrival& arrival) {
+  constexpr int kLookMs = 50;
+  constexpr Nanoseconds kGiveWithin = std::chrono::seconds(5);
+  const std::string path = handover_path(options.state_file);
+  FirstList list(parts);
+  bool told = false;
+  std::string said;
+  while (true) {
+    const auto opened = put(parts.state, StateStore::open(options.state_file, options.floors_file));
+    if (opened) return true;
+    parts.given.reset();
+    if (opened.error().code != Code::kConflict) return tl::unexpected(opened.error());
+    if (!std::exchange(told, true)) {
+      parts.log->write(LogLevel::kInfo, "another agent has the node",
+                       {{"asked", arrival.asks}, {"lock", opened.error().message}});
+    }
+    list.take();
+    if (arrival.asks && list.ended()) {
+      auto given = ask_for_node(path, kGiveWithin);
+      if (given) {
+        parts.given = std::move(*given);
+        continue;
+      }
+      if (said != given.error().message) {
+        said = given.error().message;
+        parts.log->write(LogLevel::kWarn, "the node is not handed over", {{"error", said}});
+      }
+    }
+    parts.front.board->publish({{}, waiting_health(arrival, monotonic_now())});
+    std::array<pollfd, 2> fds{pollfd{.fd = arrival.stop_fd, .events = POLLIN},
+                              pollfd{.fd = list.fd(), .events = POLLIN}};
+    (void)::poll(fds.data(), fds.size(), kLookMs);
+    if (fds[0].revents != 0) return false;
+  }
+}
+
+void use_state(Parts& parts) {
+  for (const std::string& complaint : parts.state->complaints()) {
+    parts.log->write(LogLevel::kWarn, "a state file could not be read", {{"error", complaint}});
+  }
+  Engine& engine = *parts.engine;
+  parts.pods = std::make_unique<NodePods>(*parts.root, engine, *parts.cgroups, parts.state->found(),
+                                          parts.state->found_floors());
+  parts.announce = std::make_unique<NodeAnnounce>(engine, parts.state->found_floors().learned);
+  parts.startup = std::make_unique<NodeStartup>(engine);
+}
+
+Result<void> start_front(Parts& parts) {
+  const ListenAddress& address = parts.config.node.metrics_address;
+  if (address.port == 0 || parts.front.server) return {};
+  return put(parts.front.server,
+             StatusServer::start(
+                 {.host = address.host, .port = address.port, .health = bounds_for(parts.config)},
+                 *parts.front.board));
+}
+
+void open_sockets(Parts& parts, const AgentOptions& options) {
   auto server = ExplainServer::open(
       options.socket, [pods = parts.pods.get(), engine = parts.engine.get(),
                        announce = parts.announce.get(), startup = parts.startup.get(),
@@ -162,20 +237,22 @@ Result<void> start_servers(Parts& parts, const AgentOptions& options) {
     parts.log->write(LogLevel::kWarn, "plimsoll explain will not work",
                      {{"error", server.error().message}});
   }
-  const ListenAddress& address = parts.config.node.metrics_address;
-  if (address.port == 0) return {};
-  return put(parts.status_server,
-             StatusServer::start(
-                 {.host = address.host, .port = address.port, .health = bounds_for(parts.config)},
-                 *parts.board));
+  auto handover = Handover::open(handover_path(options.state_file));
+  if (handover) {
+    parts.handover.emplace(std::move(*handover));
+  } else {
+    parts.log->write(LogLevel::kWarn, "the next agent will have to wait for the end of this one",
+                     {{"error", handover.error().message}});
+  }
 }
 
 }  // namespace
 
-Result<Parts> start(const AgentOptions& options, Config config) {
-  Parts parts{.config = std::move(config)};
+Result<std::optional<Parts>> start(const AgentOptions& options, Config config, Arrival arrival) {
+  Parts parts{.config = std::move(config), .front = std::move(arrival.front)};
+  parts.front.board->publish({{}, waiting_health(arrival, monotonic_now())});
   if (auto opened = open_config(parts, options); !opened) return tl::unexpected(opened.error());
-  if (auto opened = open_state(parts, options); !opened) return tl::unexpected(opened.error());
+  if (auto opened = open_root(parts, options); !opened) return tl::unexpected(opened.error());
   auto client = client_config(options.api);
   if (!client) return tl::unexpected(client.error());
   client->observer = parts.tally.get();
@@ -189,9 +266,12 @@ Result<Parts> start(const AgentOptions& options, Config config) {
   if (auto started = start_threads(parts, options, *client); !started) {
     return tl::unexpected(started.error());
   }
-  if (auto started = start_servers(parts, options); !started) {
-    return tl::unexpected(started.error());
-  }
+  if (auto started = start_front(parts); !started) return tl::unexpected(started.error());
+  const auto taken = take_node(parts, options, arrival);
+  if (!taken) return tl::unexpected(taken.error());
+  if (!*taken) return std::nullopt;
+  use_state(parts);
+  open_sockets(parts, options);
   const EngineStatus status = parts.engine->status();
   parts.log->write(LogLevel::kInfo, "the agent has started",
                    {{"version", PLIMSOLL_VERSION},

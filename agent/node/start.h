@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "agent/apiserver/pod_watcher.h"
 #include "agent/apiserver/probe.h"
@@ -14,6 +16,7 @@
 #include "agent/engine/engine.h"
 #include "agent/node/agent_options.h"
 #include "agent/node/announced_work.h"
+#include "agent/node/handover.h"
 #include "agent/node/node_pods.h"
 #include "agent/node/startup_boosts.h"
 #include "agent/pods/pod_cgroups.h"
@@ -30,6 +33,12 @@
 #include "kube/client.h"
 
 namespace plimsoll::agent {
+
+// What answers over HTTP, also while another agent has the node.
+struct Front {
+  std::unique_ptr<StatusBoard> board = std::make_unique<StatusBoard>();
+  std::unique_ptr<StatusServer> server;  // null: not configured
+};
 
 // What is further down uses what is further up, and ends before it: those that bring news end
 // first. Only the marked ones may be null.
@@ -52,12 +61,25 @@ struct Parts {
   std::unique_ptr<Resizer> resizer;
   std::unique_ptr<ApiProbe> probe;
   std::unique_ptr<PodWatcher> watcher;
+  std::vector<kube::PodChange> changes;  // that came while another agent had the node
+  std::optional<Given> given;            // by that one; to be let go when this one is at work
+  std::optional<Handover> handover;      // absent: its socket could not be made
   std::unique_ptr<ExplainServer> explain_server;  // null: its socket could not be made
-  std::unique_ptr<StatusBoard> board = std::make_unique<StatusBoard>();
-  std::unique_ptr<StatusServer> status_server;  // null: not configured
+  Front front;
 };
 
-// `config` holds where the options name no file. Does not wait for the API.
-Result<Parts> start(const AgentOptions& options, Config config);
+// How an agent comes to its node.
+struct Arrival {
+  int stop_fd = -1;  // readable: it is not wanted any more
+  // Asks the agent that has the node for it. False: it was asked itself, and waits until the node
+  // is free, whatever becomes of the one that has it.
+  bool asks = true;
+  Front front;
+};
+
+// `config` holds where the options name no file. Where no other agent has the node it does not wait
+// for the API. Else all that is needed for work is loaded and the pods are known before the node is
+// asked for, and it waits as long as it takes: nullopt when `stop_fd` was readable meanwhile.
+Result<std::optional<Parts>> start(const AgentOptions& options, Config config, Arrival arrival);
 
 }  // namespace plimsoll::agent

@@ -131,6 +131,7 @@ Result<bool> StateFile::update(NodeState state, MonotonicTime now) {
 }
 
 Result<bool> StateFile::flush(NodeState state, MonotonicTime now) {
+  if (!lock_) return fail(Code::kConflict, path_ + " belongs to another agent by now");
   state.boot_id = saved_.boot_id;
   state.generation = saved_.generation;
   // What is on disk is not what we know when it had to be read from the backup, or not at all.

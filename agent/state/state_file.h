@@ -47,6 +47,8 @@ class StateFile {
   Result<bool> update(NodeState state, MonotonicTime now);
   // The same without coalescing: at a clean stop.
   Result<bool> flush(NodeState state, MonotonicTime now);
+  // Lets go of the lock, for the next agent; nothing is written after that (kConflict).
+  void release() { lock_ = Fd(); }
 
   // The write-ahead rule: nobody may write directly to a cgroup, nor above `direct_ceiling`, unless
   // this is true.

@@ -46,4 +46,9 @@ void StateStore::flush(NodeState state, NodeState floors, MonotonicTime now) {
   (void)floors_.file.flush(std::move(floors), now);
 }
 
+void StateStore::release() {
+  floors_.file.release();
+  cgroups_.file.release();
+}
+
 }  // namespace plimsoll::agent

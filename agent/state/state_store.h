@@ -34,6 +34,8 @@ class StateStore {
   std::optional<Error> save(NodeState state, NodeState floors, MonotonicTime now);
   // At a clean stop.
   void flush(NodeState state, NodeState floors, MonotonicTime now);
+  // For the next agent: see StateFile::release().
+  void release();
 
   // The write-ahead rule, see StateFile::covers().
   bool covers(CgroupId id, Limit direct_ceiling) const {

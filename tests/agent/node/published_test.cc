@@ -88,9 +88,10 @@ class PublishedTest : public testing::Test {
                                .floors_file = directory_ / "floors",
                                .socket = directory_ / "socket",
                                .systemd = std::nullopt};
-    auto parts = agent::start(options, *config);
+    auto parts = agent::start(options, *config, {});
     ASSERT_TRUE(parts) << parts.error().message;
-    auto made = std::make_unique<NodeAgent>(options, std::move(*parts));
+    ASSERT_TRUE(*parts);
+    auto made = std::make_unique<NodeAgent>(options, std::move(**parts));
     turning_ = std::thread([this, turned = std::move(made)] {
       const auto ended = turned->run(stop_.get());
       EXPECT_TRUE(ended) << ended.error().message;
