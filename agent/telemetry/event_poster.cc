@@ -18,7 +18,6 @@ namespace plimsoll::agent {
 namespace {
 
 // A qualified name of ours, as the API wants the reporting controller to be.
-constexpr const char* kController = "plimsoll.dev/agent";
 
 kube::WallTime wall_now() {
   return std::chrono::time_point_cast<kube::WallTime::duration>(std::chrono::system_clock::now());
@@ -115,7 +114,7 @@ struct EventPoster::Impl {
                                .note = write.note,
                                .warning = is_warning(write.reason),
                                .time = write.time,
-                               .controller = kController,
+                               .controller = kReportingController,
                                .instance = options.instance});
   }
 

@@ -19,6 +19,9 @@
 
 namespace plimsoll::agent {
 
+// Whose Events they are; deploy/daemonset.yaml binds the agent to it.
+inline constexpr const char* kReportingController = "plimsoll.dev/agent";
+
 struct EventPosterOptions {
   EventLimits limits;
   std::size_t queue = 256;

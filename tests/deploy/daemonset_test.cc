@@ -12,9 +12,11 @@
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
 #include "agent/config/parse.h"
+#include "agent/node/handover.h"
 #include "agent/state/declared_limits.h"
 #include "agent/state/state_file.h"
 #include "agent/systemd/units.h"
+#include "agent/telemetry/event_poster.h"
 #include "agent/telemetry/explain_server.h"
 #include "tests/deploy/manifest.h"
 #include "tests/support/source_path.h"
@@ -24,6 +26,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 using testing::UnorderedElementsAre;
 
@@ -62,8 +65,9 @@ TEST(DaemonSet, ObjectsAreThereOnceAndInThatOrder) {
   }
   EXPECT_THAT(kinds, ElementsAre("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding",
                                  "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
-                                 "PriorityLevelConfiguration", "FlowSchema", "ResourceQuota",
-                                 "ConfigMap", "DaemonSet"));
+                                 "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+                                 "NetworkPolicy", "PriorityLevelConfiguration", "FlowSchema",
+                                 "ResourceQuota", "ConfigMap", "DaemonSet"));
   EXPECT_THAT(namespaces, ElementsAre(text(manifest("Namespace")["metadata"]["name"])));
 }
 
@@ -82,11 +86,15 @@ TEST(DaemonSet, NamesOfOneObjectInAnotherAreRight) {
   EXPECT_EQ(text(rule["subjects"][0]["serviceAccount"]["name"]), account);
   EXPECT_EQ(text(rule["subjects"][0]["serviceAccount"]["namespace"]), place);
   EXPECT_THAT(rights_of(schema["rules"][0]["resourceRules"]), ElementsAre("patch pods/resize"));
-  const YAML::Node policy = manifest("ValidatingAdmissionPolicy");
-  EXPECT_EQ(text(manifest("ValidatingAdmissionPolicyBinding")["spec"]["policyName"]),
-            text(policy["metadata"]["name"]));
-  EXPECT_EQ(text(policy["spec"]["matchConditions"][0]["expression"]),
-            "request.userInfo.username == 'system:serviceaccount:" + place + ":" + account + "'");
+  for (const char* name : {"plimsoll-own-node", "plimsoll-own-events"}) {
+    const YAML::Node policy = manifest("ValidatingAdmissionPolicy", name);
+    const YAML::Node bound = manifest("ValidatingAdmissionPolicyBinding", name)["spec"];
+    EXPECT_EQ(text(bound["policyName"]), name);
+    EXPECT_THAT(texts(bound["validationActions"]), ElementsAre("Deny"));
+    EXPECT_EQ(text(policy["spec"]["failurePolicy"]), "Fail");
+    EXPECT_EQ(text(policy["spec"]["matchConditions"][0]["expression"]),
+              "request.userInfo.username == 'system:serviceaccount:" + place + ":" + account + "'");
+  }
   const YAML::Node set = manifest("DaemonSet")["spec"];
   EXPECT_EQ(text(set["selector"]["matchLabels"]["app.kubernetes.io/name"]),
             text(set["template"]["metadata"]["labels"]["app.kubernetes.io/name"]));
@@ -98,8 +106,7 @@ TEST(DaemonSet, AnAgentResizesPodsOfItsOwnNodeOnly) {
   ASSERT_TRUE(file) << "the recording is not there";
   const YAML::Node recording = YAML::Load(file);  // JSON is YAML
   const YAML::Node tried = recording["exchanges"][0]["request"]["body"]["spec"];
-  const YAML::Node policy = manifest("ValidatingAdmissionPolicy")["spec"];
-  EXPECT_EQ(text(policy["failurePolicy"]), "Fail");
+  const YAML::Node policy = manifest("ValidatingAdmissionPolicy", "plimsoll-own-node")["spec"];
   const YAML::Node rule = policy["matchConstraints"]["resourceRules"][0];
   EXPECT_THAT(texts(rule["resources"]), UnorderedElementsAre("pods/resize", "pods"));
   EXPECT_THAT(texts(rule["operations"]), ElementsAre("UPDATE"));
@@ -112,8 +119,55 @@ TEST(DaemonSet, AnAgentResizesPodsOfItsOwnNodeOnly) {
     EXPECT_EQ(text(policy["validations"][i]["reason"]), "Forbidden");
   }
   EXPECT_EQ(policy["validations"].size(), 2U);
-  EXPECT_THAT(texts(manifest("ValidatingAdmissionPolicyBinding")["spec"]["validationActions"]),
-              ElementsAre("Deny"));
+}
+
+// Of every namespace's Events an agent makes and changes its own.
+TEST(DaemonSet, AnAgentWritesItsOwnEventsOnly) {
+  const YAML::Node own_node = manifest("ValidatingAdmissionPolicy", "plimsoll-own-node")["spec"];
+  const YAML::Node policy = manifest("ValidatingAdmissionPolicy", "plimsoll-own-events")["spec"];
+  const YAML::Node rule = policy["matchConstraints"]["resourceRules"][0];
+  EXPECT_THAT(texts(rule["apiGroups"]), ElementsAre("events.k8s.io"));
+  EXPECT_THAT(texts(rule["resources"]), ElementsAre("events"));
+  // A PATCH is an UPDATE there.
+  EXPECT_THAT(texts(rule["operations"]), UnorderedElementsAre("CREATE", "UPDATE"));
+  EXPECT_EQ(text(policy["variables"][0]["expression"]),
+            text(own_node["variables"][0]["expression"]));
+  ASSERT_EQ(policy["validations"].size(), 3U);
+  EXPECT_EQ(text(policy["validations"][0]["expression"]),
+            std::string("object.reportingController == '") + agent::kReportingController + "'");
+  EXPECT_THAT(text(policy["validations"][1]["expression"]),
+              HasSubstr("variables.userNode.startsWith(object.reportingInstance)"));
+  EXPECT_THAT(text(policy["validations"][2]["expression"]),
+              HasSubstr("oldObject.reportingController == object.reportingController"));
+}
+
+TEST(DaemonSet, MetricsAreForNamespacesWithALabel) {
+  const YAML::Node policy = manifest("NetworkPolicy")["spec"];
+  EXPECT_EQ(text(policy["podSelector"]["matchLabels"]["app.kubernetes.io/name"]),
+            text(manifest(
+                "DaemonSet")["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]));
+  EXPECT_THAT(texts(policy["policyTypes"]), ElementsAre("Ingress"));
+  ASSERT_EQ(policy["ingress"].size(), 1U);
+  const YAML::Node from = policy["ingress"][0]["from"];
+  ASSERT_EQ(from.size(), 1U);
+  EXPECT_EQ(from[0]["namespaceSelector"]["matchLabels"].size(), 1U);
+  ASSERT_EQ(policy["ingress"][0]["ports"].size(), 1U);
+  EXPECT_EQ(text(policy["ingress"][0]["ports"][0]["port"]),
+            text(agent_container()["ports"][0]["name"]));
+}
+
+// docs/decisions/0021-update-without-a-gap.md: two on one node for a while, and never none.
+TEST(DaemonSet, AnUpdateStartsTheNextAgentFirst) {
+  const YAML::Node strategy = manifest("DaemonSet")["spec"]["updateStrategy"]["rollingUpdate"];
+  EXPECT_EQ(strategy["maxSurge"].as<int>(), 1);
+  EXPECT_EQ(strategy["maxUnavailable"].as<int>(), 0);
+  // Two cannot have one port, nor may the old one be asked in the name of the new one.
+  EXPECT_FALSE(pod()["hostNetwork"].as<bool>());
+  EXPECT_FALSE(agent_container()["ports"][0]["hostPort"]);
+  // What ends the old one takes nothing back.
+  EXPECT_FALSE(agent_container()["lifecycle"]);
+  EXPECT_THAT(texts(agent_container()["args"]), Not(testing::Contains("--restore")));
+  EXPECT_THAT(agent::handover_path(agent::kStatePath), StartsWith("/run/plimsoll/"));
 }
 
 TEST(DaemonSet, TheAgentHasWhatItNeedsAndNoMore) {
@@ -176,8 +230,12 @@ TEST(DaemonSet, WhatTheAgentOpensIsMounted) {
   EXPECT_THAT(agent::kExplainSocket, StartsWith("/run/plimsoll/"));
   EXPECT_EQ(text(host_path_at("/var/lib/plimsoll")["path"]), "/var/lib/plimsoll");
   EXPECT_THAT(agent::kFloorsPath, StartsWith("/var/lib/plimsoll/"));
-  EXPECT_EQ(text(host_path_at("/run/systemd")["path"]), "/run/systemd");
-  EXPECT_THAT(agent::SystemdBus{}.socket, StartsWith("/run/systemd/"));
+  for (const YAML::Node& volume : pod()["volumes"]) {
+    if (!volume["hostPath"]) continue;
+    EXPECT_THAT(text(volume["hostPath"]["path"]), Not(HasSubstr("systemd")))
+        << "a way to root on the host";
+  }
+  EXPECT_THAT(texts(agent_container()["args"]), testing::Contains("--systemd=none"));
   for (const YAML::Node& mount : agent_container()["volumeMounts"]) {
     const bool writable = !mount["readOnly"] || !mount["readOnly"].as<bool>();
     const std::string path = text(mount["mountPath"]);
@@ -185,6 +243,28 @@ TEST(DaemonSet, WhatTheAgentOpensIsMounted) {
               path == "/sys/fs/cgroup" || path == "/run/plimsoll" || path == "/var/lib/plimsoll")
         << path;
   }
+}
+
+TEST(DaemonSet, TheOverlayGivesSystemdsSocketToThoseWhoWantIt) {
+  const YAML::Node overlay = manifests("systemd/kustomization.yaml").at(0);
+  EXPECT_THAT(texts(overlay["resources"]), ElementsAre(".."));
+  const YAML::Node patch = overlay["patches"][0];
+  EXPECT_EQ(text(patch["target"]["kind"]), "DaemonSet");
+  EXPECT_EQ(text(patch["target"]["name"]), text(manifest("DaemonSet")["metadata"]["name"]));
+  const YAML::Node operations = YAML::Load(text(patch["patch"]));
+  ASSERT_EQ(operations.size(), 4U);
+  // What it replaces is what is there.
+  const std::string args = "/spec/template/spec/containers/0/args/";
+  const std::string place = text(operations[0]["path"]);
+  ASSERT_THAT(place, StartsWith(args));
+  EXPECT_EQ(texts(agent_container()["args"]).at(std::stoul(place.substr(args.size()))),
+            text(operations[0]["value"]));
+  EXPECT_EQ(text(operations[1]["path"]), place);
+  EXPECT_EQ(text(operations[1]["value"]), "--systemd=" + agent::SystemdBus{}.socket);
+  EXPECT_TRUE(operations[2]["value"]["readOnly"].as<bool>());
+  EXPECT_EQ(text(operations[2]["value"]["name"]), text(operations[3]["value"]["name"]));
+  EXPECT_EQ(text(operations[3]["value"]["hostPath"]["path"]),
+            text(operations[2]["value"]["mountPath"]));
 }
 
 TEST(DaemonSet, TheAgentIsStartedAsItsCommandLineWantsIt) {

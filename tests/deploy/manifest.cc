@@ -27,10 +27,11 @@ std::vector<YAML::Node> manifests(const std::string& name) {
   return YAML::LoadAllFromFile(source_path("deploy/" + name));
 }
 
-YAML::Node manifest(const std::string& kind) {
+YAML::Node manifest(const std::string& kind, const std::string& name) {
   std::vector<YAML::Node> found;
   for (const YAML::Node& each : manifests("daemonset.yaml")) {
-    if (each["kind"].as<std::string>() == kind) found.push_back(each);
+    if (each["kind"].as<std::string>() != kind) continue;
+    if (name.empty() || each["metadata"]["name"].as<std::string>() == name) found.push_back(each);
   }
   if (found.size() != 1) throw std::runtime_error(std::to_string(found.size()) + " of " + kind);
   return found.front();

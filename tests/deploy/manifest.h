@@ -15,8 +15,9 @@ namespace plimsoll::test {
 
 // Every document of deploy/<name>.
 std::vector<YAML::Node> manifests(const std::string& name);
-// The one of that kind in deploy/daemonset.yaml; throws when there is not exactly one.
-YAML::Node manifest(const std::string& kind);
+// The one of that kind (and that name) in deploy/daemonset.yaml; throws when there is not exactly
+// one.
+YAML::Node manifest(const std::string& kind, const std::string& name = "");
 
 // One verb on one resource, "patch pods/resize" or "create events.events.k8s.io".
 using Right = std::string;

@@ -90,13 +90,47 @@ TEST(Rights, OfTheOldWayAreInLegacy) {
   EXPECT_THAT(rights_of(rules), ElementsAre(right_for(resize(kube::ResizePath::kPodPatch, false))));
 }
 
+// The right to patch pods is bound to the fields that a resize has: whatever else the API server
+// lets anybody change of a pod that runs is named by the policy, and compared with what it was.
+TEST(Rights, OfTheOldWayAreForResourcesOnly) {
+  const YAML::Node kustomization = manifests("legacy/kustomization.yaml").at(0);
+  EXPECT_THAT(kustomization["resources"].as<std::vector<std::string>>(),
+              ElementsAre("..", "resources-only.yaml"));
+  const std::vector<YAML::Node> objects = manifests("legacy/resources-only.yaml");
+  ASSERT_EQ(objects.size(), 2U);
+  const YAML::Node policy = objects[0]["spec"];
+  EXPECT_EQ(policy["failurePolicy"].as<std::string>(), "Fail");
+  const YAML::Node own_node = manifest("ValidatingAdmissionPolicy", "plimsoll-own-node")["spec"];
+  EXPECT_EQ(policy["matchConditions"][0]["expression"].as<std::string>(),
+            own_node["matchConditions"][0]["expression"].as<std::string>());
+  const YAML::Node rule = policy["matchConstraints"]["resourceRules"][0];
+  EXPECT_THAT(rule["resources"].as<std::vector<std::string>>(), ElementsAre("pods"));
+  EXPECT_THAT(rule["operations"].as<std::vector<std::string>>(), ElementsAre("UPDATE"));
+  std::string all;
+  for (const YAML::Node& each : policy["validations"]) {
+    all += each["expression"].as<std::string>() + "\n";
+    EXPECT_EQ(each["reason"].as<std::string>(), "Forbidden");
+  }
+  for (const char* same : {"metadata.?labels", "metadata.?annotations", "metadata.?ownerReferences",
+                           "metadata.?finalizers", "spec.?tolerations",
+                           "spec.?activeDeadlineSeconds", "spec.?terminationGracePeriodSeconds",
+                           "spec.?schedulingGates", "spec.?nodeSelector", "spec.?affinity"}) {
+    EXPECT_THAT(all, testing::HasSubstr(std::string("object.") + same + " == oldObject." + same));
+  }
+  EXPECT_THAT(all, testing::HasSubstr("o.?image == c.?image"));
+  EXPECT_EQ(objects[1]["spec"]["policyName"].as<std::string>(),
+            objects[0]["metadata"]["name"].as<std::string>());
+  EXPECT_THAT(objects[1]["spec"]["validationActions"].as<std::vector<std::string>>(),
+              ElementsAre("Deny"));
+}
+
 // A path of the API that none of the requests above is about would need a right that nobody
 // compares.
 TEST(Rights, NoOtherPathOfTheApiIsInTheCode) {
   const std::regex path(R"re("(/apis?/[^"]*|/api|/version[^"]*)")re");
   std::set<std::string> found;
   for (const std::string folder : {"kube", "agent"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(source_path(folder))) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(source_path(folder))) {
       if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
       std::ifstream file(entry.path());
       for (std::string line; std::getline(file, line);) {
