@@ -66,9 +66,7 @@ TEST_F(PodCgroupsTest, FindsWhatIsThere) {
   EXPECT_EQ(pods.all().size(), 3U);
   EXPECT_TRUE(pods.watching());
   expect_true(pods);
-  const PodCgroup& container = pods.all().at(pod_path(1) + "/" + scope('a'));
-  ASSERT_NE(pods.pod_of(container), nullptr);
-  EXPECT_EQ(pods.pod_of(container)->path, pod_path(1));
+  EXPECT_EQ(pods.all().at(pod_path(1) + "/" + scope('a')).name.pod_path, pod_path(1));
   EXPECT_EQ(pods.find(CgroupId{0}), nullptr);
 }
 

@@ -22,7 +22,7 @@ Bytes budget_with(std::vector<ContainerSnapshot> containers, BudgetPolicy policy
   Snapshot snapshot;
   snapshot.node = node;
   snapshot.containers = std::move(containers);
-  return budget_of(snapshot, policy);
+  return remaining_budget(snapshot, policy).node;
 }
 
 TEST(Budget, IsWhatIsAvailableLessTheReserve) {

@@ -132,9 +132,9 @@ TEST(Node, AllocatableBoundsTheBudget) {
   snapshot.node = {mib(10000), mib(5000), mib(3000)};
   // 500 needed and 564 promised and not used.
   snapshot.containers = {container(0, mib(1064), mib(500))};
-  EXPECT_EQ(budget_of(snapshot, {}), mib(3000 - 500 - 564));
+  EXPECT_EQ(remaining_budget(snapshot, {}).node, mib(3000 - 500 - 564));
   snapshot.node.allocatable.reset();
-  EXPECT_EQ(budget_of(snapshot, {}), mib(4500 - 564));
+  EXPECT_EQ(remaining_budget(snapshot, {}).node, mib(4500 - 564));
 }
 
 TEST(Node, ACgroupThatIsNeverChangedBoundsWhatIsBelowIt) {
@@ -168,7 +168,7 @@ TEST(Wishes, AGrowIsWishedAndCountsAsPromisedUntilItIsThere) {
   EXPECT_EQ(armed(loop.plan, 0).denial, std::nullopt);
 
   loop.only().wished = mib(164);  // as the engine remembers it
-  EXPECT_EQ(budget_of(loop.snapshot, loop.policy.budget), mib(136));
+  EXPECT_EQ(remaining_budget(loop.snapshot, loop.policy.budget).node, mib(136));
   loop.tick();
   EXPECT_EQ(loop.plan.wishes.size(), 1U) << "a second later it is still needed";
   EXPECT_EQ(loop.plan.budget, mib(136)) << "and not paid for twice";

@@ -20,9 +20,13 @@
 #include "tests/fake_kubelet/fake_kubelet.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
+#include "tests/support/floors.h"
 
 namespace plimsoll::agent::specs_test {
 namespace {
+
+using test::find_cpu_floor;
+using test::find_floor;
 
 using Outcome = RestoreItem::Outcome;
 using std::chrono::milliseconds;
