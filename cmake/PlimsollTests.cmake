@@ -95,6 +95,13 @@ function(plimsoll_simulator)
   add_executable(simulator ${sources})
   target_link_libraries(simulator PRIVATE plimsoll_test_support plimsoll_flags CLI11::CLI11)
   set_target_properties(simulator PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  # What once broke something.
+  file(GLOB histories CONFIGURE_DEPENDS "sim/histories/*.txt")
+  foreach(history IN LISTS histories)
+    cmake_path(GET history STEM name)
+    add_test(NAME sim.${name} COMMAND simulator --replay "${history}")
+    set_tests_properties(sim.${name} PROPERTIES LABELS unit TIMEOUT 120)
+  endforeach()
 endfunction()
 
 # tests/storm/: the loads and their driver, static so that they run in any initramfs. They carry no

@@ -291,6 +291,9 @@ template <class Amount>
 void send(Step& step, std::vector<kube::ResizeChange> changes, SendResize::Urgency urgency,
           bool withdraws) {
   PodResize& state = step.state;
+  // The others follow, each by itself. Together they would be refused again, as often as they are
+  // sent.
+  if (!withdraws && changes.size() > 1 && step.now < state.alone_until) changes.resize(1);
   SendResize action;
   action.id = state.next_id++;
   action.resize = {.pod = state.id, .changes = std::move(changes), .dry_run = false};
