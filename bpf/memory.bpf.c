@@ -353,7 +353,11 @@ int on_oom(u64* ctx) {
   u32 index = 0;
 
   if (bpf_get_func_arg(ctx, 0, &counter)) return 0;
-  if (!control.lock) control.asker = bpf_get_current_pid_tgid();
+  if (!control.lock) {
+    u32 thread = bpf_get_current_pid_tgid();
+
+    askers[thread & (ASKERS - 1)] = thread;
+  }
   counter += offset_of(struct mem_cgroup, memory);
   slot = slot_of(counter, &index);
   if (!slot) return 0;
@@ -376,10 +380,12 @@ int on_oom(u64* ctx) {
 /* The lock is that of the OOM killer: `oom_lock`, or, where its address is not shown to us, the
  * first that is taken by a task that on_oom has just seen. */
 static __always_inline bool is_oom_lock(u64 lock) {
+  u32 thread = bpf_get_current_pid_tgid();
+
   if (!control.lock) {
     if (&oom_lock)
       control.lock = (u64)&oom_lock;
-    else if (control.asker == (u32)bpf_get_current_pid_tgid())
+    else if (askers[thread & (ASKERS - 1)] == thread)
       control.lock = lock;
   }
   return lock == control.lock;

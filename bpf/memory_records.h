@@ -88,11 +88,9 @@ struct pl_control {
   pl_u32 spinners;       /* tasks held now; kernel */
   pl_u32 agent;          /* process that tracks, in the first PID namespace; kernel */
   pl_u32 holds_in_lock;  /* on_oom_locked is attached: who is at the door waits there */
-  pl_u32 asker;          /* thread that is about to take the OOM killer's lock, until ... */
-  pl_u32 unused;
-  pl_u64 lock; /* ... the address of that lock is known; kernel */
+  pl_u64 lock;           /* the OOM killer's, once its address is known; kernel */
 };
-PL_ASSERT_SIZE(struct pl_control, 64);
+PL_ASSERT_SIZE(struct pl_control, 56);
 
 /* Of all programs together, counted by the kernel programs. */
 struct pl_counters {

@@ -19,6 +19,9 @@ struct pl_counters counters;
 u8 filter[PL_FILTER_SIZE]; /* how many tracked counters have this index */
 u16 hint[PL_FILTER_SIZE];  /* the slot of the last of them */
 struct pl_command command;
+/* Threads that are about to take the OOM killer's lock, by their last bits, until it is known. */
+#define ASKERS 256
+u32 askers[ASKERS];
 
 /* Address of a tracked cgroup's page counter -> slot. */
 struct {
