@@ -155,9 +155,10 @@ struct task_group {
   struct cfs_bandwidth cfs_bandwidth;
 };
 
-/* Absent from older kernels, or where we may not see the kernel's addresses: 0, then. */
-extern void bpf_preempt_disable(void) __ksym __weak; /* Linux 6.10 */
-extern void bpf_preempt_enable(void) __ksym __weak;
+/* 0 where the kernel has none, or does not show us its addresses. Functions of the kernel (kfuncs)
+ * are not among them: where one is missing, libbpf 1.1 looks for it in modules, which takes
+ * CAP_SYS_ADMIN.
+ */
 extern const void oom_lock __ksym __weak;
 extern const void preempt_dynamic_mode __ksym __weak; /* int: 0 none, 1 voluntary, 2 full, 3 lazy */
 

@@ -19,9 +19,13 @@ struct pl_counters counters;
 u8 filter[PL_FILTER_SIZE]; /* how many tracked counters have this index */
 u16 hint[PL_FILTER_SIZE];  /* the slot of the last of them */
 struct pl_command command;
-/* Threads that are about to take the OOM killer's lock, by their last bits, until it is known. */
-#define ASKERS 256
-u32 askers[ASKERS];
+/* Threads that are about to take the OOM killer's lock, until it is known. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 256);
+  __type(key, u32);
+  __type(value, u32);
+} askers SEC(".maps");
 
 /* Address of a tracked cgroup's page counter -> slot. */
 struct {

@@ -28,7 +28,7 @@ start_agent --restore
 until_true 120 agent_ready
 is "the agent is ready" 0 $?
 
-updated=0 stormed=0 survived=0 died=0 unknown=0
+updated=0 stormed=0 survived=0 died=0 lost=0 unknown=0
 # What stands above its floor is explained by the state.
 look() {
   plimsoll restore --dry-run --json >/tmp/restore.json 2>/tmp/restore.err
@@ -88,14 +88,21 @@ while [ $updated -lt "$updates" ]; do
     # Somewhere in the middle.
     usleep $(($(od -An -N4 -tu4 /dev/urandom) % 900000))
     die
+    # Until the one before has the node again nobody grows anything, as between two agents without a
+    # hand-over: who needs more just then is killed.
+    until_true 20 all_done
+    lost=$((lost + pods - $(cat /run/done.* 2>/dev/null | grep -cx 0)))
+    kills=$(oom_kills)
   else
     until_true 120 taken
     is "u$updated: the next agent has the node" 0 $?
     until_true 120 agent_ready
     is "u$updated: and is ready" 0 $?
   fi
-  until_true 120 all_done
-  is "u$updated: all have ended their work" 0 $?
+  if [ $((updated % 5)) != 3 ]; then
+    until_true 120 all_done
+    is "u$updated: all have ended their work" 0 $?
+  fi
   stormed=$((stormed + pods))
   survived=$((survived + $(cat /run/done.* 2>/dev/null | grep -cx 0)))
   is "u$updated: nobody was killed" 0 $(($(oom_kills) - kills))
@@ -114,11 +121,11 @@ while [ $updated -lt "$updates" ]; do
   is "u$updated: explain finds the agent" 0 $?
   remove_pods "u$updated" $pods
 done
-is "all have survived" $stormed $survived
+is "all have survived but in the gap that a crash leaves" $stormed $((survived + lost))
 is "no limit that nobody knows" 0 $unknown
 gaps=$(sed -n 's/.*gap_seconds[^0-9]*\([0-9.e-]*\).*/\1/p' /tmp/agent.log | sort -n)
 echo "# gaps in seconds: $(echo "$gaps" | tr '\n' ' ')"
 stop_agent
-echo "{\"updates\": $updated, \"stormed\": $stormed, \"survived\": $survived, \"died\": $died," \
+echo "{\"updates\": $updated, \"stormed\": $stormed, \"survived\": $survived, \"died\": $died, \"lost\": $lost," \
   "\"unknown\": $unknown, \"longest_gap_seconds\": $(echo "$gaps" | tail -n 1), \"seconds\": $(cut -d. -f1 /proc/uptime)}"
 agent_checks_end
