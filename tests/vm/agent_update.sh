@@ -65,6 +65,7 @@ die() {
   is "u$updated: and is ready again" 0 $?
   died=$((died + 1))
 }
+explained() { plimsoll explain "default/u$updated-0" >/tmp/explain.txt 2>&1; }
 loaded() { [ "$(said 'another agent has the node asked=true')" -gt "$loads" ]; }
 taken() { [ "$(said 'the node was taken over')" -gt "$takes" ]; }
 all_done() { [ "$(cat /run/done.* 2>/dev/null | wc -l)" = $pods ]; }
@@ -117,7 +118,7 @@ while [ $updated -lt "$updates" ]; do
     is "u$updated: the one before ends with" 0 $?
     is "u$updated: and restores nothing" "$limits" "$(container_limits | sort)"
   fi
-  plimsoll explain "default/u$updated-0" >/tmp/explain.txt 2>&1
+  until_true 60 explained
   is "u$updated: explain finds the agent" 0 $?
   remove_pods "u$updated" $pods
 done
