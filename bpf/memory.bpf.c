@@ -333,14 +333,6 @@ int on_reclaim_end(u64* ctx) {
   return 0;
 }
 
-/* Apart, so that the verifier looks at it once. */
-static __noinline int note_asker(void) {
-  u32 thread = bpf_get_current_pid_tgid();
-
-  if (!control.lock) bpf_map_update_elem(&askers, &thread, &thread, BPF_ANY);
-  return 0;
-}
-
 /* The OOM killer was called. It looks at the margin once more, under its lock, before it kills. */
 SEC("fentry/mem_cgroup_out_of_memory")
 int on_oom(u64* ctx) {
@@ -350,7 +342,11 @@ int on_oom(u64* ctx) {
   u32 index = 0;
 
   if (bpf_get_func_arg(ctx, 0, &counter)) return 0;
-  note_asker();
+  if (!control.lock) {
+    u32 thread = bpf_get_current_pid_tgid();
+
+    bpf_map_update_elem(&askers, &thread, &thread, BPF_ANY);
+  }
   counter += offset_of(struct mem_cgroup, memory);
   slot = slot_of(counter, &index);
   if (!slot) return 0;
