@@ -267,6 +267,8 @@ function(plimsoll_lint_tests)
                                                ${part})
     list(APPEND tests lint.refuses.${part})
   endforeach()
+  add_test(NAME lint.summary COMMAND "${PROJECT_SOURCE_DIR}/tests/lint/summary_test.py")
+  list(APPEND tests lint.summary)
   set_tests_properties(${tests} PROPERTIES LABELS lint TIMEOUT 300 SKIP_RETURN_CODE 77)
 endfunction()
 

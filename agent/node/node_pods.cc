@@ -444,6 +444,12 @@ std::size_t NodePods::managed() const {
   }));
 }
 
+std::size_t NodePods::unanswered() const {
+  std::size_t found = 0;
+  for (const auto& [uid, pod] : pods_) found += pod.resize.unanswered_containers;
+  return found;
+}
+
 void NodePods::leave(const NodePod& pod) {
   if (const auto entry = state_of(pod)) left_.add(*entry);
 }

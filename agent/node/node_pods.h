@@ -72,6 +72,8 @@ class NodePods {
   std::optional<MonotonicTime> look_again() const { return early_.look_again(); }
   std::size_t tracked() const { return owners_.size(); }
   std::size_t managed() const;
+  // Containers of which the API has yet to say how far their memory may grow.
+  std::size_t unanswered() const;
   const NamespaceBudgets& budgets() const { return budgets_; }
 
  private:

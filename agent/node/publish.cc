@@ -51,6 +51,7 @@ AgentStats stats_of(const Published& parts) {
           .cpu = cpu_stats_of(engine),
           .pods = {.known = pods.pods().size(),
                    .managed = pods.managed(),
+                   .unanswered = pods.unanswered(),
                    .tracked = pods.tracked(),
                    .leases = leases_of(pods),
                    .namespaces = pods.budgets().left(engine.plan())},

@@ -216,6 +216,11 @@ void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcom
 
 void ask_preflight(Step& step, const kube::Pod& known) {
   if (!step.config.preflight) return;
+  step.state.unanswered_containers = 0;
+  for (const ContainerResize& each : step.state.containers) {
+    if (!each.allowance.asked && wants_preflight<Bytes>(step, each))
+      ++step.state.unanswered_containers;
+  }
   ask<Bytes>(step, known);
   ask<MilliCpu>(step, known);
 }

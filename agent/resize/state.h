@@ -321,6 +321,7 @@ struct PodResize {
   Attempts attempts;                          // of memory; all requests wait
   Attempts cpu_attempts;                      // only those for CPU wait
   bool unanswered = false;                    // the last request for memory had no usable answer
+  std::size_t unanswered_containers = 0;      // no dry run for their memory has been answered yet
   MonotonicTime preflight_retry_at;
   int preflight_tries = 0;  // of the round that is going on
 

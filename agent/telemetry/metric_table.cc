@@ -314,6 +314,11 @@ const std::array kRows{
           [](const Scrape& s) { return count(s.stats.pods.known); }),
     gauge("plimsoll_pods_managed", "Pods of which at least one container may grow.",
           [](const Scrape& s) { return count(s.stats.pods.managed); }),
+    gauge(
+        "plimsoll_containers_unanswered",
+        "Containers for which the API has yet to say how far their memory may grow; until then it "
+        "does not.",
+        [](const Scrape& s) { return count(s.stats.pods.unanswered); }),
     gauge("plimsoll_config_generation",
           "Configurations in force so far; rises with every reload that was taken.",
           [](const Scrape& s) { return count(s.stats.config.generation); }),

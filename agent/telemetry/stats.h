@@ -98,8 +98,9 @@ struct CpuStats {
 struct PodsStats {
   std::size_t known;
   std::size_t managed;
-  std::size_t tracked;  // cgroups
-  std::size_t leases;   // of containers, now
+  std::size_t unanswered;  // containers: the API has yet to say how far their memory may grow
+  std::size_t tracked;     // cgroups
+  std::size_t leases;      // of containers, now
   // Any number; the largest kMostNamespaces are exported, the others summed up.
   static constexpr std::size_t kMostNamespaces = 20;
   std::vector<NamespaceBudget> namespaces;

@@ -3,7 +3,11 @@
 """The last lines of scripts/test, from what ctest wrote: the end of what each failed test printed,
 the ten tests that took longest, the names of all that did not pass, and the counts.
 
-usage: summary.py JUNIT_XML CTEST_STATUS
+usage: summary.py JUNIT_XML CTEST_STATUS JUNIT_XML_ALONE
+       summary.py --only-few-guests JUNIT_XML
+The second file, if it is there, is of those that failed in the first, run again with nothing beside
+them; the status is of the last run. The second form tells by its status whether that is worth while:
+at most MOST_ALONE failed, all of them tests that boot a guest.
 A test passed when ctest ran it and it ended well; it was skipped when it said so itself or is
 disabled; everything else, a test that could not be started among them, failed.
 """
@@ -16,6 +20,7 @@ import xml.etree.ElementTree
 LINES_OF_ONE = 40
 TESTS_SHOWN = 5
 SLOWEST_SHOWN = 10
+MOST_ALONE = 3
 # What a test says that was one of several in a guest: ctest saw only its result being told.
 IN_A_GUEST = re.compile(r"^vm: took ([0-9.]+) s and ([0-9.]+) s of CPU time in a guest", re.M)
 
@@ -44,15 +49,30 @@ def verdict(case):
     return "failed", why
 
 
+def cases_of(junit):
+    if not pathlib.Path(junit).is_file():
+        return []
+    return list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
+
+
+def only_few_guests(junit):
+    failed = [case.get("name") for case in cases_of(junit) if verdict(case)[0] == "failed"]
+    return 0 < len(failed) <= MOST_ALONE and all(name.startswith("vm.") for name in failed)
+
+
 def main():
-    junit, ctest_status = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-    cases = []
-    if junit.is_file():
-        cases = list(xml.etree.ElementTree.parse(junit).getroot().iter("testcase"))
+    if sys.argv[1] == "--only-few-guests":
+        sys.exit(0 if only_few_guests(sys.argv[2]) else 1)
+    ctest_status, cases = int(sys.argv[2]), cases_of(sys.argv[1])
+    alone = {case.get("name"): case for case in cases_of(sys.argv[3])}
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     earlier = 0
     verdicts = [(case, *verdict(case)) for case in cases]
     failed = [case for case, result, _ in verdicts if result == "failed"]
+    for i, (case, result, _) in enumerate(verdicts):
+        again = alone.get(case.get("name"))
+        if result == "failed" and again is not None:
+            verdicts[i] = (again, *verdict(again))
     for case in failed[:TESTS_SHOWN]:
         said = (case.findtext("system-out") or "").rstrip().splitlines()
         print(f"-- {case.get('name')}", *said[-LINES_OF_ONE:], sep="\n")
@@ -61,6 +81,10 @@ def main():
         earlier += result == "passed" and "vm: not run again: " in (case.findtext("system-out") or "")
         if result != "passed":
             print(f"{result}: {case.get('name')}" + (f" ({why})" if why else ""))
+    for case in failed:
+        again = alone.get(case.get("name"))
+        if again is not None and verdict(again)[0] == "passed":
+            print(f"passed alone, failed beside others (above): {case.get('name')}")
     # A guest of several is no test of its own.
     slowest = sorted(((*seconds(case), case.get("name")) for case in cases
                       if ".batch." not in case.get("name")), reverse=True)

@@ -40,7 +40,8 @@ TEXT
   ask $api POST /fake/pods @/tmp/pod.json >/dev/null
   until_true 120 tracked 2
   is "$1: watched" 0 $?
-  sleep 2 # the dry runs beforehand
+  until_true 120 answered
+  is "$1: the API has said how far it may grow" 0 $?
   ask $api POST /fake/clear-requests >/dev/null
 }
 grow() {

@@ -36,7 +36,6 @@ survives() {
 
 # ---- under a lease: the agent's API is gone
 create_stormers held $pods "$holds"
-sleep 2 # the dry runs beforehand
 ask $api POST /fake/go >/dev/null
 storm held $pods
 before=$(oom_kills)
@@ -58,7 +57,6 @@ remove_pods held $pods
 
 # ---- the kubelet is late: it puts older requests in force when more is in use
 create_stormers late $pods "$holds"
-sleep 2
 ask $kubelet POST /fake/delay '{"least_ms": 3000, "most_ms": 6000}' >/dev/null
 storm late $pods
 before=$(oom_kills)

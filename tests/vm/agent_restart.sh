@@ -50,14 +50,12 @@ interrupted() {
 }
 
 create_stormers term $pods "$burst"
-sleep 2 # the dry runs beforehand
 interrupted term TERM
 until_true 120 at_floor term $pods
 is "term: all are back at their floors" 0 $?
 remove_pods term $pods
 
 create_stormers kill $pods "$burst"
-sleep 2
 interrupted kill KILL
 until_true 120 at_floor kill $pods
 is "kill: all are back at their floors" 0 $?

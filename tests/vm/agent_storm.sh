@@ -15,7 +15,6 @@ need=$(load 150000000)
 # make_pods NAME
 make_pods() {
   create_stormers "$1" $pods "$need"
-  sleep 2 # the dry runs beforehand
   ask $api POST /fake/clear-requests >/dev/null
 }
 # agree_soon NAME: and how soon.

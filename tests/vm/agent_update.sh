@@ -73,7 +73,6 @@ all_done() { [ "$(cat /run/done.* 2>/dev/null | wc -l)" = $pods ]; }
 while [ $updated -lt "$updates" ]; do
   updated=$((updated + 1))
   create_stormers "u$updated" $pods "$(load 150000000)"
-  sleep 2 # the dry runs beforehand
   rm -f /run/done.*
   kills=$(oom_kills)
   takes=$(said 'the node was taken over')

@@ -28,7 +28,6 @@ for version in 1.27 1.32 1.33 1.34 1.36; do
   until_true 120 agent_ready
   is "$version: the agent is ready" 0 $?
   create_stormers "$name" $pods "$(load 150000000)"
-  sleep 2 # the dry runs beforehand
   ask $api POST /fake/clear-requests >/dev/null
   storm "$name" $pods
   patched() { [ "$(counted "$path")" -ge 1 ]; }

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -139,10 +140,16 @@ class PublishedTest : public testing::Test {
     return total;
   }
   void reaches(double least, const std::string& beginning) const {
+    becomes(beginning, [&](double seen) { return seen >= least; });
+  }
+  void falls_to(double most, const std::string& beginning) const {
+    becomes(beginning, [&](double seen) { return seen <= most; });
+  }
+  void becomes(const std::string& beginning, const std::function<bool(double)>& so) const {
     double seen = -1;
     for (int i = 0; i < 600; ++i) {
       seen = sum(beginning);
-      if (seen >= least) return;
+      if (so(seen)) return;
       std::this_thread::sleep_for(milliseconds(50));
     }
     ADD_FAILURE() << beginning << " stays " << seen;
@@ -168,6 +175,7 @@ TEST_F(PublishedTest, WhatTheStartSays) {
   start();
   reaches(2, "plimsoll_containers_tracked");
   reaches(1, kRequests + "\"dry_run\"");
+  falls_to(0, "plimsoll_containers_unanswered");
   const auto samples = scrape();
   const double taken = samples.at("plimsoll_config_last_reload_success_timestamp_seconds");
   EXPECT_GE(taken, before);
@@ -189,6 +197,14 @@ TEST_F(PublishedTest, WhatTheStartSays) {
   const ReactionQuality quality = (*engine)->status().quality;
   EXPECT_EQ(samples.at("plimsoll_reaction_realtime"),
             quality.realtime && quality.memory_locked ? 1 : 0);
+}
+
+TEST_F(PublishedTest, WhoWaitsForTheFirstAnswer) {
+  api_.add_fault({.verb = "patch", .kind = test::FaultKind::kRefusal, .refusal = "unavailable"});
+  start();
+  reaches(1, "plimsoll_containers_unanswered");
+  api_.clear_faults();
+  falls_to(0, "plimsoll_containers_unanswered");
 }
 
 TEST_F(PublishedTest, AWatchAndAListAgain) {
@@ -219,8 +235,8 @@ TEST_F(PublishedTest, AConfigurationRefusedAndTaken) {
 
 TEST_F(PublishedTest, ARaiseThroughTheApi) {
   start();
-  reaches(1, kRequests + "\"dry_run\"");
-  std::this_thread::sleep_for(milliseconds(300));
+  reaches(2, "plimsoll_containers_tracked");
+  falls_to(0, "plimsoll_containers_unanswered");
   burst();
   reaches(1, "plimsoll_resizes_total{step=\"applied\"}");
   EXPECT_GE(sum(kRequests + "\"patch\",status=\"2xx\""), 1);

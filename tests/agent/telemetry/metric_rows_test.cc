@@ -112,6 +112,7 @@ AgentStats all_told(Numbers& numbers) {
                   .budget = MilliCpu{1000 * next()}},
           .pods = {.known = next(),
                    .managed = next(),
+                   .unanswered = next(),
                    .tracked = next(),
                    .leases = next(),
                    .namespaces = {{.name_space = "shop",
