@@ -18,11 +18,11 @@
 
 #include "agent/engine/cpu_meter.h"
 #include "agent/engine/cpu_tracked.h"
-#include "agent/engine/mailbox.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/snapshot.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/mailbox.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/wakeup.h"

@@ -22,11 +22,11 @@
 #include <vector>
 
 #include "agent/engine/fallback_signals.h"
-#include "agent/engine/mailbox.h"
 #include "agent/engine/realtime.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/snapshot.h"
 #include "base/fd.h"
+#include "base/mailbox.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/wakeup.h"

@@ -1,19 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mailbox: commands from the slow loop to one thread, and its reports back. Nothing in it waits or
-// allocates; what finds no room is refused, or counted.
+// Mailbox: commands from one thread to another that works for it, and that one's reports back.
+// Nothing in it waits, locks or allocates; what finds no room is refused, or counted.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
-#include "agent/engine/spsc_queue.h"
 #include "base/wakeup.h"
 
-namespace plimsoll::agent {
+namespace plimsoll {
+
+// A bounded queue from one thread to one other. A full queue refuses.
+template <typename T, std::size_t kCapacity>
+class SpscQueue {
+  static_assert((kCapacity & (kCapacity - 1)) == 0, "the capacity is a power of two");
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  // The producer's thread only. False: full.
+  bool push(const T& item) noexcept {
+    const std::size_t head = head_.load(std::memory_order_relaxed);
+    if (head - tail_.load(std::memory_order_acquire) == kCapacity) return false;
+    items_[head % kCapacity] = item;
+    head_.store(head + 1, std::memory_order_release);
+    return true;
+  }
+
+  // The consumer's thread only.
+  std::optional<T> pop() noexcept {
+    const std::size_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail == head_.load(std::memory_order_acquire)) return std::nullopt;
+    const T item = items_[tail % kCapacity];
+    tail_.store(tail + 1, std::memory_order_release);
+    return item;
+  }
+
+ private:
+  // Each on a cache line of its own, so that the two threads do not slow each other down.
+  alignas(64) std::atomic<std::size_t> head_{0};
+  alignas(64) std::atomic<std::size_t> tail_{0};
+  std::array<T, kCapacity> items_{};
+};
 
 template <typename Command, typename Report, std::size_t kCommands, std::size_t kReports>
 class Mailbox {
@@ -22,9 +55,9 @@ class Mailbox {
   Mailbox(Wakeup commands, const Wakeup& reports)
       : command_wakeup_(std::move(commands)), report_wakeup_(reports) {}
 
-  // The slow loop's side.
+  // The side of whoever commands.
 
-  // False: there is no room, send it again at the next tick.
+  // False: there is no room, send it again later.
   bool send(const Command& command) noexcept {
     const bool sent = commands_.push(command);
     if (sent) ++sent_;
@@ -64,9 +97,9 @@ class Mailbox {
   const Wakeup& report_wakeup_;
   SpscQueue<Command, kCommands> commands_;
   SpscQueue<Report, kReports> reports_;
-  std::uint64_t sent_ = 0;  // the slow loop's
+  std::uint64_t sent_ = 0;  // of whoever commands
   std::atomic<std::uint64_t> obeyed_{0};
   std::atomic<std::uint64_t> lost_{0};
 };
 
-}  // namespace plimsoll::agent
+}  // namespace plimsoll
