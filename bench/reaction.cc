@@ -128,16 +128,11 @@ Result<void> Run::prepare() {
 
   const Bytes ceiling{std::uint64_t{1} << 50};
   const agent::Armed armed{.bounds = {.floor = kStart, .ceiling = ceiling}};
-  using Kind = agent::Command::Kind;
-  for (const agent::Command& command :
-       {agent::Command{.kind = Kind::kTrack,
-       .slot = 0,
-       .epoch = kEpoch,
-       .limit_file = &*limit_file_,
-       .armed = armed,
-       .limit = kStart},
-        agent::Command{.kind = Kind::kBudget, .budget = ceiling},
-        agent::Command{.kind = Kind::kArm, .slot = 0, .epoch = kEpoch, .armed = armed}}) {
+  for (const agent::MemoryCommand& command : std::initializer_list<agent::MemoryCommand>{
+           agent::memory_command::Track{
+               .tenant = {0, kEpoch}, .limit_file = &*limit_file_, .armed = armed},
+           agent::memory_command::Budget{.left = ceiling},
+           agent::memory_command::Arm{.tenant = {0, kEpoch}, .armed = armed}}) {
     if (!reaction_->send(command)) return fail(Code::kUnavailable, "the command queue is full");
   }
   sleep_us(100'000);

@@ -19,11 +19,6 @@ bool is_budget(Reason reason) {
   return reason == Reason::kBudget || reason == Reason::kGroupBudget || reason == Reason::kPriority;
 }
 
-// An order to the reaction thread about one cgroup.
-Command about(const TrackedCgroup& tracked, Command::Kind kind) {
-  return {.kind = kind, .slot = tracked.slot, .epoch = tracked.epoch};
-}
-
 Record record_of(const Action& action, Record::Kind kind, MonotonicTime now) {
   return {.kind = kind,
           .slot = action.slot,
@@ -40,13 +35,9 @@ tl::unexpected<Error> queue_full() {
 }  // namespace
 
 void Actuator::count_grants(const std::map<BudgetGroup, Limit>& groups, bool only_new) {
-  if (!only_new) {
-    granted_before_ = reaction_.granted();
-    group_granted_before_.clear();
-  }
-  for (const auto& [group, limit] : groups) {
-    group_granted_before_.emplace(group, reaction_.granted(group));
-  }
+  const MemoryLimits& limits = reaction_.limits();
+  if (!only_new) granted_before_ = {{kNoGroup, limits.granted()}};
+  for (const auto& [group, limit] : groups) granted_before_.emplace(group, limits.granted(group));
 }
 
 void Actuator::apply(const Plan& plan, const Snapshot& snapshot, std::vector<Record>& records) {
@@ -56,15 +47,13 @@ void Actuator::apply(const Plan& plan, const Snapshot& snapshot, std::vector<Rec
   for (const Action& action : plan.wishes) wish(action, snapshot, records);
   for (const Action& action : plan.actions) {
     switch (action.kind) {
-      case ActionKind::kGrow: {
-        Command grow = about(*slots_.find(action.slot), Command::Kind::kRaise);
-        grow.limit = action.to;
-        grow.at = snapshot.now;
-        grow.reason = action.reason;
-        grow.promised = action.reason == Reason::kBelowChildren;
-        reaction_.send(grow);
+      case ActionKind::kGrow:
+        reaction_.send(memory_command::Raise{.tenant = slots_.find(action.slot)->tenant(),
+                                             .limit = action.to,
+                                             .at = snapshot.now,
+                                             .reason = action.reason,
+                                             .promised = action.reason == Reason::kBelowChildren});
         break;
-      }
       case ActionKind::kReclaim:
         probe(action, snapshot.now, records);
         break;
@@ -76,30 +65,26 @@ void Actuator::apply(const Plan& plan, const Snapshot& snapshot, std::vector<Rec
 }
 
 void Actuator::send_budgets(const Plan& plan) {
-  reaction_.send(
-      {.kind = Command::Kind::kBudget, .budget = plan.budget, .granted_before = granted_before_});
-  std::erase_if(group_budgets_sent_,
-                [&](const auto& sent) { return !plan.groups.contains(sent.first); });
+  const auto command_of = [&](BudgetGroup group, Bytes left) {
+    return memory_command::Budget{group, left, granted_before_[group]};
+  };
+  reaction_.send(command_of(kNoGroup, plan.budget));
+  std::erase_if(budgets_sent_, [&](const auto& sent) { return !plan.groups.contains(sent.first); });
   for (const auto& [group, budget] : plan.groups) {
-    const Command command{.kind = Command::Kind::kGroupBudget,
-                          .armed = {.group = group},
-                          .budget = budget.left,
-                          .granted_before = group_granted_before_[group]};
-    const auto sent = group_budgets_sent_.find(group);
+    const memory_command::Budget command = command_of(group, budget.left);
+    const auto sent = budgets_sent_.find(group);
     // The same budget, and nothing was given away since: that is what it has.
-    if (sent != group_budgets_sent_.end() && sent->second.budget == command.budget &&
-        sent->second.granted_before == command.granted_before &&
-        reaction_.granted(group) == command.granted_before) {
+    if (sent != budgets_sent_.end() && sent->second == command &&
+        reaction_.limits().granted(group) == command.granted_before) {
       continue;
     }
-    if (reaction_.send(command)) group_budgets_sent_.insert_or_assign(group, command);
+    if (reaction_.send(command)) budgets_sent_.insert_or_assign(group, command);
   }
 }
 
 void Actuator::arm(const Arming& arming, MonotonicTime now, std::vector<Record>& records) {
   TrackedCgroup& tracked = *slots_.find(arming.slot);
-  Command command = about(tracked, Command::Kind::kArm);
-  command.armed = arming.armed;
+  memory_command::Arm command{tracked.tenant(), arming.armed};
   // The reaction thread compares limit and ceiling itself, and so it is armed as soon as the
   // limit is lowered, which this very plan may do.
   std::optional<Reason>& denial = command.armed.denial;
@@ -123,10 +108,7 @@ void Actuator::wish(const Action& action, const Snapshot& snapshot, std::vector<
   if (action.kind == ActionKind::kGrow) {
     tracked.memory.wished = action.to;
     tracked.memory.wished_at = snapshot.now;
-    Command command = about(tracked, Command::Kind::kWish);
-    command.limit = action.to;
-    command.at = snapshot.now;
-    reaction_.send(command);
+    reaction_.send(memory_command::Wish{tracked.tenant(), action.to, snapshot.now});
   }
   Record& record = records.emplace_back(record_of(action, Record::Kind::kWish, snapshot.now));
   for (const ContainerSnapshot& seen : snapshot.containers) {
@@ -153,12 +135,12 @@ void Actuator::probe(const Action& action, MonotonicTime now, std::vector<Record
 // again, and what the kernel does in between (an OOM call inside the write) is held and answered
 // like any other. False: it was raised, there is nothing to tell.
 bool Actuator::write_lower(TrackedCgroup& tracked, Bytes from, Bytes to, Record& record) {
-  const MemoryReaction::Lowering lowering(reaction_, tracked.slot);
+  const MemoryLimits::Lowering lowering(reaction_.limits(), tracked.slot);
   const std::optional<Limit> before = tracked.limit_file.read();
   if (!before || before->bytes != from.value) return false;  // it grew since the decision
   const auto change = writer_.set_memory_max(tracked.group, limit_of(to));
   if (lowering.raised()) {
-    reaction_.send(about(tracked, Command::Kind::kRewrite));
+    reaction_.send(memory_command::Rewrite{tracked.tenant()});
     return false;
   }
   if (!change) {
@@ -239,53 +221,47 @@ Result<void> Actuator::raise(const TrackedCgroup& tracked, Bytes to, Reason reas
     return fail(Code::kDenied, to_string(to) + " is above the direct ceiling of " +
                                    tracked.group.name_of("memory.max"));
   }
-  Command command = about(tracked, Command::Kind::kRaise);
-  command.limit = to;
-  command.at = monotonic_now();
-  command.reason = reason;
-  if (!reaction_.send(command)) return queue_full();
+  const MonotonicTime now = monotonic_now();
+  if (!reaction_.send(memory_command::Raise{tracked.tenant(), to, now, reason})) {
+    return queue_full();
+  }
   return {};
 }
 
 void Actuator::announce(TrackedCgroup& tracked, std::optional<Bytes> to) {
   const std::optional<Bytes> before = std::exchange(tracked.announced, to);
   if (!to || to <= before) return;
-  Command command = about(tracked, Command::Kind::kAnnounce);
-  command.limit = *to;
-  command.at = monotonic_now();
-  reaction_.send(command);  // what is lost here, the next tick makes up for
+  // What is lost here, the next tick makes up for.
+  reaction_.send(memory_command::Announce{tracked.tenant(), *to, monotonic_now()});
 }
 
 void Actuator::forget_wish(TrackedCgroup& tracked) {
   if (tracked.memory.wished == Bytes{}) return;
   tracked.memory.wished = {};
-  reaction_.send(about(tracked, Command::Kind::kWish));
+  reaction_.send(memory_command::Wish{.tenant = tracked.tenant()});
 }
 
 Result<void> Actuator::update(TrackedCgroup& tracked, const ContainerSpec& spec) {
   if (tracked.spec.parent != spec.parent) {
-    Command command = about(tracked, Command::Kind::kParent);
-    command.parent = spec.parent;
-    if (!reaction_.send(command)) return queue_full();
+    if (!reaction_.send(memory_command::Parent{tracked.tenant(), spec.parent})) return queue_full();
   }
   tracked.spec = spec;
   if (!tracked.memory.armed) return {};
-  Command command = about(tracked, Command::Kind::kArm);
-  command.armed = *tracked.memory.armed;
-  command.armed.bounds = narrowed(command.armed.bounds, spec.bounds);
-  command.armed.bridge_within = spec.bridge_within;
-  command.armed.look_ahead = spec.look_ahead;
-  command.armed.group = spec.group;
-  if (command.armed == *tracked.memory.armed) return {};
-  if (!reaction_.send(command)) return queue_full();
-  tracked.memory.armed = command.armed;
+  Armed armed = *tracked.memory.armed;
+  armed.bounds = narrowed(armed.bounds, spec.bounds);
+  armed.bridge_within = spec.bridge_within;
+  armed.look_ahead = spec.look_ahead;
+  armed.group = spec.group;
+  if (armed == *tracked.memory.armed) return {};
+  if (!reaction_.send(memory_command::Arm{tracked.tenant(), armed})) return queue_full();
+  tracked.memory.armed = armed;
   return {};
 }
 
 void Actuator::take_report(const Report& report, const MemoryPolicy& policy, TrackedCgroup& tracked,
                            std::vector<Record>& records) {
   Record record{.kind = Record::Kind::kGrant,
-                .slot = report.slot,
+                .slot = tracked.slot,
                 .id = tracked.id,
                 .at = report.written_time,
                 .layer = report.layer,

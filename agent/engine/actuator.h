@@ -55,9 +55,8 @@ class Actuator {
   SlotTable& slots_;
   MemoryReaction& reaction_;
   cgroup::Writer writer_;
-  Bytes granted_before_;
-  std::map<BudgetGroup, Bytes> group_granted_before_;
-  std::map<BudgetGroup, Command> group_budgets_sent_;
+  std::map<BudgetGroup, Bytes> granted_before_;
+  std::map<BudgetGroup, memory_command::Budget> budgets_sent_;
 };
 
 }  // namespace plimsoll::agent

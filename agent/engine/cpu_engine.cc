@@ -299,7 +299,7 @@ void CpuEngine::arm_new(const CpuPlan& plan) {
 void CpuEngine::take_reports(std::vector<Record>& records) {
   const bool idle = reaction_->idle();
   while (const std::optional<CpuReport> report = reaction_->receive()) {
-    TrackedCgroup& tracked = *slots_.find(report->tracked->slot, report->tracked->epoch);
+    TrackedCgroup& tracked = *slots_.find({report->tracked->slot, report->tracked->epoch});
     if (report->kind == CpuReport::Kind::kUntracked) {
       let_go(tracked);
       continue;

@@ -110,14 +110,12 @@ Result<void> Engine::tell_threads(TrackedCgroup& tracked) {
     if (!signals) return tl::unexpected(signals.error());
     tracked.signals.emplace(std::move(*signals));
   }
-  const bool sent =
-      reaction_->send({.kind = Command::Kind::kTrack,
-                       .slot = tracked.slot,
-                       .epoch = tracked.epoch,
-                       .limit_file = &tracked.reaction_file,
-                       .signals = tracked.signals ? &*tracked.signals : nullptr,
-                       .parent = tracked.spec.parent,
-                       .armed = {.bounds = tracked.spec.bounds, .denial = Reason::kNotArmed}});
+  const bool sent = reaction_->send(
+      memory_command::Track{.tenant = tracked.tenant(),
+                            .limit_file = &tracked.reaction_file,
+                            .signals = tracked.signals ? &*tracked.signals : nullptr,
+                            .parent = tracked.spec.parent,
+                            .armed = {.bounds = tracked.spec.bounds, .denial = Reason::kNotArmed}});
   if (sent) return {};
   if (programs_) programs_->untrack(tracked.slot);
   return fail(Code::kUnavailable, "the reaction thread's queue is full");
@@ -148,7 +146,7 @@ void Engine::untrack(TrackedCgroup& tracked) {
   tracked.leaving = true;
   if (cpu_) cpu_->untrack(tracked);
   if (tracked.let_go) return;
-  reaction_->send({.kind = Command::Kind::kUntrack, .slot = tracked.slot, .epoch = tracked.epoch});
+  reaction_->send(memory_command::Untrack{tracked.tenant()});
 }
 
 Result<TrackedCgroup*> Engine::find(Slot slot) const {
@@ -368,7 +366,7 @@ void Engine::take_reports(std::vector<Record>& records) {
     slots_.each_leaving(take);
   }
   while (const std::optional<Report> report = reaction_->receive()) {
-    TrackedCgroup* tracked = slots_.find(report->slot, report->epoch);
+    TrackedCgroup* tracked = slots_.find(report->tenant);
     if (tracked == nullptr) continue;
     if (report->kind != Report::Kind::kUntracked) {
       actuator_->take_report(*report, config_.policy.memory, *tracked, records);

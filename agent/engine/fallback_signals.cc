@@ -64,8 +64,16 @@ FallbackSignals::~FallbackSignals() {
   if (events_ && high_) (void)high_->write(high_before_.bytes);
 }
 
-std::array<std::pair<int, std::uint32_t>, 2> FallbackSignals::descriptors() const {
-  return {{{events_.get(), EPOLLPRI}, {psi_ ? psi_->fd().get() : -1, cgroup::PsiTrigger::kEvents}}};
+void FallbackSignals::watch(const Fd& epoll, std::uint64_t data) const noexcept {
+  epoll_event event{.events = EPOLLPRI, .data = {.u64 = data}};
+  ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, events_.get(), &event);
+  event.events = cgroup::PsiTrigger::kEvents;
+  if (psi_) ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, psi_->fd().get(), &event);
+}
+
+void FallbackSignals::unwatch(const Fd& epoll) const noexcept {
+  ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, events_.get(), nullptr);
+  if (psi_) ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, psi_->fd().get(), nullptr);
 }
 
 std::optional<FallbackSignals::Sign> FallbackSignals::read(MonotonicTime now,

@@ -5,10 +5,8 @@
 // while the agent answers. docs/architecture.md says what this cannot promise.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
-#include <utility>
 
 #include "agent/policy/memory.h"
 #include "base/fd.h"
@@ -20,7 +18,8 @@
 
 namespace plimsoll::agent {
 
-// Made by the slow loop's thread; from Command::kTrack to Report::kUntracked the reaction thread's.
+// Made by the slow loop's thread; from memory_command::Track to Report::kUntracked the reaction
+// thread's.
 class FallbackSignals {
  public:
   // Sets memory.high; the destructor puts back what was there.
@@ -31,8 +30,9 @@ class FallbackSignals {
   FallbackSignals& operator=(const FallbackSignals&) = delete;
   ~FallbackSignals();
 
-  // For epoll: descriptor and events.
-  std::array<std::pair<int, std::uint32_t>, 2> descriptors() const;
+  // `epoll` gives `data` when it is time to read().
+  void watch(const Fd& epoll, std::uint64_t data) const noexcept;
+  void unwatch(const Fd& epoll) const noexcept;
 
   struct Sign {
     MemoryFacts facts;

@@ -20,9 +20,9 @@ TrackedCgroup* SlotTable::find(Slot slot) const {
   return tracked == nullptr || tracked->leaving ? nullptr : tracked;
 }
 
-TrackedCgroup* SlotTable::find(Slot slot, std::uint32_t epoch) const {
-  TrackedCgroup* tracked = slots_[slot].get();
-  return tracked == nullptr || tracked->epoch != epoch ? nullptr : tracked;
+TrackedCgroup* SlotTable::find(const Tenant& tenant) const {
+  TrackedCgroup* tracked = slots_[tenant.slot].get();
+  return tracked == nullptr || tracked->epoch != tenant.epoch ? nullptr : tracked;
 }
 
 void SlotTable::free_if_let_go(const TrackedCgroup& tracked) {

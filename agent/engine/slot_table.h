@@ -15,6 +15,7 @@
 #include "agent/engine/container_spec.h"
 #include "agent/engine/cpu_tracked.h"
 #include "agent/engine/fallback_signals.h"
+#include "agent/engine/memory_command.h"
 #include "agent/policy/memory.h"
 #include "base/units.h"
 #include "cgroup/cpu_max.h"
@@ -85,6 +86,8 @@ struct TrackedCgroup {
   std::uint64_t refaults = 0;
   std::uint64_t activations = 0;
   Nanoseconds stalled{};
+
+  Tenant tenant() const { return {slot, epoch}; }
 };
 
 class SlotTable {
@@ -97,7 +100,7 @@ class SlotTable {
   // Null: free, or on its way to be.
   TrackedCgroup* find(Slot slot) const;
   // Of a former tenant nothing; of one that leaves, too.
-  TrackedCgroup* find(Slot slot, std::uint32_t epoch) const;
+  TrackedCgroup* find(const Tenant& tenant) const;
   // When all threads have let go.
   void free_if_let_go(const TrackedCgroup& tracked);
   std::size_t in_use() const;

@@ -40,11 +40,11 @@
 namespace plimsoll::test {
 namespace {
 
-using agent::Command;
 using agent::ContainerSpec;
 using agent::Engine;
 using agent::MemoryFacts;
 using agent::MemoryReaction;
+namespace memory_command = agent::memory_command;
 using agent::Record;
 using agent::Report;
 using bpf::MemoryPrograms;
@@ -480,24 +480,16 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   auto reaction = value(MemoryReaction::start({}, &programs));
   const agent::Armed armed{.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}};
   // 40 MiB are left: 100, less the 60 that were granted after the slow loop had counted.
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
-                              .slot = 1,
-                              .epoch = 2,
-                              .limit_file = &second_file,
-                              .armed = armed}));
   ASSERT_TRUE(reaction->send(
-      {.kind = Command::Kind::kRaise, .slot = 1, .epoch = 2, .limit = mebibytes(64)}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(100)}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
-                              .slot = 0,
-                              .epoch = 1,
-                              .limit_file = &first_file,
-                              .armed = armed,
-                              .limit = mebibytes(64)}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 0, .epoch = 1, .armed = armed}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 1, .epoch = 2, .armed = armed}));
+      memory_command::Track{.tenant = {1, 2}, .limit_file = &second_file, .armed = armed}));
+  ASSERT_TRUE(reaction->send(memory_command::Raise{.tenant = {1, 2}, .limit = mebibytes(64)}));
+  ASSERT_TRUE(reaction->send(memory_command::Budget{.left = mebibytes(100)}));
+  ASSERT_TRUE(reaction->send(
+      memory_command::Track{.tenant = {0, 1}, .limit_file = &first_file, .armed = armed}));
+  ASSERT_TRUE(reaction->send(memory_command::Arm{.tenant = {0, 1}, .armed = armed}));
+  ASSERT_TRUE(reaction->send(memory_command::Arm{.tenant = {1, 2}, .armed = armed}));
   // All of it has been obeyed when this is answered.
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kUntrack, .slot = 9, .epoch = 9}));
+  ASSERT_TRUE(reaction->send(memory_command::Untrack{.tenant = {9, 9}}));
   ASSERT_TRUE(until([&] {
     const auto report = reaction->receive();
     return report && report->kind == Report::Kind::kUntracked;
@@ -510,7 +502,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   EXPECT_TRUE(other.was_killed());
   EXPECT_EQ(second_file.read(), limit_of(mebibytes(64)));
   EXPECT_EQ(programs.counters().held, held);
-  EXPECT_EQ(reaction->granted(), mebibytes(100));
+  EXPECT_EQ(reaction->limits().granted(), mebibytes(100));
 }
 
 TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
@@ -520,30 +512,23 @@ TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
   const auto file = value(cgroup::LimitFile::open_max(group.group()));
   auto reaction = value(MemoryReaction::start({}, &programs));
   const agent::Armed armed{.bounds = {.floor = mebibytes(64), .ceiling = mebibytes(512)}};
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kBudget, .budget = mebibytes(1024)}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kTrack,
-                              .slot = 3,
-                              .epoch = 9,
-                              .limit_file = &file,
-                              .armed = armed,
-                              .limit = mebibytes(64)}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kArm, .slot = 3, .epoch = 9, .armed = armed}));
+  ASSERT_TRUE(reaction->send(memory_command::Budget{.left = mebibytes(1024)}));
+  ASSERT_TRUE(
+      reaction->send(memory_command::Track{.tenant = {3, 9}, .limit_file = &file, .armed = armed}));
+  ASSERT_TRUE(reaction->send(memory_command::Arm{.tenant = {3, 9}, .armed = armed}));
   ASSERT_TRUE(group.remove());
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kRaise,
-                              .slot = 3,
-                              .epoch = 9,
-                              .limit = mebibytes(128),
-                              .reason = agent::Reason::kThrashing}));
+  ASSERT_TRUE(reaction->send(memory_command::Raise{
+      .tenant = {3, 9}, .limit = mebibytes(128), .reason = agent::Reason::kThrashing}));
   std::optional<Report> report;
   ASSERT_TRUE(until([&] { return (report = reaction->receive()).has_value(); }));
   EXPECT_EQ(report->kind, Report::Kind::kFailure);
   EXPECT_EQ(report->error, ENODEV);
-  EXPECT_EQ(reaction->granted(), Bytes{});
+  EXPECT_EQ(reaction->limits().granted(), Bytes{});
   EXPECT_NE(id, CgroupId{});
   // Sweeps and rewrites of what is gone are harmless, and it can be let go.
   EXPECT_TRUE(programs.sweep());
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kRewrite, .slot = 3, .epoch = 9}));
-  ASSERT_TRUE(reaction->send({.kind = Command::Kind::kUntrack, .slot = 3, .epoch = 9}));
+  ASSERT_TRUE(reaction->send(memory_command::Rewrite{.tenant = {3, 9}}));
+  ASSERT_TRUE(reaction->send(memory_command::Untrack{.tenant = {3, 9}}));
   ASSERT_TRUE(until([&] { return (report = reaction->receive()).has_value(); }));
   EXPECT_EQ(report->kind, Report::Kind::kUntracked);
   programs.untrack(3);

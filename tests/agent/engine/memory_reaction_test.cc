@@ -24,8 +24,6 @@
 namespace plimsoll::agent::memory_reaction_test {
 namespace {
 
-using Kind = Command::Kind;
-
 constexpr Bytes mebibytes(std::uint64_t count) { return {count * kMiB}; }
 constexpr MonotonicTime at(int milliseconds) {
   return MonotonicTime(std::chrono::milliseconds(milliseconds));
@@ -46,12 +44,11 @@ class ReactionTest : public ::testing::Test {
     auto file = cgroup::LimitFile::open_max(tree_.group(path));
     ASSERT_TRUE(file) << file.error().message;
     files_.push_back(std::make_unique<cgroup::LimitFile>(std::move(*file)));
-    ASSERT_TRUE(reaction_->send({.kind = Kind::kTrack,
-                                 .slot = slot,
-                                 .epoch = epoch,
-                                 .limit_file = files_.back().get(),
-                                 .parent = parent,
-                                 .armed = {.bounds = {.floor = limit, .ceiling = ceiling}}}));
+    ASSERT_TRUE(reaction_->send(
+        memory_command::Track{.tenant = {slot, epoch},
+                              .limit_file = files_.back().get(),
+                              .parent = parent,
+                              .armed = {.bounds = {.floor = limit, .ceiling = ceiling}}}));
   }
 
   // Somebody else does.
@@ -59,12 +56,8 @@ class ReactionTest : public ::testing::Test {
     tree_.set(path, "memory.max", std::to_string(limit.value) + "\n");
   }
   void raise(Slot slot, Bytes to, std::uint32_t epoch = 1) {
-    ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
-                                 .slot = slot,
-                                 .epoch = epoch,
-                                 .limit = to,
-                                 .at = at(1),
-                                 .reason = Reason::kThrashing}));
+    ASSERT_TRUE(reaction_->send(memory_command::Raise{
+        .tenant = {slot, epoch}, .limit = to, .at = at(1), .reason = Reason::kThrashing}));
   }
 
   // The next report; blocks until there is one.
@@ -82,10 +75,10 @@ class ReactionTest : public ::testing::Test {
     constexpr Slot kFence = 2000;
     const std::string path = "fence-" + std::to_string(++fences_);
     track(kFence, path, mebibytes(1), mebibytes(1), std::nullopt, 1000 + fences_);
-    EXPECT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = kFence, .epoch = 1000 + fences_}));
+    EXPECT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {kFence, 1000 + fences_}}));
     std::vector<Report> reports;
     while (auto report = next()) {
-      if (report->slot == kFence) return reports;
+      if (report->tenant.slot == kFence) return reports;
       reports.push_back(*report);
     }
     ADD_FAILURE() << "the reaction thread does not answer";
@@ -107,8 +100,8 @@ TEST_F(ReactionTest, RaisesAndReports) {
   const auto report = next();
   ASSERT_TRUE(report);
   EXPECT_EQ(report->kind, Report::Kind::kGrant);
-  EXPECT_EQ(report->slot, 0u);
-  EXPECT_EQ(report->epoch, 1u);
+  EXPECT_EQ(report->tenant.slot, 0u);
+  EXPECT_EQ(report->tenant.epoch, 1u);
   EXPECT_EQ(report->layer, Layer::kSlowLoop);
   EXPECT_EQ(report->reason, Reason::kThrashing);
   EXPECT_EQ(report->facts.limit, mebibytes(64));
@@ -117,8 +110,8 @@ TEST_F(ReactionTest, RaisesAndReports) {
   EXPECT_EQ(report->event_time, at(1));
   EXPECT_GT(report->written_time, report->event_time);
   EXPECT_EQ(limit_of_file("a"), mebibytes(128));
-  EXPECT_EQ(reaction_->raises(0), 1u);
-  EXPECT_EQ(reaction_->granted(), mebibytes(64));
+  EXPECT_EQ(reaction_->limits().raises(0), 1u);
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(64));
 }
 
 TEST_F(ReactionTest, RaiseToLessOrTheSameDoesNothing) {
@@ -127,7 +120,7 @@ TEST_F(ReactionTest, RaiseToLessOrTheSameDoesNothing) {
   raise(0, mebibytes(32));
   EXPECT_TRUE(settle().empty());
   EXPECT_EQ(limit_of_file("a"), mebibytes(64));
-  EXPECT_EQ(reaction_->raises(0), 0u);
+  EXPECT_EQ(reaction_->limits().raises(0), 0u);
 }
 
 TEST_F(ReactionTest, ParentsAreRaisedByTheSameAmount) {
@@ -137,8 +130,8 @@ TEST_F(ReactionTest, ParentsAreRaisedByTheSameAmount) {
   ASSERT_EQ(settle().size(), 1u);
   EXPECT_EQ(limit_of_file("pod"), mebibytes(164));
   EXPECT_EQ(limit_of_file("pod/container"), mebibytes(128));
-  EXPECT_EQ(reaction_->raises(0), 1u);
-  EXPECT_EQ(reaction_->raises(1), 1u);
+  EXPECT_EQ(reaction_->limits().raises(0), 1u);
+  EXPECT_EQ(reaction_->limits().raises(1), 1u);
 }
 
 TEST_F(ReactionTest, AllLevelsAreRaised) {
@@ -160,7 +153,7 @@ TEST_F(ReactionTest, ParentStopsAtItsCeilingAndItsChildGoesOn) {
   settle();
   EXPECT_EQ(limit_of_file("pod"), mebibytes(120));
   EXPECT_EQ(limit_of_file("pod/container"), mebibytes(256));
-  EXPECT_EQ(reaction_->raises(0), 1u);
+  EXPECT_EQ(reaction_->limits().raises(0), 1u);
 }
 
 TEST_F(ReactionTest, ParentWithoutALimitStaysWithoutOne) {
@@ -189,12 +182,11 @@ TEST_F(ReactionTest, ParentThatWasLeftBehindIsRaisedToItsChild) {
 TEST_F(ReactionTest, ParentIsWrittenUpToItsDirectCeiling) {
   track(0, "pod", mebibytes(100), mebibytes(1000));
   track(1, "pod/container", mebibytes(64), mebibytes(512), Slot{0});
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
-                               .slot = 0,
-                               .epoch = 1,
-                               .armed = {.bounds = {.floor = mebibytes(100),
-                                                    .ceiling = mebibytes(1000),
-                                                    .direct_ceiling = mebibytes(110)}}}));
+  ASSERT_TRUE(reaction_->send(
+      memory_command::Arm{.tenant = {0, 1},
+                          .armed = {.bounds = {.floor = mebibytes(100),
+                                               .ceiling = mebibytes(1000),
+                                               .direct_ceiling = mebibytes(110)}}}));
   raise(1, mebibytes(128));
   settle();
   EXPECT_EQ(limit_of_file("pod"), mebibytes(110));
@@ -232,7 +224,7 @@ TEST_F(ReactionTest, ANewParentIsRaisedFromThenOn) {
   track(0, "old", mebibytes(100), mebibytes(1000));
   track(1, "new", mebibytes(100), mebibytes(1000));
   track(2, "container", mebibytes(64), mebibytes(512), Slot{0});
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kParent, .slot = 2, .epoch = 1, .parent = Slot{1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Parent{.tenant = {2, 1}, .parent = Slot{1}}));
   raise(2, mebibytes(128));
   settle();
   EXPECT_EQ(limit_of_file("old"), mebibytes(100));
@@ -242,39 +234,35 @@ TEST_F(ReactionTest, ANewParentIsRaisedFromThenOn) {
 TEST_F(ReactionTest, RaisesOfAGroupAreSummedUp) {
   track(0, "a", mebibytes(64), mebibytes(512));
   track(1, "b", mebibytes(64), mebibytes(512));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kArm,
-                               .slot = 0,
-                               .epoch = 1,
-                               .armed = {.bounds = {.ceiling = mebibytes(512)}, .group = 5}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Arm{
+      .tenant = {0, 1}, .armed = {.bounds = {.ceiling = mebibytes(512)}, .group = 5}}));
   raise(0, mebibytes(100));
   raise(1, mebibytes(100));
   settle();
-  EXPECT_EQ(reaction_->granted(5), mebibytes(36));
-  EXPECT_EQ(reaction_->granted(4), Bytes{});
-  EXPECT_EQ(reaction_->granted(), mebibytes(72));
+  EXPECT_EQ(reaction_->limits().granted(5), mebibytes(36));
+  EXPECT_EQ(reaction_->limits().granted(4), Bytes{});
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(72));
 }
 
 // What was wished is paid for: its bridge costs only what goes beyond.
 TEST_F(ReactionTest, ARaiseUpToAWishCostsNothing) {
   track(0, "a", mebibytes(64), mebibytes(512));
   ASSERT_TRUE(reaction_->send(
-      {.kind = Kind::kWish, .slot = 0, .epoch = 1, .limit = mebibytes(100), .at = at(0)}));
+      memory_command::Wish{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(0)}));
   raise(0, mebibytes(90));
   settle();
-  EXPECT_EQ(reaction_->granted(), Bytes{});
+  EXPECT_EQ(reaction_->limits().granted(), Bytes{});
   raise(0, mebibytes(110));
   settle();
-  EXPECT_EQ(reaction_->granted(), mebibytes(10));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
-                               .slot = 0,
-                               .epoch = 1,
-                               .limit = mebibytes(200),
-                               .at = at(1),
-                               .reason = Reason::kBelowChildren,
-                               .promised = true}));
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(10));
+  ASSERT_TRUE(reaction_->send(memory_command::Raise{.tenant = {0, 1},
+                                                    .limit = mebibytes(200),
+                                                    .at = at(1),
+                                                    .reason = Reason::kBelowChildren,
+                                                    .promised = true}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(200));
-  EXPECT_EQ(reaction_->granted(), mebibytes(10));
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(10));
 }
 
 TEST_F(ReactionTest, AWishThatIsOldOrForgottenPaysNothing) {
@@ -282,26 +270,23 @@ TEST_F(ReactionTest, AWishThatIsOldOrForgottenPaysNothing) {
   track(1, "b", mebibytes(64), mebibytes(512));
   for (const Slot slot : {0U, 1U}) {
     ASSERT_TRUE(reaction_->send(
-        {.kind = Kind::kWish, .slot = slot, .epoch = 1, .limit = mebibytes(100), .at = at(0)}));
+        memory_command::Wish{.tenant = {slot, 1}, .limit = mebibytes(100), .at = at(0)}));
   }
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kWish, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Wish{.tenant = {0, 1}}));
   raise(0, mebibytes(90));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRaise,
-                               .slot = 1,
-                               .epoch = 1,
-                               .limit = mebibytes(90),
-                               .at = MonotonicTime(kWishLife)}));
+  ASSERT_TRUE(reaction_->send(memory_command::Raise{
+      .tenant = {1, 1}, .limit = mebibytes(90), .at = MonotonicTime(kWishLife)}));
   settle();
-  EXPECT_EQ(reaction_->granted(), mebibytes(52));
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(52));
 }
 
 TEST_F(ReactionTest, ANewPolicyHoldsForWhatComesAfter) {
   track(0, "a", mebibytes(64), mebibytes(512));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kBudget, .budget = mebibytes(10)}));
+  ASSERT_TRUE(reaction_->send(memory_command::Budget{.left = mebibytes(10)}));
   settle();
   ASSERT_TRUE(reaction_->configure({.round_to = mebibytes(4)}));
   ASSERT_TRUE(reaction_->send(
-      {.kind = Kind::kAnnounce, .slot = 0, .epoch = 1, .limit = mebibytes(100), .at = at(1)}));
+      memory_command::Announce{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(1)}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(72)) << "the budget, rounded down";
 }
@@ -310,7 +295,7 @@ TEST_F(ReactionTest, ANewPolicyHoldsForWhatComesAfter) {
 TEST_F(ReactionTest, FormerParentsSlotIsNotRaised) {
   track(0, "pod", mebibytes(100), mebibytes(1000));
   track(1, "pod/container", mebibytes(64), mebibytes(512), Slot{0});
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
   track(0, "stranger", mebibytes(100), mebibytes(1000), std::nullopt, 2);
   raise(1, mebibytes(128));
   settle();
@@ -321,8 +306,8 @@ TEST_F(ReactionTest, FormerParentsSlotIsNotRaised) {
 TEST_F(ReactionTest, CommandsOfAFormerTenantAreIgnored) {
   track(0, "a", mebibytes(64), mebibytes(512), std::nullopt, 2);
   raise(0, mebibytes(128), 1);
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = 0, .epoch = 1}));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
   for (const Report& report : settle()) EXPECT_EQ(report.kind, Report::Kind::kUntracked);
   EXPECT_EQ(limit_of_file("a"), mebibytes(64));
   raise(0, mebibytes(200), 2);
@@ -334,7 +319,7 @@ TEST_F(ReactionTest, CommandsOfAFormerTenantAreIgnored) {
 
 TEST_F(ReactionTest, AfterUntrackNothingIsWritten) {
   track(0, "a", mebibytes(64), mebibytes(512));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
   const auto report = next();
   ASSERT_TRUE(report);
   EXPECT_EQ(report->kind, Report::Kind::kUntracked);
@@ -345,7 +330,7 @@ TEST_F(ReactionTest, AfterUntrackNothingIsWritten) {
 
 TEST_F(ReactionTest, NeverTrackedSlotIsIgnored) {
   raise(5, mebibytes(128), 0);
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 7, .epoch = 0}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {7, 0}}));
   EXPECT_TRUE(settle().empty());
 }
 
@@ -358,7 +343,7 @@ TEST_F(ReactionTest, TheLimitThatStandsIsWhereTheNextRaiseStarts) {
   const auto reports = settle();
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_EQ(reports[0].facts.limit, mebibytes(64));
-  EXPECT_EQ(reaction_->granted(), mebibytes(64));
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(64));
 }
 
 TEST_F(ReactionTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
@@ -369,7 +354,7 @@ TEST_F(ReactionTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
   raise(0, mebibytes(200));
   EXPECT_TRUE(settle().empty());
   EXPECT_EQ(limit_of_file("a"), mebibytes(300));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(300));
 }
@@ -387,11 +372,11 @@ TEST_F(ReactionTest, ARaiseDoesNotLowerAParentThatSomebodyElseHasRaised) {
 
 TEST_F(ReactionTest, AnnouncedWorkDoesNotLowerWhatSomebodyElseHasRaised) {
   track(0, "a", mebibytes(100), mebibytes(4096));
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kBudget, .budget = mebibytes(8192)}));
+  ASSERT_TRUE(reaction_->send(memory_command::Budget{.left = mebibytes(8192)}));
   settle();
   write("a", mebibytes(3072));
   ASSERT_TRUE(reaction_->send(
-      {.kind = Kind::kAnnounce, .slot = 0, .epoch = 1, .limit = mebibytes(1024), .at = at(1)}));
+      memory_command::Announce{.tenant = {0, 1}, .limit = mebibytes(1024), .at = at(1)}));
   EXPECT_TRUE(settle().empty());
   EXPECT_EQ(limit_of_file("a"), mebibytes(3072));
 }
@@ -402,7 +387,7 @@ TEST_F(ReactionTest, RewritePutsTheLastRaiseBack) {
   raise(0, mebibytes(128));
   ASSERT_TRUE(next());
   tree_.set("a", "memory.max", "33554432\n");
-  ASSERT_TRUE(reaction_->send({.kind = Kind::kRewrite, .slot = 0, .epoch = 1}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(128));
 }
@@ -418,7 +403,7 @@ TEST_F(ReactionTest, ARaiseInterruptsTheLoweringOfThatLimitOnly) {
   };
   track(0, "a", mebibytes(64), mebibytes(512));
   track(1, "b", mebibytes(64), mebibytes(512));
-  std::optional<MemoryReaction::Lowering> lowering(std::in_place, *reaction_, 0);
+  std::optional<MemoryLimits::Lowering> lowering(std::in_place, reaction_->limits(), 0);
   raise(1, mebibytes(128));
   settle();
   EXPECT_FALSE(interrupted());
@@ -442,9 +427,9 @@ TEST_F(ReactionTest, GrantedIsTheSumOfAllRaises) {
   raise(1, mebibytes(164));
   raise(0, mebibytes(200));
   EXPECT_EQ(settle().size(), 3u);
-  EXPECT_EQ(reaction_->granted(), mebibytes(136 + 100));
-  EXPECT_EQ(reaction_->raises(0), 2u);
-  EXPECT_EQ(reaction_->raises(1), 1u);
+  EXPECT_EQ(reaction_->limits().granted(), mebibytes(136 + 100));
+  EXPECT_EQ(reaction_->limits().raises(0), 2u);
+  EXPECT_EQ(reaction_->limits().raises(1), 1u);
 }
 
 // Nobody fetches: the commands pile up to the queue's bound, are refused then, and are obeyed
@@ -453,12 +438,12 @@ TEST_F(ReactionTest, LostReportsAreCounted) {
   track(0, "a", mebibytes(1), mebibytes(1) + mebibytes(100'000));
   std::uint64_t sent = 0;
   for (std::uint64_t i = 2; i <= 2000; ++i) {
-    while (!reaction_->send({.kind = Kind::kRaise, .slot = 0, .epoch = 1, .limit = mebibytes(i)})) {
+    while (!reaction_->send(memory_command::Raise{.tenant = {0, 1}, .limit = mebibytes(i)})) {
       std::this_thread::yield();
     }
     ++sent;
   }
-  while (reaction_->raises(0) < sent) std::this_thread::yield();
+  while (reaction_->limits().raises(0) < sent) std::this_thread::yield();
   std::uint64_t received = 0;
   while (next()) {
     if (++received + reaction_->reports_lost() == sent) break;
@@ -473,12 +458,12 @@ TEST_F(ReactionTest, LostReportsAreCounted) {
 TEST_F(ReactionTest, UntrackOfWhatIsGoneIsAnsweredAgain) {
   track(0, "a", mebibytes(64), mebibytes(512));
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(reaction_->send({.kind = Kind::kUntrack, .slot = 0, .epoch = 1}));
+    ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
     const auto report = next();
     ASSERT_TRUE(report) << "time " << i;
     EXPECT_EQ(report->kind, Report::Kind::kUntracked);
-    EXPECT_EQ(report->slot, 0u);
-    EXPECT_EQ(report->epoch, 1u);
+    EXPECT_EQ(report->tenant.slot, 0u);
+    EXPECT_EQ(report->tenant.epoch, 1u);
   }
 }
 
