@@ -223,12 +223,15 @@ void note_untaken(Step& step, ContainerResize& container, Amount before) {
 
 void note_unsupported(Step& step, Cause cause) {
   const Nanoseconds last = step.state.unsupported ? step.state.unsupported->backoff : Nanoseconds{};
-  const Nanoseconds backoff = next_refused_backoff(step, last);
+  // No decision about this pod: an API server that is being upgraded says it, and soon not any
+  // more.
+  constexpr Nanoseconds kFirst = std::chrono::seconds(2);
+  const Nanoseconds most = step.config.api.refused_backoff_max;
+  const Nanoseconds backoff = std::clamp(last * 2, std::min(kFirst, most), most);
   step.state.unsupported = Unsupported{.cause = cause,
                                        .ability = step.facts.api.ability,
                                        .retry_at = step.now + backoff,
                                        .backoff = backoff};
-  step.wake_at(step.now + backoff);
   for (ContainerResize& container : step.state.containers) {
     if (container.lease) container.lease->why = LeaseWhy::kNoApi;
   }

@@ -186,6 +186,7 @@ void ask(Step& step) {
   const bool possible = state.resizable == Resizability::kYes && !step.unsupported();
   fall_back(step);
   forget_cpu_wishes(step);
+  if (step.unsupported()) step.wake_at(state.unsupported->retry_at);
   if (!possible || state.in_flight) return;
   if (!step.facts.api.may_ask) {
     if (step.facts.api.ask_at && has_wishes(step)) step.wake_at(*step.facts.api.ask_at);

@@ -66,10 +66,19 @@ void Invariants::opted(const std::string& uid, bool in, MonotonicTime now) {
 
 void Invariants::capped(const std::string& uid, Bytes ceiling) { pods_[uid].cap = ceiling; }
 
-void Invariants::api_is(bool answers, MonotonicTime now) {
+void Invariants::api_is(bool answers, bool resizes, MonotonicTime now) {
   outage_ |= !answers;
   answers_ = answers;
   answers_since_ = now;
+  if (resizes == resizes_) return;
+  resizes_ = resizes;
+  if (resizes) could_not_ = now - resizes_since_;
+  resizes_since_ = now;
+}
+
+void Invariants::watch_is(bool follows, MonotonicTime now) {
+  follows_ = follows;
+  follows_since_ = now;
 }
 
 void Invariants::answered(const agent::SendResize& send, const agent::ResizeOutcome& outcome,
@@ -168,6 +177,8 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
   if (!ours || agent == nullptr) return std::nullopt;
   agent::NodePod* tracked = agent->pods().find(pod.id.uid);
   const agent::NodeContainer* entry = tracked == nullptr ? nullptr : tracked->find(container.name);
+  // What the API stores is explained by it.
+  if (limit <= limit_of(spec)) return std::nullopt;
   if (entry != nullptr && cgroups_.exists(entry->cgroup.path) &&
       entry->cgroup.path == container.path && !agent->state().covers(entry->cgroup.id, limit)) {
     return broken(Rule::kExplained, now, about);
@@ -201,9 +212,11 @@ std::optional<Violation> Invariants::killed(const std::string& uid, const std::s
       !settled(author->second.opted_at) || !answers_ || !settled(answers_since_) ||
       !settled(admission_since_) || !settled(factor_at_) || !settled(container->since) ||
       !settled(known->second.declared_at) || disk_full_ || pod->deleted_at || !kubelet_good_ ||
-      !settled(kubelet_since_)) {
+      !settled(kubelet_since_) || !follows_ || !settled(follows_since_) || !resizes_) {
     return std::nullopt;
   }
+  // What could not be asked is asked again after as long again.
+  if (now - resizes_since_ < kSettled + could_not_) return std::nullopt;
   const auto foreign = foreign_.find(uid);
   if (foreign != foreign_.end() && !settled(foreign->second)) return std::nullopt;
   const kube::Container* stored = kube::find_container(*pod, name);

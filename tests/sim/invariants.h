@@ -56,7 +56,9 @@ class Invariants {
   void capped(const std::string& uid, Bytes ceiling);
   void agent_began(MonotonicTime now) { agent_since_ = now; }
   void agent_ended() { agent_since_.reset(); }
-  void api_is(bool answers, MonotonicTime now);
+  // `resizes`: it knows the subresource.
+  void api_is(bool answers, bool resizes, MonotonicTime now);
+  void watch_is(bool follows, MonotonicTime now);
   void admission_changed(MonotonicTime now) { admission_since_ = now; }
   // The API has answered a request of the agent's.
   void answered(const agent::SendResize& send, const agent::ResizeOutcome& outcome,
@@ -111,6 +113,11 @@ class Invariants {
   bool answers_ = true;
   bool outage_ = false;  // there was one
   MonotonicTime answers_since_;
+  bool resizes_ = true;
+  MonotonicTime resizes_since_;
+  Nanoseconds could_not_{};  // for so long, before it could again
+  bool follows_ = true;
+  MonotonicTime follows_since_;
   MonotonicTime admission_since_;
   bool disk_full_ = false;
   std::deque<MonotonicTime> wakes_;

@@ -252,11 +252,12 @@ void World::act(const Act& act) {
       mode_ = static_cast<ApiMode>(act.a);
       mode_value_ = act.b;
       // A half-upgraded server answers.
-      invariants_.api_is(mode_ == kHealthy || mode_ == kHalfUpgraded, now_);
+      invariants_.api_is(mode_ == kHealthy || mode_ == kHalfUpgraded, mode_ != kHalfUpgraded, now_);
       return;
     case ActKind::kWatch:
       silent_ = act.a == 1;
       watch_late_ = milliseconds(act.b);
+      invariants_.watch_is(!silent_ && watch_late_ <= seconds(2), now_);
       if (act.a != 1) list();
       return;
     case ActKind::kRestore: {
@@ -411,6 +412,7 @@ void World::answer() {
         break;
       case kHalfUpgraded:
         if (mode_value_-- > 0) {
+          if (mode_value_ == 0) invariants_.api_is(true, true, now_);
           no(status_of(404, "NotFound", "the server could not find the requested resource", ""));
         } else {
           ask();

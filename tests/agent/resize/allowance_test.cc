@@ -114,10 +114,16 @@ TEST(Allowance, AServerThatDoesNotKnowResizeOpensNothingAndIsAskedAgain) {
   scene.refuse(not_served());
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
   scene.set_usage(mib(120));
-  scene.run_until(scene.now + seconds(29));
+  scene.run_until(scene.now + seconds(1));
   EXPECT_EQ(scene.preflights.size(), 1u);
   scene.run_until(scene.now + seconds(2));
   ASSERT_EQ(scene.preflights.size(), 2u);
+  // Twice as long each time.
+  scene.refuse(not_served());
+  scene.run_until(scene.now + seconds(3));
+  EXPECT_EQ(scene.preflights.size(), 2u);
+  scene.run_until(scene.now + seconds(2));
+  ASSERT_EQ(scene.preflights.size(), 3u);
   scene.accept();
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
   EXPECT_FALSE(scene.state.unsupported);
