@@ -10,6 +10,8 @@ namespace {
 
 // The runtime writes the limits some milliseconds after it has made the cgroup.
 constexpr Nanoseconds kLookAgain = std::chrono::milliseconds(10);
+// Whoever has not by then waits for the watch to tell of another spec: looked at ever less often.
+constexpr Nanoseconds kLookSeldom = std::chrono::milliseconds(250);
 // What has no limits by then is a pause container, or none of ours.
 constexpr Nanoseconds kGiveUp = std::chrono::seconds(2);
 // systemd rounds a quota up to 10 ms of each second.
@@ -112,7 +114,8 @@ bool EarlyContainers::identify(std::span<const Match> matches, const std::vector
       pod.due = true;
       changed = true;
     } else {
-      look_again_ = now + kLookAgain;
+      const MonotonicTime again = now + std::clamp((now - since) / 2, kLookAgain, kLookSeldom);
+      look_again_ = look_again_ ? std::min(*look_again_, again) : again;
     }
   }
   return changed;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/outcome.h"
 
+#include "cgroup/value.h"
+
 namespace plimsoll::agent {
 namespace {
 
@@ -265,7 +267,7 @@ Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, 
   const std::uint64_t random =
       mixed(hashed(state.id.uid) + static_cast<std::uint64_t>(attempts) + state.next_id);
   const double share = static_cast<double>(random >> 11) * 0x1p-53;  // [0, 1)
-  return scaled_time(bound, share);
+  return scaled_time(bound, (1 + share) / 2);
 }
 
 Nanoseconds next_refused_backoff(const Step& step, Nanoseconds last) {
@@ -354,9 +356,11 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
           if (stored != to) note_changed(step, container, to);
         }
         if constexpr (kIsMemory<Amount>) {
-          if (!container.lease || container.lease->limit != stored) {
-            now.visible.push_back(container.name);
-          }
+          // The watch may have been faster, and ended the lease that had written it.
+          const ContainerReading* seen = step.reading(container);
+          const bool stands = (container.lease && container.lease->limit == stored) ||
+                              (seen != nullptr && cgroup::reads_as(seen->memory.limit, stored));
+          if (!stands) now.visible.push_back(container.name);
           if (container.lease && !withdraws && !container.lease->withdrawing) {
             container.lease->why = LeaseWhy::kBridge;
           }

@@ -49,7 +49,7 @@ void forget_wish(Step& step, ContainerResize& container) {
                       .resource = kIsMemory<Amount> ? Resource::kMemory : Resource::kCpu});
 }
 
-// Until when a request of this pod waits after its nth failure: doubled, with full jitter.
+// Until when a request of this pod waits after its nth failure: doubled, and half of it is jitter.
 Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most);
 // How long a refusal is respected that comes after one that was for `last`.
 Nanoseconds next_refused_backoff(const Step& step, Nanoseconds last);

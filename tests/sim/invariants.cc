@@ -76,6 +76,11 @@ void Invariants::api_is(bool answers, bool resizes, MonotonicTime now) {
   resizes_since_ = now;
 }
 
+void Invariants::admission_changed(MonotonicTime now) {
+  admission_since_ = now;
+  if (!admission_first_) admission_first_ = now;
+}
+
 void Invariants::watch_is(bool follows, MonotonicTime now) {
   follows_ = follows;
   follows_since_ = now;
@@ -136,9 +141,9 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
   }
 
   // While the server does not answer, and until what was given then has ended, the agent may go as
-  // far as the operator's ceiling (above).
+  // far as was ever allowed, or by half where nobody could be asked.
   const bool emergency = !answers_ || (outage_ && now - answers_since_ < kLongestLease);
-  if (ours && !emergency) {
+  if (ours) {
     Bytes top =
         std::max({spec, container.actuated.limits.memory.value_or(Bytes{}), known.declared_now});
     Bytes ever = top;
@@ -146,7 +151,12 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
       ever = std::max(ever, value);
       if (now <= until) top = std::max(top, value);
     }
+    if (emergency) {
+      top = std::max(ever, scaled(std::max(spec, known.declared_now), 1.5));
+      known.emergency = std::max(known.emergency, std::min(top, Bytes{limit.bytes}));
+    }
     // What is in use cannot be taken back, but must have been allowed once.
+    ever = std::max(ever, known.emergency);
     if (limit > limit_of(std::max(top, std::min(ever, needed(usage))))) {
       return broken(Rule::kAllowed, now, about + ", allowed " + to_string(top));
     }
@@ -210,9 +220,14 @@ std::optional<Violation> Invariants::killed(const std::string& uid, const std::s
   const auto settled = [&](MonotonicTime since) { return now - since > kSettled; };
   if (!agent_since_ || !settled(*agent_since_) || !author->second.in ||
       !settled(author->second.opted_at) || !answers_ || !settled(answers_since_) ||
-      !settled(admission_since_) || !settled(factor_at_) || !settled(container->since) ||
-      !settled(known->second.declared_at) || disk_full_ || pod->deleted_at || !kubelet_good_ ||
-      !settled(kubelet_since_) || !follows_ || !settled(follows_since_) || !resizes_) {
+      !settled(factor_at_) || !settled(container->since) || !settled(known->second.declared_at) ||
+      disk_full_ || pod->deleted_at || !kubelet_good_ || !settled(kubelet_since_) || !follows_ ||
+      !settled(follows_since_) || !resizes_) {
+    return std::nullopt;
+  }
+  // A refusal is respected for a while, and what was refused as long is asked for as late.
+  if (admission_first_ &&
+      now - admission_since_ < kGrace + (admission_since_ - *admission_first_) * 2) {
     return std::nullopt;
   }
   // What could not be asked is asked again after as long again.

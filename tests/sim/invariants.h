@@ -59,7 +59,7 @@ class Invariants {
   // `resizes`: it knows the subresource.
   void api_is(bool answers, bool resizes, MonotonicTime now);
   void watch_is(bool follows, MonotonicTime now);
-  void admission_changed(MonotonicTime now) { admission_since_ = now; }
+  void admission_changed(MonotonicTime now);
   // The API has answered a request of the agent's.
   void answered(const agent::SendResize& send, const agent::ResizeOutcome& outcome,
                 MonotonicTime now);
@@ -88,6 +88,7 @@ class Invariants {
     Bytes declared_now;
     MonotonicTime declared_at;
     std::map<Bytes, MonotonicTime> yes;        // what the API has said yes to, and when last
+    Bytes emergency;                           // what it had while the API did not answer
     std::optional<MonotonicTime> quiet_since;  // above the spec, and not needed
   };
   struct KnownPod {
@@ -119,6 +120,7 @@ class Invariants {
   bool follows_ = true;
   MonotonicTime follows_since_;
   MonotonicTime admission_since_;
+  std::optional<MonotonicTime> admission_first_;
   bool disk_full_ = false;
   std::deque<MonotonicTime> wakes_;
   bool kubelet_good_ = true;

@@ -84,6 +84,11 @@ void NodeAgent::reconfigure(agent::Config config) {
   turn_->reconfigure();
 }
 
+// Until the first LIST ends only ticks have turns.
+std::optional<MonotonicTime> NodeAgent::next(MonotonicTime now) const {
+  return turn_->synced() ? turn_->next(now) : std::nullopt;
+}
+
 void NodeAgent::react() {
   engine_->react();
   turn_->on_records(engine_->collect());

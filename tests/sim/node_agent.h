@@ -39,6 +39,8 @@ class NodeAgent {
   const agent::Config& config() const { return config_; }
   void reconfigure(agent::Config config);
 
+  // When it wants its turn.
+  std::optional<MonotonicTime> next(MonotonicTime now) const;
   // The reactions' threads have their moment: something is at its limit, or was told to them.
   void react();
   void turn(MonotonicTime now, bool ticked);

@@ -97,7 +97,7 @@ MonotonicTime World::next(MonotonicTime until) const {
   for (const auto& [uid, when] : ending_) at(when);
   if (is_growing()) at(ran_ + kProgramStep);
   if (agent_) {
-    if (const auto wake = agent_->loop().next(now_)) at(std::max(*wake, now_ + milliseconds(1)));
+    if (const auto wake = agent_->next(now_)) at(std::max(*wake, now_ + milliseconds(1)));
   }
   return std::max(next, now_ + milliseconds(1));
 }
@@ -249,7 +249,7 @@ void World::act(const Act& act) {
       return;
     }
     case ActKind::kApi:
-      mode_ = static_cast<ApiMode>(act.a);
+      set_mode(static_cast<ApiMode>(act.a));
       mode_value_ = act.b;
       // A half-upgraded server answers.
       invariants_.api_is(mode_ == kHealthy || mode_ == kHalfUpgraded, mode_ != kHalfUpgraded, now_);
@@ -264,6 +264,7 @@ void World::act(const Act& act) {
       const auto backup = backup_.find(uid);
       if (backup == backup_.end() || api_.find(uid) == nullptr) return;
       api_.restore(backup->second);
+      invariants_.opted(uid, backup->second.labels.contains("plimsoll.dev/enabled"), now_);
       invariants_.declared(backup->second, now_);
       invariants_.foreign_write(uid, now_);
       return;
@@ -314,6 +315,28 @@ void World::start_agent() {
   next_tick_ = now_;
   list();
   if (mode_ != kRefusesConnections) (void)agent_->loop().on_facts(facts(), now_);
+}
+
+// A watch ends with its connection, and is tried again soon after there can be one.
+void World::set_mode(ApiMode mode) {
+  const ApiMode before = std::exchange(mode_, mode);
+  const bool refuses = mode_ == kRefusesConnections;
+  if (!agent_ || refuses == (before == kRefusesConnections)) return;
+  using Kind = kube::PodChange::Kind;
+  if (refuses) {
+    news_.clear();
+    news_.push_back({now_,
+                     {.kind = Kind::kFailed,
+                      .pod = {},
+                      .error = {.code = Code::kUnavailable, .message = "connection refused"},
+                      .cause = kube::Cause::kTransport}});
+    return;
+  }
+  (void)agent_->loop().on_facts(facts(), now_);
+  list();
+  if (!silent_) {
+    news_.push_back({now_ + watch_late_, {.kind = Kind::kResumed, .pod = {}, .error = {}}});
+  }
 }
 
 void World::end_agent(bool clean) {
@@ -487,7 +510,7 @@ void World::turn() {
     next_tick_ = now_ + (calm ? kCalmTick : config_.tick);
   }
   if (!agent_) return;
-  const auto wake = agent_->loop().next(now_);
+  const auto wake = agent_->next(now_);
   const bool due = wake && *wake <= now_;
   const bool came = std::exchange(something_came_, false);
   if (due && !came && !ticked && !violation_) violation_ = invariants_.woke(now_);

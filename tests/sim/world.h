@@ -54,6 +54,7 @@ class World {
   void resize(const Act& act);
   void start_agent();
   void end_agent(bool clean);
+  void set_mode(ApiMode mode);
   void list();
   void watch();
   void answer();
