@@ -11,6 +11,8 @@ namespace {
 
 // Between two tries to lower a limit that did not go down.
 constexpr Nanoseconds kLowerAgain = std::chrono::seconds(1);
+// How often a lease that is to end is tried to be lowered by what is used less.
+constexpr Nanoseconds kWithdrawAgain = std::chrono::seconds(5);
 // How often the files are read while something is expected to change them.
 constexpr Nanoseconds kReadOften = std::chrono::milliseconds(50);
 
@@ -257,6 +259,11 @@ void keep_leases(Step& step) {
   for (ContainerResize& container : step.state.containers) {
     adopt_level(step, container);
     if (container.lease) keep_lease(step, container);
+    if (!container.lease) continue;
+    // Nothing else may ever come: it ends all the same, and what is used less by then goes.
+    const Lease& lease = *container.lease;
+    step.wake_at(lease.withdrawing ? step.now + kWithdrawAgain
+                                   : std::max(lease.until, step.now + kLowerAgain));
   }
 }
 
