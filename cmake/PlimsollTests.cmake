@@ -102,6 +102,13 @@ function(plimsoll_simulator)
     add_test(NAME sim.${name} COMMAND simulator --replay "${history}")
     set_tests_properties(sim.${name} PROPERTIES LABELS unit TIMEOUT 120)
   endforeach()
+  # Always the same, as many as a minute of one CPU is enough for; scripts/simulate runs more.
+  set(seeds 2000)
+  if(PLIMSOLL_SANITIZE)
+    set(seeds 200)
+  endif()
+  add_test(NAME sim.histories COMMAND simulator --histories ${seeds})
+  set_tests_properties(sim.histories PROPERTIES LABELS unit TIMEOUT 900)
 endfunction()
 
 # tests/storm/: the loads and their driver, static so that they run in any initramfs. They carry no

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/cgroups.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <stdexcept>
 #include <string_view>
 
 namespace plimsoll::sim {
@@ -15,43 +10,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kControllers = "cgroup.controllers";
+constexpr const char* kOfAll = "cpu memory pids\n";
 constexpr std::uint64_t kPeriodUs = 100'000;
 // So often a charge tries before it gives up, as the kernel does.
 constexpr int kTries = 16;
 
-void put(const Fd& fd, std::string_view text) {
-  if (::pwrite(fd.get(), text.data(), text.size(), 0) < 0 ||
-      ::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0) {
-    throw std::runtime_error("a file of a cgroup cannot be written");
-  }
-}
-
-Fd make_file(const fs::path& directory, const char* name, std::string_view text) {
-  Fd fd(::open((directory / name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd) throw std::runtime_error("cannot make " + (directory / name).string());
-  put(fd, text);
-  return fd;
-}
-
 // The first number of a file; nullopt: "max".
-std::optional<std::uint64_t> number(const Fd& fd) {
-  std::array<char, 64> text;
-  const ssize_t got = ::pread(fd.get(), text.data(), text.size(), 0);
+std::optional<std::uint64_t> number(const File& file) {
+  const std::string& text = file.text();
   std::uint64_t value = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + std::max<ssize_t>(got, 0), value);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc()) return std::nullopt;
   return value;
-}
-
-void cut_rest(const Fd& fd) {
-  std::array<char, 64> text;
-  const ssize_t got = ::pread(fd.get(), text.data(), text.size(), 0);
-  const auto* const end = std::find(text.data(), text.data() + std::max<ssize_t>(got, 0), '\n');
-  const ssize_t length = end - text.data() + 1;
-  if (length < got && ::ftruncate(fd.get(), length) != 0) {
-    throw std::runtime_error("a file of a cgroup cannot be cut");
-  }
 }
 
 std::string parent_of(const std::string& path) { return fs::path(path).parent_path().string(); }
@@ -63,9 +34,21 @@ std::string line(std::string_view name, std::uint64_t value) {
 
 }  // namespace
 
+Cgroups::Group::Group(const fs::path& directory)
+    : controllers(directory, kControllers, kOfAll),
+      high(directory, "memory.high", "max\n"),
+      reclaim(directory, "memory.reclaim", ""),
+      max(directory, "memory.max", "max\n"),
+      current(directory, "memory.current", "0\n"),
+      events(directory, "memory.events", ""),
+      stat(directory, "memory.stat", ""),
+      cpu_max(directory, "cpu.max", "max 100000\n"),
+      burst(directory, "cpu.max.burst", "0\n"),
+      cpu_stat(directory, "cpu.stat", "") {}
+
 Cgroups::Cgroups(fs::path top) : top_(std::move(top)) {
   fs::create_directories(top_);
-  make_file(top_, "cgroup.controllers", "cpu memory pids\n");
+  controllers_.emplace(top_, kControllers, kOfAll);
 }
 
 Cgroups::~Cgroups() {
@@ -78,17 +61,7 @@ void Cgroups::make(const std::string& path) {
   if (const std::string parent = parent_of(path); !parent.empty()) make(parent);
   const fs::path directory = top_ / path;
   fs::create_directory(directory);
-  make_file(directory, "cgroup.controllers", "cpu memory pids\n");
-  make_file(directory, "memory.high", "max\n");
-  make_file(directory, "memory.reclaim", "");
-  Group& group = groups_[path];
-  group.max = make_file(directory, "memory.max", "max\n");
-  group.current = make_file(directory, "memory.current", "0\n");
-  group.events = make_file(directory, "memory.events", "");
-  group.stat = make_file(directory, "memory.stat", "");
-  group.cpu_max = make_file(directory, "cpu.max", "max 100000\n");
-  group.burst = make_file(directory, "cpu.max.burst", "0\n");
-  group.cpu_stat = make_file(directory, "cpu.stat", "");
+  Group& group = groups_.emplace(path, directory).first->second;
   show(group);
   run(path, {}, 0, 0);
 }
@@ -106,14 +79,14 @@ bool Cgroups::write_cpu(const std::string& path, MilliCpu limit) {
   Group& group = groups_.at(path);
   const std::uint64_t quota = std::max<std::uint64_t>(limit.value * kPeriodUs / 1000, 1000);
   if (number(group.burst).value_or(0) > quota) return false;
-  put(group.cpu_max, line(std::to_string(quota), kPeriodUs));
+  group.cpu_max.put(line(std::to_string(quota), kPeriodUs));
   group.cpu_written = limit;
   return true;
 }
 
 void Cgroups::write_memory(const std::string& path, Limit limit) {
   Group& group = groups_.at(path);
-  put(group.max, limit.is_max() ? "max\n" : std::to_string(limit.bytes) + "\n");
+  group.max.put(limit.is_max() ? "max\n" : std::to_string(limit.bytes) + "\n");
   group.written = limit;
 }
 
@@ -127,14 +100,14 @@ MilliCpu Cgroups::cpu(const std::string& path) const {
 }
 
 void Cgroups::show(Group& group) {
-  put(group.current, std::to_string(group.usage.value) + "\n");
-  put(group.events, "low 0\nhigh 0\n" + line("max", group.at_max) + line("oom", group.kills) +
-                        line("oom_kill", group.kills) + "oom_group_kill 0\n");
-  put(group.stat, line("anon", group.usage.value) +
-                      "file 0\nkernel 0\nshmem 0\nfile_dirty 0\nfile_writeback 0\n"
-                      "inactive_file 0\nactive_file 0\nunevictable 0\nslab_reclaimable 0\n"
-                      "workingset_refault_anon 0\nworkingset_refault_file 0\npgscan 0\n"
-                      "pgsteal 0\n");
+  group.current.put(std::to_string(group.usage.value) + "\n");
+  group.events.put("low 0\nhigh 0\n" + line("max", group.at_max) + line("oom", group.kills) +
+                   line("oom_kill", group.kills) + "oom_group_kill 0\n");
+  group.stat.put(line("anon", group.usage.value) +
+                 "file 0\nkernel 0\nshmem 0\nfile_dirty 0\nfile_writeback 0\n"
+                 "inactive_file 0\nactive_file 0\nunevictable 0\nslab_reclaimable 0\n"
+                 "workingset_refault_anon 0\nworkingset_refault_file 0\npgscan 0\n"
+                 "pgsteal 0\n");
 }
 
 void Cgroups::set_usage(const std::string& path, Bytes to) {
@@ -190,18 +163,10 @@ void Cgroups::run(const std::string& path, Nanoseconds used, std::uint64_t perio
   group.periods += periods;
   group.throttled += throttled;
   const auto us = static_cast<std::uint64_t>(group.used.count() / 1000);
-  put(group.cpu_stat,
+  group.cpu_stat.put(
       line("usage_usec", us) + line("user_usec", us) + "system_usec 0\nnice_usec 0\n" +
-          line("nr_periods", group.periods) + line("nr_throttled", group.throttled) +
-          line("throttled_usec", group.throttled * 50'000) + "nr_bursts 0\nburst_usec 0\n");
-}
-
-void Cgroups::tidy() {
-  for (auto& [path, group] : groups_) {
-    cut_rest(group.max);
-    cut_rest(group.cpu_max);
-    cut_rest(group.burst);
-  }
+      line("nr_periods", group.periods) + line("nr_throttled", group.throttled) +
+      line("throttled_usec", group.throttled * 50'000) + "nr_bursts 0\nburst_usec 0\n");
 }
 
 }  // namespace plimsoll::sim

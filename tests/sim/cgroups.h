@@ -2,7 +2,7 @@
 //
 // The node's cgroups, with the kernel's rules: a charge needs room in the cgroup and all above it,
 // reclaim comes before a kill, a limit written below what is in use reclaims and kills, a quota
-// below the burst is refused. They are ordinary files, in which the product reads and writes; who
+// below the burst is refused. The product reads and writes their files (tests/sim/files); who
 // wrote a limit last is known by what the kubelet wrote.
 #pragma once
 
@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
-#include "base/fd.h"
 #include "base/units.h"
+#include "tests/sim/files.h"
 
 namespace plimsoll::sim {
 
@@ -56,18 +56,21 @@ class Cgroups {
   // It was throttled in `periods` of 100 ms and used so much.
   void run(const std::string& path, Nanoseconds used, std::uint64_t periods,
            std::uint64_t throttled);
-  // A limit that was written over a longer one has its rest cut off, as the kernel would.
-  void tidy();
 
  private:
   struct Group {
-    Fd max;
-    Fd current;
-    Fd events;
-    Fd stat;
-    Fd cpu_max;
-    Fd burst;
-    Fd cpu_stat;
+    explicit Group(const std::filesystem::path& directory);
+
+    File controllers;
+    File high;
+    File reclaim;
+    File max;
+    File current;
+    File events;
+    File stat;
+    File cpu_max;
+    File burst;
+    File cpu_stat;
     Limit written;
     MilliCpu cpu_written;
     Bytes usage;  // of the container; of a pod's slice, of all below it
@@ -82,6 +85,7 @@ class Cgroups {
   Bytes room(const std::string& path) const;  // of the container and of its pod
 
   std::filesystem::path top_;
+  std::optional<File> controllers_;
   OnNeed need_;
   std::map<std::string, Group> groups_;
 };

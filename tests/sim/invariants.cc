@@ -143,7 +143,10 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
   // While the server does not answer, and until what was given then has ended, the agent may go as
   // far as was ever allowed, or by half where nobody could be asked.
   const bool emergency = !answers_ || (outage_ && now - answers_since_ < kLongestLease);
-  if (ours) {
+  const Limit before = std::exchange(known.before, limit);
+  if (!ours) {
+    known.over_since.reset();
+  } else {
     Bytes top =
         std::max({spec, container.actuated.limits.memory.value_or(Bytes{}), known.declared_now});
     Bytes ever = top;
@@ -157,7 +160,13 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
     }
     // What is in use cannot be taken back, but must have been allowed once.
     ever = std::max(ever, known.emergency);
-    if (limit > limit_of(std::max(top, std::min(ever, needed(usage))))) {
+    // What is not allowed, or not in use, any more goes soon.
+    if (limit <= limit_of(std::max(top, std::min(ever, needed(usage))))) {
+      known.over_since.reset();
+    } else if (!known.over_since) {
+      known.over_since = now;
+    }
+    if (known.over_since && (limit > before || now - *known.over_since > kSettled)) {
       return broken(Rule::kAllowed, now, about + ", allowed " + to_string(top));
     }
   }

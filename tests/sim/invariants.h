@@ -89,6 +89,8 @@ class Invariants {
     MonotonicTime declared_at;
     std::map<Bytes, MonotonicTime> yes;        // what the API has said yes to, and when last
     Bytes emergency;                           // what it had while the API did not answer
+    Limit before;                              // in the step before
+    std::optional<MonotonicTime> over_since;   // above what is allowed
     std::optional<MonotonicTime> quiet_since;  // above the spec, and not needed
   };
   struct KnownPod {

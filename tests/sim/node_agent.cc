@@ -33,7 +33,7 @@ agent::DecisionLog& log() {
 }  // namespace
 
 NodeAgent::NodeAgent(const std::filesystem::path& files, Cgroups& cgroups, agent::Config config)
-    : config_(std::move(config)), tree_(cgroups) {
+    : config_(std::move(config)) {
   root_ = made(cgroup::Root::open(cgroups.top().string(), cgroup::Filesystem::kAny));
   state_ = made(agent::StateStore::open((files / "run" / "state").string(),
                                         (files / "lib" / "floors").string()));
@@ -103,7 +103,6 @@ void NodeAgent::turn(MonotonicTime now, bool ticked) {
   }
   if (turn_->synced() || ticked) turn_->turn(now, ticked);
   react();
-  tree_.tidy();
 }
 
 }  // namespace plimsoll::sim

@@ -52,7 +52,6 @@ class NodeAgent {
 
   agent::Config config_;
   std::string node_ = "node-a";
-  Cgroups& tree_;
   std::unique_ptr<cgroup::Root> root_;
   std::unique_ptr<agent::StateStore> state_;
   std::unique_ptr<agent::Engine> engine_;
