@@ -108,7 +108,7 @@ void Actuator::wish(const Action& action, const Snapshot& snapshot, std::vector<
   if (action.kind == ActionKind::kGrow) {
     tracked.memory.wished = action.to;
     tracked.memory.wished_at = snapshot.now;
-    reaction_.send(memory_command::Wish{tracked.tenant(), action.to, snapshot.now});
+    reaction_.send(memory_command::Wish{{tracked.tenant(), action.to, snapshot.now}});
   }
   Record& record = records.emplace_back(record_of(action, Record::Kind::kWish, snapshot.now));
   for (const ContainerSnapshot& seen : snapshot.containers) {
@@ -232,13 +232,13 @@ void Actuator::announce(TrackedCgroup& tracked, std::optional<Bytes> to) {
   const std::optional<Bytes> before = std::exchange(tracked.announced, to);
   if (!to || to <= before) return;
   // What is lost here, the next tick makes up for.
-  reaction_.send(memory_command::Announce{tracked.tenant(), *to, monotonic_now()});
+  reaction_.send(memory_command::Announce{{tracked.tenant(), *to, monotonic_now()}});
 }
 
 void Actuator::forget_wish(TrackedCgroup& tracked) {
   if (tracked.memory.wished == Bytes{}) return;
   tracked.memory.wished = {};
-  reaction_.send(memory_command::Wish{.tenant = tracked.tenant()});
+  reaction_.send(memory_command::Wish{{.tenant = tracked.tenant()}});
 }
 
 Result<void> Actuator::update(TrackedCgroup& tracked, const ContainerSpec& spec) {

@@ -65,7 +65,7 @@ Result<void> CpuEngine::track(TrackedCgroup& tracked) {
                                 .max = *max,
                                 .burst = burst}});
   if (const auto stat = cpu->thread.files.read_stat()) cpu->throttled = stat->throttled.value_or(0);
-  auto sent = send({.kind = CpuCommand::Kind::kTrack, .tracked = &cpu->thread});
+  auto sent = send(cpu_command::Track{{&cpu->thread}});
   if (sent) {
     tracked.cpu = std::move(cpu);
   } else if (programs_) {
@@ -77,7 +77,7 @@ Result<void> CpuEngine::track(TrackedCgroup& tracked) {
 void CpuEngine::untrack(TrackedCgroup& tracked) {
   TrackedCpu* cpu = tracked.cpu.get();
   if (cpu == nullptr || cpu->leaving) return;
-  cpu->leaving = send({.kind = CpuCommand::Kind::kUntrack, .tracked = &cpu->thread}).has_value();
+  cpu->leaving = send(cpu_command::Untrack{{&cpu->thread}}).has_value();
 }
 
 // The CPU thread has let go of it.
@@ -89,14 +89,13 @@ void CpuEngine::let_go(TrackedCgroup& tracked) {
 
 Result<void> CpuEngine::update(TrackedCgroup& tracked) {
   TrackedCpu& cpu = *tracked.cpu;
-  auto sent = send(
-      {.kind = CpuCommand::Kind::kParent, .tracked = &cpu.thread, .parent = parent_of(tracked)});
+  auto sent = send(cpu_command::Parent{&cpu.thread, parent_of(tracked)});
   // Narrower bounds hold at once.
   std::optional<CpuArmed>& known = cpu.standing.armed;
   if (!sent || !known || !tracked.spec.cpu) return sent;
   CpuArmed armed = *known;
   armed.bounds = narrowed(armed.bounds, tracked.spec.cpu->bounds);
-  sent = send({.kind = CpuCommand::Kind::kArm, .tracked = &cpu.thread, .armed = armed});
+  sent = send(cpu_command::Arm{&cpu.thread, armed});
   if (sent) known = armed;
   return sent;
 }
@@ -105,18 +104,12 @@ Result<void> CpuEngine::raise(const TrackedCgroup& tracked, MilliCpu to, Reason 
   if (to > direct_ceiling(tracked.spec.cpu->bounds)) {
     return fail(Code::kDenied, to_string(to) + " CPUs are above the direct ceiling");
   }
-  return send({.kind = CpuCommand::Kind::kRaise,
-               .tracked = &tracked.cpu->thread,
-               .limit = to,
-               .reason = reason});
+  return send(cpu_command::Raise{{&tracked.cpu->thread, to, reason}});
 }
 
 Result<void> CpuEngine::lower(const TrackedCgroup& tracked, MilliCpu to, Reason reason) {
-  return send({.kind = CpuCommand::Kind::kObserve, .tracked = &tracked.cpu->thread}).and_then([&] {
-    return send({.kind = CpuCommand::Kind::kLower,
-                 .tracked = &tracked.cpu->thread,
-                 .limit = to,
-                 .reason = reason});
+  return send(cpu_command::Observe{{&tracked.cpu->thread}}).and_then([&] {
+    return send(cpu_command::Lower{{&tracked.cpu->thread, to, reason}});
   });
 }
 
@@ -126,18 +119,14 @@ MilliCpu CpuEngine::within_node(MilliCpu to) const {
 }
 
 Result<void> CpuEngine::raise_ahead(const TrackedCgroup& tracked, MilliCpu to, Reason reason) {
-  return send({.kind = CpuCommand::Kind::kAhead,
-               .tracked = &tracked.cpu->thread,
-               .limit = within_node(to),
-               .reason = reason});
+  return send(cpu_command::Ahead{{&tracked.cpu->thread, within_node(to), reason}});
 }
 
 Result<void> CpuEngine::keep(TrackedCgroup& tracked, MilliCpu to, Reason reason) {
   TrackedCpu& cpu = *tracked.cpu;
   to = within_node(to);
   if (cpu.kept == to) return {};
-  auto sent = send(
-      {.kind = CpuCommand::Kind::kKeep, .tracked = &cpu.thread, .limit = to, .reason = reason});
+  auto sent = send(cpu_command::Keep{{&cpu.thread, to, reason}});
   if (!sent) return sent;
   cpu.kept = to;
   cpu.kept_for = reason;
@@ -148,7 +137,7 @@ void CpuEngine::forget_wish(TrackedCgroup& tracked) {
   Standing<MilliCpu, CpuArmed>& standing = tracked.cpu->standing;
   if (standing.wished == MilliCpu{}) return;
   standing.wished = {};
-  (void)send({.kind = CpuCommand::Kind::kForget, .tracked = &tracked.cpu->thread});
+  (void)send(cpu_command::Forget{{&tracked.cpu->thread}});
 }
 
 CpuStatus CpuEngine::status() const {
@@ -208,7 +197,7 @@ void CpuEngine::observe(const TrackedCgroup& tracked, MonotonicTime now,
       seen.burst = std::min(*cgroup::cpu_max_of(seen.bounds.floor, max->period).quota, *max->quota);
     }
     if (cpu.seen && cpu.seen != max) {
-      (void)send({.kind = CpuCommand::Kind::kObserve, .tracked = &cpu.thread});
+      (void)send(cpu_command::Observe{{&cpu.thread}});
     }
     cpu.seen = max;
   }
@@ -225,7 +214,7 @@ void CpuEngine::observe(const TrackedCgroup& tracked, MonotonicTime now,
     used = stat->usage;
     throttled = stat->throttled.value_or(0);
     if (throttled > cpu.throttled) {
-      (void)send({.kind = CpuCommand::Kind::kWatch, .tracked = &cpu.thread});
+      (void)send(cpu_command::Watch{{&cpu.thread}});
     }
   }
   if (cpu.at && now > *cpu.at) {
@@ -241,7 +230,7 @@ void CpuEngine::observe(const TrackedCgroup& tracked, MonotonicTime now,
 void CpuEngine::arm(const CpuArming& arming) {
   TrackedCpu& cpu = *slots_.find(arming.slot)->cpu;
   if (cpu.standing.armed == arming.armed) return;
-  if (send({.kind = CpuCommand::Kind::kArm, .tracked = &cpu.thread, .armed = arming.armed})) {
+  if (send(cpu_command::Arm{&cpu.thread, arming.armed})) {
     cpu.standing.armed = arming.armed;
   }
   if (!arming.armed.denial) cpu.standing.told.reset();
@@ -249,27 +238,20 @@ void CpuEngine::arm(const CpuArming& arming) {
 
 // With it events are answered again.
 void CpuEngine::send_budget(const CpuPlan& plan) {
-  (void)send({.kind = CpuCommand::Kind::kBudget,
-              .budget = plan.budget,
-              .granted_before = granted_before_});
+  (void)send(cpu_command::Budget{plan.budget, granted_before_});
 }
 
 // What was denied, or what somebody else has undone.
 void CpuEngine::keep_on(TrackedCpu& cpu) {
   if (!cpu.seen || cpu.kept <= cgroup::cpus_of(*cpu.seen).value_or(cpu.kept)) return;
-  (void)send({.kind = CpuCommand::Kind::kKeep,
-              .tracked = &cpu.thread,
-              .limit = cpu.kept,
-              .reason = cpu.kept_for});
+  (void)send(cpu_command::Keep{{&cpu.thread, cpu.kept, cpu.kept_for}});
 }
 
 void CpuEngine::apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record>& records) {
   for (const CpuArming& arming : plan.arming) arm(arming);
   for (const CpuAction& action : plan.lowers) {
-    (void)send({.kind = CpuCommand::Kind::kLower,
-                .tracked = &slots_.find(action.slot)->cpu->thread,
-                .limit = action.to,
-                .reason = action.reason});
+    (void)send(
+        cpu_command::Lower{{&slots_.find(action.slot)->cpu->thread, action.to, action.reason}});
   }
   for (const CpuAction& action : plan.wishes) {
     records.push_back({.kind = Record::Kind::kWish,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One cgroup of the CPU thread: its files, what they said last, and what the thread has to remember
-// of it. Made by the engine; from CpuCommand::kTrack until CpuReport::kUntracked the thread's
+// of it. Made by the engine; from cpu_command::Track until CpuReport::kUntracked the thread's
 // alone.
 #pragma once
 

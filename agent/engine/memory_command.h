@@ -35,10 +35,8 @@ struct Track {
   std::optional<Slot> parent;
   Armed armed;
 };
-// Forget it; answered by Report::kUntracked, after which the file may be closed.
-struct Untrack {
-  Tenant tenant;
-};
+struct Untrack : Tenant {};  // answered by Report::kUntracked, after which the file may be closed
+struct Rewrite : Tenant {};  // put the last raise back: a lowering of the slow loop ran over it
 // How far events may go.
 struct Arm {
   Tenant tenant;
@@ -52,27 +50,18 @@ struct Raise {
   Reason reason = Reason::kEnoughHeadroom;
   bool promised = false;  // the budget has paid for it already
 };
-// `limit` is needed for announced work: as far as ceiling and budgets go.
-struct Announce {
-  Tenant tenant;
-  Bytes limit;
-  MonotonicTime at;
-};
-// Put the last raise back: a lowering of the slow loop ran over it.
-struct Rewrite {
-  Tenant tenant;
-};
 // `parent` is its parent from now on.
 struct Parent {
   Tenant tenant;
   std::optional<Slot> parent;
 };
-// `limit` was wished at `at`; 0: what was wished will not come.
-struct Wish {
+struct Need {
   Tenant tenant;
   Bytes limit;
   MonotonicTime at;
 };
+struct Announce : Need {};  // for announced work: as far as ceiling and budgets go
+struct Wish : Need {};      // `limit` was wished; 0: what was wished will not come
 // What the node or, with a group, that may give away, all grants up to `granted_before` counted in.
 struct Budget {
   BudgetGroup group = kNoGroup;

@@ -101,13 +101,13 @@ struct MemoryLimits::Obey {
   }
 
   void operator()(const memory_command::Untrack& untrack) const noexcept {
-    if (Entry* entry = self.find(untrack.tenant)) {
+    if (Entry* entry = self.find(untrack)) {
       if (entry->signals != nullptr) entry->signals->unwatch(self.epoll_);
       self.disarm(*entry);
       *entry = {};
     }
     // Also where it is gone: asked again, because the answer was lost.
-    self.mailbox_.report({.kind = Report::Kind::kUntracked, .tenant = untrack.tenant});
+    self.mailbox_.report({.kind = Report::Kind::kUntracked, .tenant = untrack});
   }
 
   void operator()(const memory_command::Arm& arm) const noexcept {
@@ -168,7 +168,7 @@ struct MemoryLimits::Obey {
   }
 
   void operator()(const memory_command::Rewrite& rewrite) const noexcept {
-    Entry* entry = self.find(rewrite.tenant);
+    Entry* entry = self.find(rewrite);
     if (entry == nullptr || entry->read_limit() >= entry->written) return;
     if (!self.is_being_written(*entry)) (void)entry->limit_file->write(entry->written.value);
   }

@@ -489,7 +489,7 @@ TEST(ReactionOnAKernel, BudgetIsSpentToItsEndAndClosesAll) {
   ASSERT_TRUE(reaction->send(memory_command::Arm{.tenant = {0, 1}, .armed = armed}));
   ASSERT_TRUE(reaction->send(memory_command::Arm{.tenant = {1, 2}, .armed = armed}));
   // All of it has been obeyed when this is answered.
-  ASSERT_TRUE(reaction->send(memory_command::Untrack{.tenant = {9, 9}}));
+  ASSERT_TRUE(reaction->send(memory_command::Untrack{{9, 9}}));
   ASSERT_TRUE(until([&] {
     const auto report = reaction->receive();
     return report && report->kind == Report::Kind::kUntracked;
@@ -527,8 +527,8 @@ TEST(ReactionOnAKernel, CgroupThatVanishesBetweenEventAndWrite) {
   EXPECT_NE(id, CgroupId{});
   // Sweeps and rewrites of what is gone are harmless, and it can be let go.
   EXPECT_TRUE(programs.sweep());
-  ASSERT_TRUE(reaction->send(memory_command::Rewrite{.tenant = {3, 9}}));
-  ASSERT_TRUE(reaction->send(memory_command::Untrack{.tenant = {3, 9}}));
+  ASSERT_TRUE(reaction->send(memory_command::Rewrite{{3, 9}}));
+  ASSERT_TRUE(reaction->send(memory_command::Untrack{{3, 9}}));
   ASSERT_TRUE(until([&] { return (report = reaction->receive()).has_value(); }));
   EXPECT_EQ(report->kind, Report::Kind::kUntracked);
   programs.untrack(3);

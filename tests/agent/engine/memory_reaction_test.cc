@@ -75,7 +75,7 @@ class ReactionTest : public ::testing::Test {
     constexpr Slot kFence = 2000;
     const std::string path = "fence-" + std::to_string(++fences_);
     track(kFence, path, mebibytes(1), mebibytes(1), std::nullopt, 1000 + fences_);
-    EXPECT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {kFence, 1000 + fences_}}));
+    EXPECT_TRUE(reaction_->send(memory_command::Untrack{{kFence, 1000 + fences_}}));
     std::vector<Report> reports;
     while (auto report = next()) {
       if (report->tenant.slot == kFence) return reports;
@@ -248,7 +248,7 @@ TEST_F(ReactionTest, RaisesOfAGroupAreSummedUp) {
 TEST_F(ReactionTest, ARaiseUpToAWishCostsNothing) {
   track(0, "a", mebibytes(64), mebibytes(512));
   ASSERT_TRUE(reaction_->send(
-      memory_command::Wish{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(0)}));
+      memory_command::Wish{{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(0)}}));
   raise(0, mebibytes(90));
   settle();
   EXPECT_EQ(reaction_->limits().granted(), Bytes{});
@@ -270,9 +270,9 @@ TEST_F(ReactionTest, AWishThatIsOldOrForgottenPaysNothing) {
   track(1, "b", mebibytes(64), mebibytes(512));
   for (const Slot slot : {0U, 1U}) {
     ASSERT_TRUE(reaction_->send(
-        memory_command::Wish{.tenant = {slot, 1}, .limit = mebibytes(100), .at = at(0)}));
+        memory_command::Wish{{.tenant = {slot, 1}, .limit = mebibytes(100), .at = at(0)}}));
   }
-  ASSERT_TRUE(reaction_->send(memory_command::Wish{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Wish{{.tenant = {0, 1}}}));
   raise(0, mebibytes(90));
   ASSERT_TRUE(reaction_->send(memory_command::Raise{
       .tenant = {1, 1}, .limit = mebibytes(90), .at = MonotonicTime(kWishLife)}));
@@ -286,7 +286,7 @@ TEST_F(ReactionTest, ANewPolicyHoldsForWhatComesAfter) {
   settle();
   ASSERT_TRUE(reaction_->configure({.round_to = mebibytes(4)}));
   ASSERT_TRUE(reaction_->send(
-      memory_command::Announce{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(1)}));
+      memory_command::Announce{{.tenant = {0, 1}, .limit = mebibytes(100), .at = at(1)}}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(72)) << "the budget, rounded down";
 }
@@ -295,7 +295,7 @@ TEST_F(ReactionTest, ANewPolicyHoldsForWhatComesAfter) {
 TEST_F(ReactionTest, FormerParentsSlotIsNotRaised) {
   track(0, "pod", mebibytes(100), mebibytes(1000));
   track(1, "pod/container", mebibytes(64), mebibytes(512), Slot{0});
-  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{{0, 1}}));
   track(0, "stranger", mebibytes(100), mebibytes(1000), std::nullopt, 2);
   raise(1, mebibytes(128));
   settle();
@@ -306,8 +306,8 @@ TEST_F(ReactionTest, FormerParentsSlotIsNotRaised) {
 TEST_F(ReactionTest, CommandsOfAFormerTenantAreIgnored) {
   track(0, "a", mebibytes(64), mebibytes(512), std::nullopt, 2);
   raise(0, mebibytes(128), 1);
-  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
-  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{{0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{{0, 1}}));
   for (const Report& report : settle()) EXPECT_EQ(report.kind, Report::Kind::kUntracked);
   EXPECT_EQ(limit_of_file("a"), mebibytes(64));
   raise(0, mebibytes(200), 2);
@@ -319,7 +319,7 @@ TEST_F(ReactionTest, CommandsOfAFormerTenantAreIgnored) {
 
 TEST_F(ReactionTest, AfterUntrackNothingIsWritten) {
   track(0, "a", mebibytes(64), mebibytes(512));
-  ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Untrack{{0, 1}}));
   const auto report = next();
   ASSERT_TRUE(report);
   EXPECT_EQ(report->kind, Report::Kind::kUntracked);
@@ -330,7 +330,7 @@ TEST_F(ReactionTest, AfterUntrackNothingIsWritten) {
 
 TEST_F(ReactionTest, NeverTrackedSlotIsIgnored) {
   raise(5, mebibytes(128), 0);
-  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {7, 0}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{{7, 0}}));
   EXPECT_TRUE(settle().empty());
 }
 
@@ -354,7 +354,7 @@ TEST_F(ReactionTest, ARaiseDoesNotLowerWhatSomebodyElseHasRaised) {
   raise(0, mebibytes(200));
   EXPECT_TRUE(settle().empty());
   EXPECT_EQ(limit_of_file("a"), mebibytes(300));
-  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{{0, 1}}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(300));
 }
@@ -376,7 +376,7 @@ TEST_F(ReactionTest, AnnouncedWorkDoesNotLowerWhatSomebodyElseHasRaised) {
   settle();
   write("a", mebibytes(3072));
   ASSERT_TRUE(reaction_->send(
-      memory_command::Announce{.tenant = {0, 1}, .limit = mebibytes(1024), .at = at(1)}));
+      memory_command::Announce{{.tenant = {0, 1}, .limit = mebibytes(1024), .at = at(1)}}));
   EXPECT_TRUE(settle().empty());
   EXPECT_EQ(limit_of_file("a"), mebibytes(3072));
 }
@@ -387,7 +387,7 @@ TEST_F(ReactionTest, RewritePutsTheLastRaiseBack) {
   raise(0, mebibytes(128));
   ASSERT_TRUE(next());
   tree_.set("a", "memory.max", "33554432\n");
-  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{.tenant = {0, 1}}));
+  ASSERT_TRUE(reaction_->send(memory_command::Rewrite{{0, 1}}));
   settle();
   EXPECT_EQ(limit_of_file("a"), mebibytes(128));
 }
@@ -458,7 +458,7 @@ TEST_F(ReactionTest, LostReportsAreCounted) {
 TEST_F(ReactionTest, UntrackOfWhatIsGoneIsAnsweredAgain) {
   track(0, "a", mebibytes(64), mebibytes(512));
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(reaction_->send(memory_command::Untrack{.tenant = {0, 1}}));
+    ASSERT_TRUE(reaction_->send(memory_command::Untrack{{0, 1}}));
     const auto report = next();
     ASSERT_TRUE(report) << "time " << i;
     EXPECT_EQ(report->kind, Report::Kind::kUntracked);
