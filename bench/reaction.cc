@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "agent/engine/memory_reaction.h"
+#include "agent/reaction/memory_reaction.h"
 #include "base/file.h"
 #include "bench/bare_reader.h"
 #include "bench/figures.h"

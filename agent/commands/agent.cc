@@ -9,7 +9,7 @@
 
 #include "agent/commands/restore.h"
 #include "agent/node/node_agent.h"
-#include "agent/node/resident_memory.h"
+#include "agent/reaction/resident_memory.h"
 
 namespace plimsoll::agent {
 namespace {

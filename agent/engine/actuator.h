@@ -9,11 +9,11 @@
 #include <optional>
 #include <vector>
 
-#include "agent/engine/memory_reaction.h"
 #include "agent/engine/record.h"
 #include "agent/engine/slot_table.h"
 #include "agent/policy/plan.h"
 #include "agent/policy/snapshot.h"
+#include "agent/reaction/memory_reaction.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "cgroup/writer.h"

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "agent/engine/cpu_reaction.h"
 #include "agent/engine/record.h"
 #include "agent/engine/slot_table.h"
 #include "agent/policy/decide_cpu.h"
 #include "agent/policy/snapshot.h"
+#include "agent/reaction/cpu_reaction.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/wakeup.h"

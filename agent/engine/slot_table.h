@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "agent/engine/container_spec.h"
-#include "agent/engine/cpu_tracked.h"
-#include "agent/engine/fallback_signals.h"
-#include "agent/engine/memory_command.h"
 #include "agent/policy/memory.h"
+#include "agent/reaction/cpu_tracked.h"
+#include "agent/reaction/fallback_signals.h"
+#include "agent/reaction/memory_command.h"
 #include "base/units.h"
 #include "cgroup/cpu_max.h"
 #include "cgroup/group.h"

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/node/resident_memory.h"
 #include "agent/policy/reason.h"
+#include "agent/reaction/resident_memory.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "agent/config/keys.h"
 #include "agent/node/publish.h"
-#include "agent/node/resident_memory.h"
+#include "agent/reaction/resident_memory.h"
 
 namespace plimsoll::agent {
 namespace {

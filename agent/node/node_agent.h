@@ -55,7 +55,7 @@ class NodeAgent {
   NodeTurn turn_;
   ConfigState config_state_{.taken = std::chrono::system_clock::now()};
   bool told_armed_ = false;
-  std::optional<MonotonicTime> drop_pages_at_;  // agent/node/resident_memory
+  std::optional<MonotonicTime> drop_pages_at_;  // agent/reaction/resident_memory
   Timer alarm_;
   Timer ticks_;
 };

@@ -11,7 +11,7 @@
 
 #include "agent/node/explain_pod.h"
 #include "agent/node/file_limit.h"
-#include "agent/node/resident_memory.h"
+#include "agent/reaction/resident_memory.h"
 #include "base/clock.h"
 #include "cgroup/mounts.h"
 

@@ -28,7 +28,7 @@
 #include <vector>
 
 #include "agent/engine/engine.h"
-#include "agent/engine/memory_reaction.h"
+#include "agent/reaction/memory_reaction.h"
 #include "bpf/memory_programs.h"
 #include "cgroup/limit_file.h"
 #include "cgroup/mounts.h"

@@ -9,9 +9,9 @@
 #include <type_traits>
 #include <variant>
 
-#include "agent/engine/cpu_tracked.h"
 #include "agent/policy/cpu.h"
 #include "agent/policy/reason.h"
+#include "agent/reaction/cpu_tracked.h"
 #include "base/mailbox.h"
 #include "base/units.h"
 

@@ -10,10 +10,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "agent/engine/cpu_command.h"
-#include "agent/engine/cpu_meter.h"
-#include "agent/engine/cpu_tracked.h"
 #include "agent/policy/cpu.h"
+#include "agent/reaction/cpu_command.h"
+#include "agent/reaction/cpu_meter.h"
+#include "agent/reaction/cpu_tracked.h"
 #include "base/units.h"
 #include "bpf/cpu_programs.h"
 

@@ -16,10 +16,10 @@
 #include <optional>
 #include <vector>
 
-#include "agent/engine/budget_ledger.h"
-#include "agent/engine/memory_command.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/snapshot.h"
+#include "agent/reaction/budget_ledger.h"
+#include "agent/reaction/memory_command.h"
 #include "base/fd.h"
 #include "base/units.h"
 #include "bpf/memory_programs.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/memory_reaction.h"
+#include "agent/reaction/memory_reaction.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -9,9 +9,9 @@
 #include <type_traits>
 #include <variant>
 
-#include "agent/engine/fallback_signals.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/snapshot.h"
+#include "agent/reaction/fallback_signals.h"
 #include "base/mailbox.h"
 #include "base/units.h"
 #include "cgroup/limit_file.h"

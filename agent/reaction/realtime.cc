@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/realtime.h"
+#include "agent/reaction/realtime.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/node/resident_memory.h"
+#include "agent/reaction/resident_memory.h"
 
 #include <malloc.h>
 #include <sys/mman.h>

@@ -13,10 +13,10 @@
 #include <optional>
 #include <thread>
 
-#include "agent/engine/cpu_command.h"
-#include "agent/engine/cpu_limits.h"
-#include "agent/engine/cpu_meter.h"
 #include "agent/policy/cpu.h"
+#include "agent/reaction/cpu_command.h"
+#include "agent/reaction/cpu_limits.h"
+#include "agent/reaction/cpu_meter.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/memory_limits.h"
+#include "agent/reaction/memory_limits.h"
 
 #include <signal.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/fallback_signals.h"
+#include "agent/reaction/fallback_signals.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/cpu_limits.h"
+#include "agent/reaction/cpu_limits.h"
 
 #include <algorithm>
 #include <chrono>

@@ -2,7 +2,7 @@
 //
 // The reaction thread over a tree of ordinary files and without BPF: what each command does to the
 // limit file, to the budget and to the parents, and which commands are too old to do anything.
-#include "agent/engine/memory_reaction.h"
+#include "agent/reaction/memory_reaction.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/cpu_reaction.h"
+#include "agent/reaction/cpu_reaction.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "agent/engine/realtime.h"
+#include "agent/reaction/realtime.h"
 
 namespace plimsoll::agent {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "agent/engine/cpu_tracked.h"
+#include "agent/reaction/cpu_tracked.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "bpf/cpu_programs.h"

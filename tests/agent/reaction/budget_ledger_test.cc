@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/budget_ledger.h"
+#include "agent/reaction/budget_ledger.h"
 
 #include <gtest/gtest.h>
 

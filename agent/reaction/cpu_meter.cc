@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/engine/cpu_meter.h"
+#include "agent/reaction/cpu_meter.h"
 
 #include <algorithm>
 #include <bit>

@@ -16,11 +16,11 @@
 #include <optional>
 #include <thread>
 
-#include "agent/engine/memory_command.h"
-#include "agent/engine/memory_limits.h"
-#include "agent/engine/realtime.h"
 #include "agent/policy/memory.h"
 #include "agent/policy/snapshot.h"
+#include "agent/reaction/memory_command.h"
+#include "agent/reaction/memory_limits.h"
+#include "agent/reaction/realtime.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
