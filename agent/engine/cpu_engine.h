@@ -2,7 +2,8 @@
 //
 // The CPU half of the engine: what the slow loop sees of the CPU parts of tracked cgroups, and what
 // it tells the CPU thread. Used by Engine only, on the slow loop's thread; there is none as long as
-// no tracked cgroup has a CPU part.
+// no tracked cgroup has a CPU part. The class is long as Engine is: a call for each thing that may
+// be done with a CPU limit.
 #pragma once
 
 #include <cstdint>

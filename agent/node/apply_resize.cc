@@ -4,7 +4,8 @@
 #include <string_view>
 #include <variant>
 
-#include "agent/node/systemd_limits.h"
+#include "agent/node/limit_changes.h"
+#include "agent/node/pod_state.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -45,7 +46,7 @@ struct Apply {
   }
 
   void operator()(const SendResize& send) const {
-    const bool kept = send.resize.dry_run || tools.pods.is_kept(pod, tools.state.saved_floors());
+    const bool kept = send.resize.dry_run || is_kept(pod, tools.state.saved_floors());
     if (kept && tools.submit(send, tools.api.status(now).ability.path)) return;
     pod.outcomes.push_back(
         dropped(send, now, kept ? kQueueFull : tools.state.floors_trouble()).outcome);

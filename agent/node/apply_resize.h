@@ -9,7 +9,7 @@
 
 #include "agent/apiserver/health.h"
 #include "agent/engine/engine.h"
-#include "agent/node/node_pods.h"
+#include "agent/node/node_pod.h"
 #include "agent/resize/plan.h"
 #include "agent/resize/resizer.h"
 #include "agent/state/state_store.h"
@@ -23,7 +23,6 @@ namespace plimsoll::agent {
 struct ResizeTools {
   Engine& engine;
   const std::function<bool(const SendResize&, kube::ResizePath)>& submit;  // the resizer's
-  const NodePods& pods;
   const StateStore& state;
   const ApiServerHealth& api;
   Reporter& reporter;

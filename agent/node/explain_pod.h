@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The agent's answer to `plimsoll explain NAMESPACE/POD`: how the pod's containers stand, and what
-// was done to them.
+// was done to them. Reads their files.
 #pragma once
 
 #include <string>

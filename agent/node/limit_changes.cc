@@ -2,8 +2,9 @@
 #include "agent/node/limit_changes.h"
 
 #include <string>
+#include <utility>
 
-#include "agent/node/systemd_limits.h"
+#include "agent/pods/cgroup_name.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -73,7 +74,7 @@ void on_records(std::span<const Record> records, NodePods& pods, Reporter& repor
                 SystemdUnits* systemd) {
   for (const Record& record : records) {
     reporter.count(record);
-    const SlotOwner* owner = pods.owner(record.slot);
+    const SlotOwner* owner = pods.slots().owner(record.slot);
     NodePod* pod = owner == nullptr ? nullptr : pods.find(owner->uid);
     if (pod == nullptr) continue;
     const bool wished = record.kind == Record::Kind::kWish;
@@ -86,6 +87,13 @@ void on_records(std::span<const Record> records, NodePods& pods, Reporter& repor
     } else {
       on_memory(record, *pod, owner->container, systemd);
     }
+  }
+}
+
+void tell_systemd(SystemdUnits* systemd, const PodCgroup& cgroup, Limit limit) {
+  if (systemd == nullptr || cgroup.name.driver != CgroupDriver::kSystemd) return;
+  if (auto unit = unit_of_cgroup(cgroup.path)) {
+    (void)systemd->tell({.unit = std::move(*unit), .path = cgroup.path, .memory_max = limit});
   }
 }
 

@@ -259,7 +259,7 @@ void NodeAgent::report_armed(MonotonicTime now) {
   const auto since = parts_.watcher->status().list_began.value_or(now);
   parts_.log->write(LogLevel::kInfo, "all pods of the node are known",
                     {{"pods", std::uint64_t{parts_.pods->pods().size()}},
-                     {"tracked", std::uint64_t{parts_.pods->tracked()}},
+                     {"tracked", std::uint64_t{parts_.pods->slots().tracked()}},
                      {"armed", static_cast<std::uint64_t>(armed)},
                      {"since_list_seconds", std::chrono::duration<double>(now - since).count()}});
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kube/resize.h"
+
 namespace plimsoll::agent {
 
 NodeContainer* NodePod::find(std::string_view container) {
@@ -17,6 +19,11 @@ const ContainerResize* NodePod::resize_of(std::string_view container) const {
       std::find_if(resize.containers.begin(), resize.containers.end(),
                    [&](const ContainerResize& each) { return each.name == container; });
   return found == resize.containers.end() ? nullptr : &*found;
+}
+
+std::string NodePod::id_of(std::string_view container) const {
+  const kube::Container* known = kube::find_container(pod, container);
+  return known != nullptr && known->status ? known->status->id : std::string();
 }
 
 bool NodePod::leaves() const {
@@ -45,6 +52,29 @@ void NodeContainer::set_bounds(const ContainerResize& plan) {
   // 0: not at all, whatever was.
   if (bounds.direct_ceiling == Bytes{}) return;
   bounds.direct_ceiling = std::max(bounds.direct_ceiling, std::min(allowed_before, policy.ceiling));
+}
+
+std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
+  kube::Pod as_declared = pod.pod;
+  for (kube::Container& container : as_declared.containers) {
+    const auto known = pod.declared.find(container.name);
+    if (known == pod.declared.end() || !known->second.memory) continue;
+    container.resources.limits.memory = known->second.memory;
+  }
+  return kube::pod_memory_limit(as_declared);
+}
+
+std::optional<MilliCpu> declared_pod_cpu(const NodePod& pod) {
+  const auto& policies = pod.policy.containers;
+  const bool wanted = std::any_of(policies.begin(), policies.end(),
+                                  [](const ContainerPolicy& each) { return each.cpu.has_value(); });
+  if (!wanted) return std::nullopt;
+  kube::Pod as_declared = pod.pod;
+  for (kube::Container& container : as_declared.containers) {
+    const auto known = pod.declared.find(container.name);
+    if (known != pod.declared.end()) container.resources.limits.cpu = known->second.cpu;
+  }
+  return kube::pod_cpu_limit(as_declared);
 }
 
 PodReading read_files(NodePod& pod, MonotonicTime now) {

@@ -110,17 +110,18 @@ struct NodePod {
   // Some container of it is brought back to what is declared: agent/node/leaving.
   bool leaves() const;
   NodeContainer* find(std::string_view container);
+  // Its id as the pod's status has it; empty: not told yet.
+  std::string id_of(std::string_view container) const;
   // What the plan remembers of it; nullptr: nothing yet.
   const ContainerResize* resize_of(std::string_view container) const;
 };
 
+// The limits of its own cgroup as the kubelet would compute them from what is declared; absent: it
+// sets none.
+std::optional<Bytes> declared_pod_limit(const NodePod& pod);
+std::optional<MilliCpu> declared_pod_cpu(const NodePod& pod);
+
 // Reads its files; what is seen there tells how far direct writes reach.
 PodReading read_files(NodePod& pod, MonotonicTime now);
-
-// What a slot stands for.
-struct SlotOwner {
-  std::string uid;
-  std::string container;  // empty: the pod's own cgroup
-};
 
 }  // namespace plimsoll::agent

@@ -5,81 +5,24 @@
 #include <set>
 #include <utility>
 
-#include "agent/node/container_specs.h"
 #include "agent/node/leaving.h"
 #include "agent/node/pod_state.h"
 #include "agent/pods/match.h"
 #include "agent/state/declared_limits.h"
-#include "kube/resize.h"
 
 namespace plimsoll::agent {
-namespace {
-
-// As the kubelet would compute it from what is declared.
-std::optional<Bytes> declared_pod_limit(const NodePod& pod) {
-  kube::Pod as_declared = pod.pod;
-  for (kube::Container& container : as_declared.containers) {
-    const auto known = pod.declared.find(container.name);
-    if (known == pod.declared.end() || !known->second.memory) continue;
-    container.resources.limits.memory = known->second.memory;
-  }
-  return kube::pod_memory_limit(as_declared);
-}
-
-// The same of CPU; nullopt: the kubelet sets none.
-std::optional<MilliCpu> declared_pod_cpu(const NodePod& pod) {
-  const auto& policies = pod.policy.containers;
-  const bool wanted = std::any_of(policies.begin(), policies.end(),
-                                  [](const ContainerPolicy& each) { return each.cpu.has_value(); });
-  if (!wanted) return std::nullopt;
-  kube::Pod as_declared = pod.pod;
-  for (kube::Container& container : as_declared.containers) {
-    const auto known = pod.declared.find(container.name);
-    if (known != pod.declared.end()) container.resources.limits.cpu = known->second.cpu;
-  }
-  return kube::pod_cpu_limit(as_declared);
-}
-
-// nullopt: its cgroup has no quota, or no CPU controller.
-std::optional<GivenCpu> given_cpu(const cgroup::Group& group, MilliCpu declared,
-                                  const LimitState* left) {
-  const auto max = group.read_cpu_max();
-  if (!max || !max->quota) return std::nullopt;
-  if (left == nullptr || !left->cpu) {
-    const auto burst = group.read_cpu_max_burst();
-    return GivenCpu{.first = declared, .burst = burst ? std::optional(*burst) : std::nullopt};
-  }
-  return GivenCpu{.first = left->cpu->first_seen,
-                  .reach = left->cpu->direct_ceiling,
-                  .written = left->cpu->written,
-                  .burst = left->cpu->burst};
-}
-
-std::string status_id(const kube::Pod& pod, const std::string& name) {
-  const kube::Container* container = kube::find_container(pod, name);
-  return container != nullptr && container->status ? container->status->id : std::string();
-}
-
-}  // namespace
 
 NodePods::NodePods(const cgroup::Root& root, Engine& engine, const PodCgroups& cgroups,
                    NodeState left, NodeState declared)
-    : root_(root),
-      engine_(engine),
-      cgroups_(cgroups),
+    : cgroups_(cgroups),
       early_(root, cgroups),
-      budgets_(engine),
       left_(std::move(left)),
-      unseen_(std::move(declared)) {}
+      unseen_(std::move(declared)),
+      slots_(root, engine, pods_, left_) {}
 
 NodePod* NodePods::find(std::string_view uid) {
   const auto found = pods_.find(std::string(uid));
   return found == pods_.end() ? nullptr : &found->second;
-}
-
-const SlotOwner* NodePods::owner(Slot slot) const {
-  const auto found = owners_.find(slot);
-  return found == owners_.end() ? nullptr : &found->second;
 }
 
 void NodePods::present(kube::Pod pod, const Config& config) {
@@ -106,12 +49,12 @@ std::vector<ContainerRef> NodePods::gone(const std::string& uid) {
   std::vector<ContainerRef> ended;
   NodePod* pod = find(uid);
   if (pod == nullptr) return ended;
-  leave(*pod);
+  if (const auto entry = state_of(*pod)) left_.add(*entry);
   for (const NodeContainer& container : pod->containers) {
-    detach(container);
+    slots_.detach(container);
     ended.push_back(container.subject);
   }
-  detach_slice(*pod);
+  slots_.detach_slice(*pod);
   pods_.erase(uid);
   return ended;
 }
@@ -151,7 +94,7 @@ void NodePods::reconfigure(const Config& config) {
     pod.policy = policy_for(facts_of(pod.pod, pod.declared), config);
     pod.due = true;
   }
-  budgets_.reconfigure(config);
+  slots_.reconfigure(config);
   stale_ = true;
 }
 
@@ -178,6 +121,7 @@ NodePods::Changes NodePods::reconcile(const Config& config, MonotonicTime now) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     reconcile_pod(*order[i], by_pod[i], config, changes);
   }
+  stale_ = slots_.take_lost();
   std::set<CgroupId> tracked;
   for (const auto& [uid, pod] : pods_) {
     if (pod.slice && pod.slice->slot) tracked.insert(pod.slice->cgroup.id);
@@ -213,14 +157,16 @@ void NodePods::reconcile_pod(NodePod& pod, const std::map<std::string, const Mat
            match->second->cgroup->id == container.cgroup.id &&
            policy->cpu.has_value() == container.policy.cpu.has_value();
   };
-  if (!std::all_of(pod.containers.begin(), pod.containers.end(), stays)) leave(pod);
+  if (!std::all_of(pod.containers.begin(), pod.containers.end(), stays)) {
+    if (const auto before = state_of(pod)) left_.add(*before);
+  }
   std::erase_if(pod.containers, [&](NodeContainer& container) {
     if (stays(container)) {
       container.policy = *policy_of(container.policy.name);
-      container.container_id = status_id(pod.pod, container.policy.name);
+      container.container_id = pod.id_of(container.policy.name);
       return false;
     }
-    detach(container);
+    slots_.detach(container);
     // It is there and has nothing of ours.
     if (policy_of(container.policy.name) == nullptr) left_.forget(container.cgroup.id);
     changes.ended.push_back(container.subject);
@@ -231,7 +177,7 @@ void NodePods::reconcile_pod(NodePod& pod, const std::map<std::string, const Mat
     const ContainerPolicy* policy = policy_of(name);
     if (policy == nullptr || pod.find(name) != nullptr) continue;
     const ContainerRef subject = ref_of(pod.pod.id, name);
-    if (auto attached = attach(pod, *match, *policy, config, changes); attached) {
+    if (auto attached = slots_.attach(pod, *match, *policy, config, changes.ended); attached) {
       pod.failed.erase(name);
       changes.began.push_back(subject);
       pod.due = true;
@@ -244,7 +190,7 @@ void NodePods::reconcile_pod(NodePod& pod, const std::map<std::string, const Mat
       !slice_debt(pod, reach_of(*pod.slice)).any()) {
     left_.forget(pod.slice->cgroup.id);
   }
-  detach_slice(pod);
+  slots_.detach_slice(pod);
 }
 
 // Whoever may not be raised any more, and has been, gets a policy that brings it back.
@@ -293,165 +239,10 @@ Reach NodePods::slice_reach(const NodePod& pod, const PodCgroup* slice) const {
   return left == nullptr ? Reach{} : reach_of(*left);
 }
 
-Result<void> NodePods::attach(NodePod& pod, const Match& match, const ContainerPolicy& policy,
-                              const Config& config, Changes& changes) {
-  if (is_crowded(pod.pod.id.namespace_name)) {
-    return fail(Code::kUnavailable,
-                "its namespace has so many containers that the rest of what can be watched is for "
-                "others");
-  }
-  if (match.pod_cgroup != nullptr) {
-    if (auto slice = attach_slice(pod, *match.pod_cgroup, changes); !slice) return slice;
-  }
-  auto group = root_.open_group(match.cgroup->path);
-  if (!group) return tl::unexpected(group.error());
-  auto readable = root_.open_group(match.cgroup->path);
-  if (!readable) return tl::unexpected(readable.error());
-  const auto limit = readable->read_memory_max();
-  if (!limit) return tl::unexpected(limit.error());
-  const LimitState* left = left_.find(match.cgroup->id);
-
-  NodeContainer container{
-      .subject = ref_of(pod.pod.id, policy.name),
-      .policy = policy,
-      .container_id = status_id(pod.pod, policy.name),
-      .cgroup = *match.cgroup,
-      .group = std::move(*readable),
-      .first_limit = left != nullptr ? left->first_seen
-                                     : limit_of(pod.declared[policy.name].memory.value_or(Bytes{})),
-      .bounds = {.floor = policy.floor, .ceiling = policy.ceiling},
-      .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
-      .written = left != nullptr ? left->written : std::nullopt,
-      .allowed_before = left != nullptr ? Bytes{left->direct_ceiling.bytes} : Bytes{}};
-  if (policy.cpu) {
-    container.cpu = given_cpu(container.group, policy.cpu->floor, left);
-    container.cpu_bounds = {.floor = policy.cpu->floor,
-                            .ceiling = policy.cpu->most(),
-                            .direct_floor = policy.cpu->floor};
-  }
-  // Those that the plan has said before this cgroup was there, and will not say again.
-  if (const ContainerResize* known = pod.resize_of(policy.name)) {
-    container.set_bounds(*known);
-    if (known->cpu.bounds) container.set_cpu_bounds(*known->cpu.bounds);
-  }
-  const std::string& name_space = pod.pod.id.namespace_name;
-  container.budget_group = budgets_.take(name_space, config);
-  const ContainerSpec spec = spec_of(pod, container, {});
-  const auto slot = engine_.track(std::move(*group), spec);
-  if (!slot) {
-    budgets_.give_back(name_space);
-    return tl::unexpected(slot.error());
-  }
-  container.slot = *slot;
-  container.given.spec = spec;
-  own(*slot, SlotOwner{pod.pod.id.uid, policy.name}, changes);
-  pod.containers.push_back(std::move(container));
-  return {};
-}
-
-Result<void> NodePods::attach_slice(NodePod& pod, const PodCgroup& slice, Changes& changes) {
-  if (pod.slice && pod.slice->cgroup.id == slice.id) return {};
-  detach_slice(pod);
-  auto group = root_.open_group(slice.path);
-  if (!group) return tl::unexpected(group.error());
-  const auto limit = group->read_memory_max();
-  if (!limit) return tl::unexpected(limit.error());
-  const LimitState* left = left_.find(slice.id);
-  const auto wanted = declared_pod_limit(pod);
-  const Limit declared = wanted ? limit_of(*wanted) : *limit;
-  pod.slice = NodePod::Slice{.cgroup = slice,
-                             .group = std::move(*group),
-                             .first_limit = left != nullptr ? left->first_seen : declared,
-                             .given = {.reach = left != nullptr ? left->direct_ceiling : Limit{0}},
-                             .written = left != nullptr ? left->written : std::nullopt};
-  if (const auto cpu = declared_pod_cpu(pod)) {
-    pod.slice->cpu = given_cpu(pod.slice->group, *cpu, left);
-  }
-  pod.slice->parent = kubepods_slot(slice.path);
-  // Not every container declares a limit: nothing to raise.
-  if (limit->is_max() && !pod.slice->cpu) return {};
-  auto tracked = root_.open_group(slice.path);
-  if (!tracked) return tl::unexpected(tracked.error());
-  const ContainerSpec spec = slice_spec_of(pod);
-  const auto slot = engine_.track(std::move(*tracked), spec);
-  if (!slot) return tl::unexpected(slot.error());
-  pod.slice->slot = *slot;
-  pod.slice->given.spec = spec;
-  own(*slot, SlotOwner{pod.pod.id.uid, ""}, changes);
-  return {};
-}
-
-// The engine gives the slot of a cgroup that has vanished to the next one, perhaps before we have
-// seen that it has: whoever had it here has nothing to say about it any more.
-void NodePods::own(Slot slot, SlotOwner owner, Changes& changes) {
-  const auto before = owners_.find(slot);
-  NodePod* pod = before == owners_.end() ? nullptr : find(before->second.uid);
-  if (pod != nullptr) {
-    if (pod->slice && pod->slice->slot == slot) pod->slice->slot.reset();
-    std::erase_if(pod->containers, [&](const auto& each) {
-      if (each.slot != slot) return false;
-      budgets_.give_back(each.subject.name_space);
-      changes.ended.push_back(each.subject);
-      return true;
-    });
-    pod->due = true;
-    stale_ = true;
-  }
-  owners_.insert_or_assign(slot, std::move(owner));
-}
-
-// The last quarter of all slots is for those that have not had a quarter yet.
-bool NodePods::is_crowded(const std::string& name_space) const {
-  constexpr std::size_t kQuarter = bpf::kMaxSlots / 4;
-  return owners_.size() >= 3 * kQuarter && budgets_.containers_of(name_space) >= kQuarter;
-}
-
-void NodePods::detach(const NodeContainer& container) {
-  budgets_.give_back(container.subject.name_space);
-  engine_.untrack(container.slot);
-  owners_.erase(container.slot);
-}
-
-void NodePods::detach_slice(NodePod& pod) {
-  if (pod.slice && pod.slice->slot) {
-    engine_.untrack(*pod.slice->slot);
-    owners_.erase(*pod.slice->slot);
-  }
-  pod.slice.reset();
-}
-
-// The limit of all pods together binds whatever theirs say; it is the kubelet's and never changed.
-std::optional<Slot> NodePods::kubepods_slot(const std::string& pod_path) {
-  if (kubepods_known_) return kubepods_;
-  for (std::size_t end = pod_path.find('/', 1); end != std::string::npos;
-       end = pod_path.find('/', end + 1)) {
-    const std::string path = pod_path.substr(0, end);
-    if (parse_cgroup_name(path).kind != CgroupKind::kKubepods) continue;
-    kubepods_known_ = true;
-    auto group = root_.open_group(path);
-    const auto limit = group ? group->read_memory_max() : tl::unexpected(group.error());
-    if (!limit || limit->is_max()) break;
-    const auto slot = engine_.track(std::move(*group), {.bounds = {.floor = {limit->bytes}}});
-    if (slot) kubepods_ = *slot;
-    break;
-  }
-  return kubepods_;
-}
-
 std::size_t NodePods::managed() const {
   return static_cast<std::size_t>(std::count_if(pods_.begin(), pods_.end(), [](const auto& entry) {
     return entry.second.policy.managed == Managed::kYes;
   }));
-}
-
-std::size_t NodePods::unanswered() const {
-  std::size_t found = 0;
-  for (const auto& [uid, pod] : pods_) found += pod.resize.unanswered_containers;
-  return found;
-}
-
-void NodePods::leave(const NodePod& pod) {
-  if (const auto entry = state_of(pod)) left_.add(*entry);
 }
 
 NodeState NodePods::state() const {
@@ -472,10 +263,6 @@ NodeState NodePods::hidden_limits() const {
   std::sort(hidden.pods.begin(), hidden.pods.end(),
             [](const PodState& a, const PodState& b) { return a.uid < b.uid; });
   return hidden;
-}
-
-bool NodePods::is_kept(const NodePod& pod, const NodeState& saved) const {
-  return explains(saved, {.boot_id = saved.boot_id, .pods = {hidden_limits_of(pod)}});
 }
 
 }  // namespace plimsoll::agent

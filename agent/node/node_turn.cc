@@ -32,12 +32,24 @@ bool has_something_to_step(const NodePod& pod) {
          !pod.outcomes.empty() || will_be_boosted(pod);
 }
 
+NodeState floors_of(const TurnTools& tools) {
+  NodeState floors = tools.pods.hidden_limits();
+  floors.learned = tools.announce.learned();
+  return floors;
+}
+
+void all_due(NodePods& pods) {
+  for (auto& [uid, pod] : pods.pods()) pod.due = true;
+}
+
 }  // namespace
 
 NodeTurn::NodeTurn(TurnTools tools)
     : tools_(std::move(tools)), api_(tools_.config.node.api.latency) {}
 
-void NodeTurn::flush(MonotonicTime now) { tools_.state.flush(tools_.pods.state(), floors(), now); }
+void NodeTurn::flush(MonotonicTime now) {
+  tools_.state.flush(tools_.pods.state(), floors_of(tools_), now);
+}
 
 // ---- what comes ------------------------------------------------------------------------------
 
@@ -92,7 +104,7 @@ bool NodeTurn::on_facts(const ApiFacts& facts, MonotonicTime now) {
   if (!api_.learn(facts)) return false;
   set_allocatable();
   note_api(std::nullopt, "", now);
-  all_due();
+  all_due(tools_.pods);
   return true;
 }
 
@@ -118,11 +130,7 @@ void NodeTurn::note_api(const std::optional<kube::Refusal>& refusal, std::string
       LogLevel::kWarn,
       api_.away() ? "the API server is of no use for now" : "the API server answers again",
       {{"error", refusal ? std::string_view(refusal->message) : std::string_view()}});
-  all_due();
-}
-
-void NodeTurn::all_due() {
-  for (auto& [uid, pod] : tools_.pods.pods()) pod.due = true;
+  all_due(tools_.pods);
 }
 
 void NodeTurn::tick(MonotonicTime now) {
@@ -216,16 +224,10 @@ std::vector<ResizeAction> NodeTurn::step_pod(NodePod& pod, const ResizeConfig& c
   return std::move(step.actions);
 }
 
-NodeState NodeTurn::floors() const {
-  NodeState floors = tools_.pods.hidden_limits();
-  floors.learned = tools_.announce.learned();
-  return floors;
-}
-
 // What may be written is on disk before it may be written, and a floor before the API forgets it.
 void NodeTurn::save(MonotonicTime now) {
   StateStore& state = tools_.state;
-  if (const auto trouble = state.save(tools_.pods.state(), floors(), now)) {
+  if (const auto trouble = state.save(tools_.pods.state(), floors_of(tools_), now)) {
     tools_.log.write(LogLevel::kError,
                      "the state cannot be saved, no limit is raised that is not in it",
                      {{"error", trouble->message}});
@@ -241,7 +243,6 @@ void NodeTurn::save(MonotonicTime now) {
 void NodeTurn::apply(const std::vector<Planned>& planned, MonotonicTime now) {
   const ResizeTools tools{.engine = tools_.engine,
                           .submit = tools_.submit,
-                          .pods = tools_.pods,
                           .state = tools_.state,
                           .api = api_,
                           .reporter = tools_.reporter,

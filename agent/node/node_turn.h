@@ -81,7 +81,6 @@ class NodeTurn {
  private:
   void note_api(const std::optional<kube::Refusal>& refusal, std::string_view name_space,
                 MonotonicTime now);
-  void all_due();
   void set_allocatable();
 
   void reconcile(MonotonicTime now);
@@ -95,7 +94,6 @@ class NodeTurn {
   void apply(const std::vector<Planned>& planned, MonotonicTime now);
   void keep_boosts(MonotonicTime now, bool ticked);
   void report(LogLevel level, std::string_view sentence, std::vector<ContainerNote> notes);
-  NodeState floors() const;
 
   TurnTools tools_;
   ApiServerHealth api_;

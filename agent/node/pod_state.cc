@@ -152,4 +152,8 @@ PodState hidden_limits_of(const NodePod& pod) {
   return entry;
 }
 
+bool is_kept(const NodePod& pod, const NodeState& saved) {
+  return explains(saved, {.boot_id = saved.boot_id, .pods = {hidden_limits_of(pod)}});
+}
+
 }  // namespace plimsoll::agent

@@ -15,5 +15,7 @@ namespace plimsoll::agent {
 std::optional<PodState> state_of(const NodePod& pod);
 // Without containers: its spec says all that it declares.
 PodState hidden_limits_of(const NodePod& pod);
+// The write-ahead rule of the latter: no limit of the pod's spec is changed unless `saved` has it.
+bool is_kept(const NodePod& pod, const NodeState& saved);
 
 }  // namespace plimsoll::agent

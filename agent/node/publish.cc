@@ -10,16 +10,23 @@
 namespace plimsoll::agent {
 namespace {
 
-std::size_t leases_of(const NodePods& pods) {
+PodsStats pods_stats_of(const NodePods& pods, const Plan& plan) {
   std::size_t leases = 0;
+  std::size_t unanswered = 0;
   for (const auto& [uid, pod] : pods.pods()) {
+    unanswered += pod.resize.unanswered_containers;
     leases += static_cast<std::size_t>(
         std::count_if(pod.resize.containers.begin(), pod.resize.containers.end(),
                       [](const ContainerResize& container) {
                         return container.lease.has_value() || container.cpu.leased();
                       }));
   }
-  return leases;
+  return {.known = pods.pods().size(),
+          .managed = pods.managed(),
+          .unanswered = unanswered,
+          .tracked = pods.slots().tracked(),
+          .leases = leases,
+          .namespaces = pods.slots().budgets().left(plan)};
 }
 
 CpuStats cpu_stats_of(const Engine& engine) {
@@ -41,7 +48,6 @@ CpuStats cpu_stats_of(const Engine& engine) {
 
 AgentStats stats_of(const Published& parts) {
   const Engine& engine = parts.engine;
-  const NodePods& pods = parts.pods;
   const kube::PodWatchCounters& watch = parts.watcher.watch;
   return {.version = PLIMSOLL_VERSION,
           .node = parts.node,
@@ -49,12 +55,7 @@ AgentStats stats_of(const Published& parts) {
           .engine = parts.status,
           .budget = engine.plan().budget,
           .cpu = cpu_stats_of(engine),
-          .pods = {.known = pods.pods().size(),
-                   .managed = pods.managed(),
-                   .unanswered = pods.unanswered(),
-                   .tracked = pods.tracked(),
-                   .leases = leases_of(pods),
-                   .namespaces = pods.budgets().left(engine.plan())},
+          .pods = pods_stats_of(parts.pods, engine.plan()),
           .announce = parts.announce.stats(),
           .startup = parts.startup.stats(),
           .api = parts.api.totals(),

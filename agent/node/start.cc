@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "agent/engine/file_limit.h"
 #include "agent/node/explain_pod.h"
-#include "agent/node/file_limit.h"
 #include "agent/reaction/resident_memory.h"
 #include "base/clock.h"
 #include "cgroup/mounts.h"

@@ -88,7 +88,7 @@ class Writer {
   json object_ = json::object();
 };
 
-// Takes the members of one object; the first error stays.
+// Takes the members of one object, with an overload for each of their types; the first error stays.
 class Reader {
  public:
   Reader(const json& object, std::string path, std::string& error)

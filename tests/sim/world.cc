@@ -543,7 +543,7 @@ void World::show_step() {
     }
   }
   if (agent_) {
-    line += "  tracked " + std::to_string(agent_->pods().tracked()) + " managed " +
+    line += "  tracked " + std::to_string(agent_->pods().slots().tracked()) + " managed " +
             std::to_string(agent_->pods().managed()) + " of " +
             std::to_string(agent_->pods().pods().size());
   }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "agent/engine/engine.h"
-#include "agent/node/file_limit.h"
+#include "agent/engine/file_limit.h"
 #include "tests/vm/own_group.h"
 
 namespace plimsoll::test {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "agent/node/container_specs.h"
+#include "agent/node/pod_state.h"
 #include "agent/state/state_file.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
@@ -122,7 +123,7 @@ class NodePodsTest : public test::InMemory, public testing::Test {
   }
   // One turn of the slow loop for that pod, a second after the one before.
   void turn(kube::Pod pod);
-  bool kept() { return pods->is_kept(web(), floors_file->saved()); }
+  bool kept() { return is_kept(web(), floors_file->saved()); }
 
   kube::ScratchDirectory scratch;
   test::CgroupTree tree{{"kubepods.slice", {{"memory.max", text(mib(8192))}}}, {kTop, {}}};
@@ -269,7 +270,7 @@ TEST_F(NodePodsLeavingTest, WhoOptsOutGivesBackWhatWasWrittenForIt) {
   EXPECT_EQ(limit(), mib(128));
   EXPECT_EQ(limit(kSlice), mib(128));
   EXPECT_TRUE(forgotten());
-  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->slots().tracked(), 0U);
 }
 
 TEST_F(NodePodsLeavingTest, SoDoesAPodThatTheOperatorLeavesOut) {
@@ -623,12 +624,12 @@ TEST_F(NodePodsTest, AContainerIsTrackedBelowItsPod) {
   const NodePods::Changes changes = present(app_pod());
   ASSERT_EQ(changes.began.size(), 1U);
   EXPECT_EQ(changes.began[0].container, "app");
-  EXPECT_EQ(pods->tracked(), 2U);
+  EXPECT_EQ(pods->slots().tracked(), 2U);
   const NodeContainer& app = web().containers.at(0);
-  ASSERT_NE(pods->owner(app.slot), nullptr);
-  EXPECT_EQ(pods->owner(app.slot)->container, "app");
+  ASSERT_NE(pods->slots().owner(app.slot), nullptr);
+  EXPECT_EQ(pods->slots().owner(app.slot)->container, "app");
   EXPECT_EQ(app.given.spec->parent, web().slice->slot);
-  EXPECT_EQ(pods->owner(*web().slice->slot)->container, "");
+  EXPECT_EQ(pods->slots().owner(*web().slice->slot)->container, "");
   EXPECT_TRUE(web().slice->given.spec->parent) << "the limit of all pods together";
   EXPECT_TRUE(web().slice->given.spec->covers_children);
   EXPECT_TRUE(present(app_pod()).began.empty()) << "once";
@@ -658,8 +659,8 @@ TEST_F(NodePodsTest, APodWhoseCgroupVanishesIsNotTrackedAnyMore) {
   const NodePods::Changes changes = pods->reconcile(config, now);
   EXPECT_EQ(changes.ended.size(), 1U);
   EXPECT_TRUE(changes.failed.empty());
-  EXPECT_EQ(pods->tracked(), 0U);
-  EXPECT_EQ(pods->owner(slot), nullptr);
+  EXPECT_EQ(pods->slots().tracked(), 0U);
+  EXPECT_EQ(pods->slots().owner(slot), nullptr);
   EXPECT_FALSE(web().slice);
   add_cgroups(mib(128));
   EXPECT_EQ(pods->reconcile(config, now).began.size(), 1U);
@@ -672,7 +673,7 @@ TEST_F(NodePodsTest, ACgroupThatVanishesMeanwhileIsNoFailure) {
   const NodePods::Changes changes = present(app_pod());
   EXPECT_TRUE(changes.began.empty());
   EXPECT_TRUE(changes.failed.empty());
-  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->slots().tracked(), 0U);
 }
 
 TEST_F(NodePodsTest, ARestartedContainerIsAnotherCgroup) {
@@ -684,7 +685,7 @@ TEST_F(NodePodsTest, ARestartedContainerIsAnotherCgroup) {
   const NodePods::Changes changes = present(app_pod('b'));
   EXPECT_EQ(changes.ended.size(), 1U);
   EXPECT_EQ(changes.began.size(), 1U);
-  EXPECT_EQ(pods->tracked(), 2U);
+  EXPECT_EQ(pods->slots().tracked(), 2U);
   EXPECT_EQ(web().containers.at(0).cgroup.path, scope_of('b'));
 }
 
@@ -692,7 +693,7 @@ TEST_F(NodePodsTest, APodThatTheApiHasForgottenIsNotTracked) {
   add_cgroups(mib(128));
   present(app_pod());
   EXPECT_EQ(pods->gone(kUid).size(), 1U);
-  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->slots().tracked(), 0U);
   EXPECT_EQ(pods->find(kUid), nullptr);
   EXPECT_TRUE(pods->gone(kUid).empty()) << "twice does no harm";
   EXPECT_EQ(pods->state().pods.size(), 1U) << "for as long as its cgroup is there";
@@ -709,7 +710,7 @@ TEST_F(NodePodsTest, WhoOptsOutIsLeftAlone) {
   config.node.pods.opt_in = true;
   pods->reconfigure(config);
   EXPECT_EQ(pods->reconcile(config, now).ended.size(), 1U);
-  EXPECT_EQ(pods->tracked(), 0U);
+  EXPECT_EQ(pods->slots().tracked(), 0U);
   EXPECT_EQ(pods->managed(), 0U);
 }
 
@@ -747,7 +748,7 @@ TEST_F(NodePodsTest, TheSlotOfAVanishedCgroupIsItsNextOwners) {
   (void)pods->reconcile(config, now);
   (void)engine->tick(now += std::chrono::seconds(1));
   EXPECT_TRUE(web().containers.empty());
-  EXPECT_EQ(pods->owner(pod.containers[0].slot)->uid, other.id.uid);
+  EXPECT_EQ(pods->slots().owner(pod.containers[0].slot)->uid, other.id.uid);
   EXPECT_TRUE(engine->update(pod.containers[0].slot, *pod.containers[0].given.spec));
   EXPECT_TRUE(engine->update(*pod.slice->slot, *pod.slice->given.spec));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/node/file_limit.h"
+#include "agent/engine/file_limit.h"
 
 #include <sys/resource.h>
 

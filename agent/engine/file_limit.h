@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The number of files that this process may have open: three for each tracked cgroup. Called once
+// The number of files that this process may have open: four for each tracked cgroup. Called once
 // at the start.
 #pragma once
 
