@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/reaction/cpu_reaction.h"
 
+#include <poll.h>
 #include <pthread.h>
-#include <sys/epoll.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <utility>
 
 #include "agent/reaction/realtime.h"
 
 namespace plimsoll::agent {
-namespace {
-
-Result<void> add_to(const Fd& epoll, int fd) {
-  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    return errno_error(errno, "add to the CPU thread's epoll");
-  }
-  return {};
-}
-
-}  // namespace
 
 CpuReaction::CpuReaction(const CpuPolicy& policy, bpf::CpuPrograms* programs, Wakeup commands,
                          const Wakeup& reports, Timer timer)
-    : mailbox_(std::move(commands), reports),
+    : programs_(programs),
+      mailbox_(std::move(commands), reports),
       meter_(programs, std::move(timer)),
       limits_(policy, programs, mailbox_, meter_) {}
 
@@ -39,12 +27,6 @@ Result<std::unique_ptr<CpuReaction>> CpuReaction::start(const CpuPolicy& policy,
   if (!timer) return tl::unexpected(timer.error());
   std::unique_ptr<CpuReaction> reaction(
       new CpuReaction(policy, programs, std::move(*commands), reports, std::move(*timer)));
-  reaction->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  if (!reaction->epoll_) return errno_error(errno, "make the CPU thread's epoll");
-  auto added = add_to(reaction->epoll_, reaction->mailbox_.fd());
-  if (added) added = add_to(reaction->epoll_, reaction->meter_.fd());
-  if (added && programs != nullptr) added = add_to(reaction->epoll_, programs->event_fd());
-  if (!added) return tl::unexpected(added.error());
   if (!own_thread) return reaction;
   reaction->thread_ = std::thread([self = reaction.get()] { self->run(); });
   // Where that is not allowed, the reaction thread's warning says so.
@@ -68,12 +50,12 @@ bool CpuReaction::configure(const CpuPolicy& policy) {
 
 void CpuReaction::run() {
   ::pthread_setname_np(::pthread_self(), "cpu");
-  std::array<epoll_event, 4> ready{};
+  std::array<pollfd, 3> waits{
+      pollfd{.fd = meter_.fd(), .events = POLLIN}, pollfd{.fd = mailbox_.fd(), .events = POLLIN},
+      pollfd{.fd = programs_ == nullptr ? -1 : programs_->event_fd(), .events = POLLIN}};
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), -1);
-    const bool worked =
-        turn(std::any_of(ready.begin(), ready.begin() + std::max(count, 0),
-                         [this](const epoll_event& each) { return each.data.fd == meter_.fd(); }));
+    const int count = ::poll(waits.data(), waits.size(), -1);
+    const bool worked = turn(count > 0 && waits[0].revents != 0);
     // As MemoryReaction::run().
     if (count > 0 && !worked) let_others_run();
   }

@@ -18,7 +18,6 @@
 #include "agent/reaction/cpu_limits.h"
 #include "agent/reaction/cpu_meter.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/result.h"
 #include "base/wakeup.h"
 #include "bpf/cpu_programs.h"
@@ -57,8 +56,8 @@ class CpuReaction {
   void run();
 
   CpuPolicy next_policy_;  // the slow loop's while idle(), the thread's otherwise
+  bpf::CpuPrograms* programs_;
   CpuMailbox mailbox_;
-  Fd epoll_;
   CpuMeter meter_;
   CpuLimits limits_;
   std::atomic<bool> stopping_{false};

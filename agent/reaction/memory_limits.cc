@@ -84,9 +84,14 @@ MemoryLimits::Entry* MemoryLimits::find(const Tenant& tenant) const noexcept {
 struct MemoryLimits::Obey {
   MemoryLimits& self;
 
-  std::optional<Tenant> tenant_of(std::optional<Slot> slot) const noexcept {
+  std::optional<Tenant> parent_of(std::optional<Slot> slot) const noexcept {
     if (!slot) return std::nullopt;
     return Tenant{*slot, self.at(*slot).tenant.epoch};
+  }
+
+  // About one cgroup, and nothing where that has gone.
+  void operator()(const auto& command) const noexcept {
+    if (Entry* entry = self.find(command.tenant)) obey(command, *entry);
   }
 
   void operator()(const memory_command::Track& track) const noexcept {
@@ -94,7 +99,7 @@ struct MemoryLimits::Obey {
     entry = {.tenant = track.tenant,
              .limit_file = track.limit_file,
              .signals = track.signals,
-             .parent = tenant_of(track.parent),
+             .parent = parent_of(track.parent),
              .armed = track.armed};
     entry.read_limit();
     if (entry.signals != nullptr) entry.signals->watch(self.epoll_, track.tenant.slot);
@@ -110,21 +115,23 @@ struct MemoryLimits::Obey {
     self.mailbox_.report({.kind = Report::Kind::kUntracked, .tenant = untrack});
   }
 
-  void operator()(const memory_command::Arm& arm) const noexcept {
-    Entry* entry = self.find(arm.tenant);
-    if (entry == nullptr) return;
-    entry->armed = arm.armed;
-    self.arm(*entry);
+  void operator()(const memory_command::Rewrite& rewrite) const noexcept {
+    Entry* entry = self.find(rewrite);
+    if (entry == nullptr || entry->read_limit() >= entry->written) return;
+    if (!self.is_being_written(*entry)) (void)entry->limit_file->write(entry->written.value);
   }
 
-  void operator()(const memory_command::Raise& raise) const noexcept {
-    Entry* entry = self.find(raise.tenant);
-    if (entry == nullptr) return;
-    const MemoryFacts facts{.limit = entry->read_limit()};
-    if (raise.limit <= entry->limit) return self.raise_parents(*entry, {}, entry->limit);
+  void obey(const memory_command::Arm& arm, Entry& entry) const noexcept {
+    entry.armed = arm.armed;
+    self.arm(entry);
+  }
+
+  void obey(const memory_command::Raise& raise, Entry& entry) const noexcept {
+    const MemoryFacts facts{.limit = entry.read_limit()};
+    if (raise.limit <= entry.limit) return self.raise_parents(entry, {}, entry.limit);
     const int error =
-        self.raise(*entry, raise.limit, raise.promised ? raise.limit : entry->promised(raise.at));
-    if (error == 0) self.rearm(*entry);
+        self.raise(entry, raise.limit, raise.promised ? raise.limit : entry.promised(raise.at));
+    if (error == 0) self.rearm(entry);
     self.mailbox_.report({.kind = error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure,
                           .tenant = raise.tenant,
                           .layer = Layer::kSlowLoop,
@@ -138,12 +145,10 @@ struct MemoryLimits::Obey {
   }
 
   // A need like any other, but that it is known: nobody is at the limit, and nobody is disarmed.
-  void operator()(const memory_command::Announce& announce) const noexcept {
-    Entry* entry = self.find(announce.tenant);
-    if (entry == nullptr) return;
-    const MemoryFacts facts{.limit = entry->read_limit()};
-    const Verdict verdict = grant_up_to(self.policy_, entry->armed, facts, announce.limit,
-                                        self.budgets_of(*entry, announce.at), Reason::kAnnounced);
+  void obey(const memory_command::Announce& announce, Entry& entry) const noexcept {
+    const MemoryFacts facts{.limit = entry.read_limit()};
+    const Verdict verdict = grant_up_to(self.policy_, entry.armed, facts, announce.limit,
+                                        self.budgets_of(entry, announce.at), Reason::kAnnounced);
     Report answer{.tenant = announce.tenant,
                   .layer = Layer::kPredicted,
                   .reason = verdict.reason,
@@ -151,7 +156,7 @@ struct MemoryLimits::Obey {
                   .from = facts.limit,
                   .event_time = announce.at};
     if (verdict.limit) {
-      answer.error = self.raise(*entry, *verdict.limit, entry->promised(announce.at));
+      answer.error = self.raise(entry, *verdict.limit, entry.promised(announce.at));
       answer.kind = answer.error == 0 ? Report::Kind::kGrant : Report::Kind::kFailure;
       answer.to = *verdict.limit;
     } else if (is_denial(verdict.reason)) {
@@ -160,28 +165,20 @@ struct MemoryLimits::Obey {
     answer.written_time = monotonic_now();
     if (verdict.limit || is_denial(verdict.reason)) self.mailbox_.report(answer);
     if (verdict.wish) {
-      answer.from = entry->limit;
+      answer.from = entry.limit;
       answer.to = *verdict.wish;
-      (void)self.wish(*entry, answer);
+      (void)self.wish(entry, answer);
     }
-    self.rearm(*entry);
+    self.rearm(entry);
   }
 
-  void operator()(const memory_command::Rewrite& rewrite) const noexcept {
-    Entry* entry = self.find(rewrite);
-    if (entry == nullptr || entry->read_limit() >= entry->written) return;
-    if (!self.is_being_written(*entry)) (void)entry->limit_file->write(entry->written.value);
+  void obey(const memory_command::Parent& parent, Entry& entry) const noexcept {
+    entry.parent = parent_of(parent.parent);
   }
 
-  void operator()(const memory_command::Parent& parent) const noexcept {
-    if (Entry* entry = self.find(parent.tenant)) entry->parent = tenant_of(parent.parent);
-  }
-
-  void operator()(const memory_command::Wish& wish) const noexcept {
-    Entry* entry = self.find(wish.tenant);
-    if (entry == nullptr) return;
-    entry->wished = wish.limit;
-    entry->wished_at = wish.at;
+  void obey(const memory_command::Wish& wish, Entry& entry) const noexcept {
+    entry.wished = wish.limit;
+    entry.wished_at = wish.at;
   }
 
   void operator()(const memory_command::Budget& budget) const noexcept {
