@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A ring buffer of the kernel's programs, read as the records that they put there.
+// Ring buffers of the kernel's programs, read as the records that they put there.
 #pragma once
 
 #include <atomic>
@@ -15,11 +15,12 @@ struct ring_buffer;
 
 namespace plimsoll::bpf {
 
-// libbpf's reader of one ring buffer, its map and what it allocates.
+// libbpf's reader of ring buffers, their maps and what it allocates.
 class RingReader {
  public:
   using OnRecord = int (*)(void* context, void* data, std::size_t size);
 
+  // One more, from the second call on.
   Result<void> map(int map_fd, OnRecord on_record, void* context);
   // Calls `on_record` with all that is there; does not wait.
   void consume() noexcept;

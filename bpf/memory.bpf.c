@@ -30,12 +30,10 @@ static __always_inline u64 needed_of(const struct sight* sight) {
 
 /* 0 where nobody will be told: the buffer is full. Apart, so that the verifier of 6.1 sees that
  * what is reserved is submitted, whatever the compiler makes of the callers. */
-static __noinline int send(struct pl_slot* slot, u32 index, u32 kind, const struct sight* sight) {
-  struct pl_memory_event* event;
-  u64 pending = slot->pending_ns;
+static __noinline int put(void* ring, struct pl_slot* slot, u32 index, u32 kind,
+                          const struct sight* sight) {
+  struct pl_memory_event* event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
 
-  if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return 1;
-  event = bpf_ringbuf_reserve(&urgent, sizeof(*event), 0);
   if (!event) {
     count(events_dropped);
     return 0;
@@ -55,6 +53,14 @@ static __noinline int send(struct pl_slot* slot, u32 index, u32 kind, const stru
   bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
   count(events);
   return 1;
+}
+
+static __always_inline int send(struct pl_slot* slot, u32 index, u32 kind,
+                                const struct sight* sight) {
+  u64 pending = slot->pending_ns;
+
+  if (pending && sight->now - pending < RESEND_NS && slot->pending_kind >= kind) return 1;
+  return put(&urgent, slot, index, kind, sight);
 }
 
 /* Brings the growth rate up to date. The rate of a fall is 0, and a rise counts at once for three
@@ -226,13 +232,13 @@ static __always_inline u64 take_hold_time(struct pl_slot* slot, u64 now, u64 lon
   return left;
 }
 
-/* Waits in the kernel until the limit was raised or the time is up. */
-static __always_inline void hold(struct pl_slot* slot, u32 index, u64 counter, u64 now, u64 longest,
+/* Waits in the kernel until the limit was raised or the time is up. True: it was raised. */
+static __always_inline bool hold(struct pl_slot* slot, u32 index, u64 counter, u64 now, u64 longest,
                                  u64 margin_pages) {
   struct hold hold = {.counter = counter, .margin_pages = margin_pages, .slot = index};
   u64 held_ns, time = take_hold_time(slot, now, longest);
 
-  if (!time) return;
+  if (!time) return false;
   hold.first_max = max_of(counter);
   hold.deadline_ns = now + time;
   count(held);
@@ -250,6 +256,7 @@ static __always_inline void hold(struct pl_slot* slot, u32 index, u64 counter, u
     count(expired);
     __sync_fetch_and_add(&slot->expired, 1);
   }
+  return hold.raised;
 }
 
 /* A write of memory.max reclaims and kills until usage fits the number that it was given, whatever
@@ -367,8 +374,9 @@ int on_oom(u64* ctx) {
 }
 
 /* The lock is that of the OOM killer: `oom_lock`, or, where its address is not shown to us, the
- * first that is taken by a task that on_oom has just seen. */
-static __always_inline bool is_oom_lock(u64 lock) {
+ * first that is taken by a task that on_oom has just seen. Until then it may be any: a task that
+ * on_oom has not seen, since another was preempted there, would pass. */
+static __always_inline bool may_be_oom_lock(u64 lock) {
   u32 thread = bpf_get_current_pid_tgid();
 
   if (!control.lock) {
@@ -377,7 +385,7 @@ static __always_inline bool is_oom_lock(u64 lock) {
     else if (bpf_map_lookup_elem(&askers, &thread))
       control.lock = lock;
   }
-  return lock == control.lock;
+  return !control.lock || lock == control.lock;
 }
 
 /* The cgroup of the current task. */
@@ -389,6 +397,22 @@ static __always_inline u64 own_counter(void) {
   return css ? css + offset_of(struct mem_cgroup, memory) : 0;
 }
 
+enum { NOT_HELD, HELD_AND_RAISED, HELD_IN_VAIN };
+
+/* Whoever is in the OOM killer's lock waits while there is no room for him in this cgroup. */
+static __noinline int hold_in_lock(struct pl_slot* slot, u32 index, u64 counter) {
+  struct sight sight = {.now = bpf_ktime_get_ns(), .usage_pages = usage_of(counter)};
+
+  sight.max_pages = max_of(counter);
+  if (sight.max_pages >= sight.usage_pages + DOOR_PAGES || !is_armed(slot, &sight)) return NOT_HELD;
+  sight.file_pages = file_pages(memcg_of(counter));
+  /* Whatever was sent before: who sent it may have been preempted half way. */
+  return put(&door, slot, index, PL_AT_DOOR, &sight) &&
+                 hold(slot, index, counter, sight.now, control.door_ns, DOOR_PAGES)
+             ? HELD_AND_RAISED
+             : HELD_IN_VAIN;
+}
+
 /* The OOM killer takes its lock and then looks at the margin. Whoever waits here is alone: all
  * others at the door sleep in the lock. So nobody passes because this program is running on his CPU
  * already, as on_oom is skipped when the task that it holds is preempted. Only members of the
@@ -398,21 +422,20 @@ int on_oom_locked(u64* ctx) {
   u64 lock, failed = 0, counter;
   u32 level;
 
-  if (!control.slots || bpf_get_func_arg(ctx, 0, &lock) || !is_oom_lock(lock) ||
+  if (!control.slots || bpf_get_func_arg(ctx, 0, &lock) || !may_be_oom_lock(lock) ||
       bpf_get_func_ret(ctx, &failed) || failed)
     return 0;
   counter = own_counter();
   for (level = 0; level < PL_MAX_DEPTH && counter; level++) {
-    struct sight sight = {.now = bpf_ktime_get_ns(), .usage_pages = usage_of(counter)};
-    u32 index = 0;
+    u32 index = 0, again;
     struct pl_slot* slot = slot_of(counter, &index);
 
-    sight.max_pages = max_of(counter);
-    if (slot && sight.max_pages < sight.usage_pages + DOOR_PAGES && is_armed(slot, &sight)) {
-      sight.file_pages = file_pages(memcg_of(counter));
-      if (send(slot, index, PL_AT_DOOR, &sight))
-        hold(slot, index, counter, sight.now, control.door_ns, DOOR_PAGES);
-      return 0;
+    /* Others may have used all of a raise before the one who waited had his CPU again. */
+    for (again = 0; slot && again < 4; again++) {
+      int held = hold_in_lock(slot, index, counter);
+
+      if (held == HELD_IN_VAIN) return 0;
+      if (held == NOT_HELD) break;
     }
     counter = read_u64(counter + offset_of(struct page_counter, parent));
   }

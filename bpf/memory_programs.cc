@@ -121,8 +121,10 @@ Result<MemoryPrograms> MemoryPrograms::load(const HoldBounds& bounds, bool attac
     }
   }
   skeleton.bss->control.holds_in_lock = skeleton.links.on_oom_locked != nullptr;
-  if (auto mapped = impl->urgent.map(bpf_map__fd(skeleton.maps.urgent)); !mapped) {
-    return tl::unexpected(mapped.error());
+  for (const bpf_map* ring : {skeleton.maps.urgent, skeleton.maps.door}) {
+    if (auto mapped = impl->urgent.map(bpf_map__fd(ring)); !mapped) {
+      return tl::unexpected(mapped.error());
+    }
   }
   return MemoryPrograms(std::move(impl));
 }
@@ -212,6 +214,8 @@ bool MemoryPrograms::is_being_written(u32 slot, MonotonicTime now) const noexcep
 }
 
 int MemoryPrograms::urgent_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.urgent); }
+
+int MemoryPrograms::door_fd() const noexcept { return bpf_map__fd(impl_->skeleton->maps.door); }
 
 std::size_t MemoryPrograms::drain_urgent(void (*handle)(void*, const pl_memory_event&),
                                          void* context) noexcept {

@@ -117,8 +117,10 @@ class MemoryPrograms {
   // nobody is held, and a raise may leave it there for ever: what it wrote is below the usage.
   bool is_being_written(std::uint32_t slot, MonotonicTime now) const noexcept;
 
-  // Readable when an urgent event waits.
+  // Readable when an urgent event waits; the second when one of a task that is in the OOM killer's
+  // lock does.
   int urgent_fd() const noexcept;
+  int door_fd() const noexcept;
   // Calls `handle(context, event)` for each waiting urgent event. No allocation, no system call.
   // Returns how many there were; a record that makes no sense is counted by malformed() instead.
   std::size_t drain_urgent(void (*handle)(void*, const pl_memory_event&), void* context) noexcept;

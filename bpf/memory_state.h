@@ -41,6 +41,14 @@ struct {
   __uint(max_entries, 65536);
 } urgent SEC(".maps");
 
+/* The same from inside the OOM killer's lock. A task that is preempted between the reserve and the
+ * submit of a record hides all that come after it, while those that wait keep it from its CPU; in
+ * the lock there is one at a time. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+} door SEC(".maps");
+
 #define count(name) __sync_fetch_and_add(&counters.name, 1)
 #define offset_of(type, field) bpf_core_field_offset(((type*)0)->field)
 

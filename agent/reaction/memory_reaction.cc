@@ -63,18 +63,16 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
     return tl::unexpected(added.error());
   }
   if (programs != nullptr) {
-    if (auto added = add_to(reaction->epoll_, programs->urgent_fd(), EPOLLIN, kUrgent); !added) {
-      return tl::unexpected(added.error());
-    }
     reaction->deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
     if (!reaction->deputy_epoll_) return errno_error(errno, "make the deputy's epoll");
     auto stop = Wakeup::make();
     if (!stop) return tl::unexpected(stop.error());
     reaction->deputy_stop_ = std::move(*stop);
-    // Edges: woken once per event, also while the other thread is at it.
-    auto added = add_to(reaction->deputy_epoll_, programs->urgent_fd(), EPOLLIN | EPOLLET, kUrgent);
-    if (added) {
-      added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.fd(), EPOLLIN, kCommand);
+    auto added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.fd(), EPOLLIN, kCommand);
+    for (const int fd : {programs->urgent_fd(), programs->door_fd()}) {
+      if (added) added = add_to(reaction->epoll_, fd, EPOLLIN, kUrgent);
+      // Edges: woken once per event, also while the other thread is at it.
+      if (added) added = add_to(reaction->deputy_epoll_, fd, EPOLLIN | EPOLLET, kUrgent);
     }
     if (!added) return tl::unexpected(added.error());
     programs->beat(monotonic_now());
