@@ -15,7 +15,7 @@ namespace plimsoll::bench {
 
 struct Trigger::Impl {
   struct Deleter {
-    void operator()(trigger_bpf* skeleton) const { trigger_bpf::destroy(skeleton); }
+    void operator()(trigger_bpf* object) const { trigger_bpf::destroy(object); }
   };
   std::unique_ptr<trigger_bpf, Deleter> skeleton;
   pl_trigger& record() const { return skeleton->bss->trigger; }

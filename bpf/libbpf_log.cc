@@ -18,7 +18,8 @@ constexpr std::size_t kLines = 4;
 std::mutex mutex;
 std::deque<std::string> lines;
 
-int keep(libbpf_print_level level, const char* format, va_list arguments) {
+[[gnu::format(printf, 2, 0)]] int keep(libbpf_print_level level, const char* format,
+                                       va_list arguments) {
   if (level == LIBBPF_DEBUG) return 0;
   std::array<char, 512> text{};
   const int size = std::vsnprintf(text.data(), text.size(), format, arguments);

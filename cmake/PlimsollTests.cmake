@@ -21,7 +21,7 @@ function(plimsoll_together)
     set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
     foreach(target IN LISTS ARGN)
       # A source is a header there, and has types in unnamed namespaces nevertheless.
-      target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+      target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
     endforeach()
   endif()
 endfunction()

@@ -199,8 +199,8 @@ Result<CpuSpec> Session::limit_cpu() {
   const auto limited = writer_.set_cpu_max(
       cgroup_->group(), cgroup::cpu_max_of(spec.bounds.floor, cgroup::CpuMax{}.period));
   if (!limited) return tl::unexpected(limited.error());
-  report_.cpu = RunReport::Cpu{.floor = cgroup::cpus_of(limited->after).value_or(spec.bounds.floor),
-                               .ceiling = spec.bounds.ceiling};
+  report_.cpu = CpuRunReport{.floor = cgroup::cpus_of(limited->after).value_or(spec.bounds.floor),
+                             .ceiling = spec.bounds.ceiling};
   return spec;
 }
 

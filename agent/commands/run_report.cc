@@ -60,7 +60,7 @@ std::string grants_line(const RunReport& report) {
 std::string cpus(MilliCpu cpu) { return cpu == MilliCpu{} ? "none" : plimsoll::to_string(cpu); }
 
 // Of what was answered, not of what the slow loop decided.
-std::vector<Nanoseconds> reactions_of(const RunReport::Cpu& cpu) {
+std::vector<Nanoseconds> reactions_of(const CpuRunReport& cpu) {
   std::vector<Nanoseconds> reactions;
   for (const Record& change : cpu.changes) {
     if (change.layer != Layer::kSlowLoop) reactions.push_back(change.reaction);
@@ -69,7 +69,7 @@ std::vector<Nanoseconds> reactions_of(const RunReport::Cpu& cpu) {
   return reactions;
 }
 
-nlohmann::json cpu_json(const RunReport::Cpu& cpu, MonotonicTime started) {
+nlohmann::json cpu_json(const CpuRunReport& cpu, MonotonicTime started) {
   nlohmann::json changes = nlohmann::json::array();
   for (const Record& change : cpu.changes) {
     const auto& moved = std::get<CpuChange>(change.change);
@@ -104,7 +104,7 @@ nlohmann::json cpu_json(const RunReport::Cpu& cpu, MonotonicTime started) {
   return object;
 }
 
-std::string cpu_text(const RunReport::Cpu& cpu) {
+std::string cpu_text(const CpuRunReport& cpu) {
   MilliCpu highest = cpu.floor;
   for (const Record& each : cpu.changes) {
     highest = std::max(highest, std::get<CpuChange>(each.change).to);

@@ -17,6 +17,21 @@
 
 namespace plimsoll::agent {
 
+// Not within RunReport: clang does not let std::optional make a nested struct whose members have
+// defaults.
+struct CpuRunReport {
+  MilliCpu floor;
+  MilliCpu ceiling;
+  MilliCpu final_limit;
+  std::optional<cgroup::CpuStat> stat;  // at the end
+  std::string refusal;                  // why cpu.stat is read instead of BPF; else empty
+  std::uint64_t raises = 0;
+  std::uint64_t bursts = 0;  // cpu.max.burst given
+  std::uint64_t lowerings = 0;
+  std::map<Reason, std::uint64_t> denials;
+  std::vector<Record> changes;  // raises, bursts and lowerings, the oldest RunReport::kMostRecords
+};
+
 struct RunReport {
   std::vector<std::string> command;
   ExitStatus exit;
@@ -28,20 +43,7 @@ struct RunReport {
   Bytes ceiling;
   Bytes peak;  // memory.peak, or the highest usage that was seen
   std::uint64_t oom_kills = 0;
-  // With a CPU limit only.
-  struct Cpu {
-    MilliCpu floor;
-    MilliCpu ceiling;
-    MilliCpu final_limit;
-    std::optional<cgroup::CpuStat> stat;  // at the end
-    std::string refusal;                  // why cpu.stat is read instead of BPF; else empty
-    std::uint64_t raises = 0;
-    std::uint64_t bursts = 0;  // cpu.max.burst given
-    std::uint64_t lowerings = 0;
-    std::map<Reason, std::uint64_t> denials;
-    std::vector<Record> changes;  // raises, bursts and lowerings, the oldest kMostRecords
-  };
-  std::optional<Cpu> cpu;
+  std::optional<CpuRunReport> cpu;  // with a CPU limit only
   std::optional<bpf::Counters> counters;
   std::uint64_t lost = 0;
 

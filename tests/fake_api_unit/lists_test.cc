@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "tests/fake_api/faults.h"
 #include "tests/fake_api_unit/recorded_world.h"
@@ -33,7 +34,7 @@ class Lists : public ::testing::Test {
   std::size_t all_ = 0;
 };
 
-const RecordedExchange& recorded_list(const std::string& note) {
+const RecordedExchange& recorded_list(std::string_view note) {
   static const auto kExchanges = exchanges_of("50-list");
   const auto found = std::find_if(
       kExchanges.begin(), kExchanges.end(),

@@ -70,7 +70,7 @@ TEST(PodJson, ReadsEveryRecordedPod) {
     const auto pod = parse_pod(text);
     ASSERT_TRUE(pod) << pod.error().message << "\n" << text.substr(0, 300);
     const Json json = Json::parse(text);
-    EXPECT_EQ(pod->id.name, json.at("metadata").at("name"));
+    EXPECT_EQ(pod->id.name, json.at("metadata").at("name").get<std::string>());
     EXPECT_EQ(pod->containers.size(),
               json.at("spec").at("containers").size() +
                   json.at("spec").value("initContainers", Json::array()).size());

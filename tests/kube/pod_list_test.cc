@@ -58,7 +58,8 @@ TEST(PodList, ReadsTheRecordedListsHoweverTheyAreCut) {
       ++lists;
       const Read whole = read(reply.body, reply.body.size());
       ASSERT_TRUE(whole.end);
-      EXPECT_EQ(whole.end->resource_version, list.at("metadata").at("resourceVersion"));
+      EXPECT_EQ(whole.end->resource_version,
+                list.at("metadata").at("resourceVersion").get<std::string>());
       EXPECT_EQ(whole.end->continue_token, list.at("metadata").value("continue", ""));
       EXPECT_EQ(whole.pods.size(), list.at("items").size());
       EXPECT_TRUE(whole.skipped.empty());

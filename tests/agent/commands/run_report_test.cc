@@ -261,7 +261,7 @@ RunReport busy() {
   RunReport report;
   report.command = {"make"};
   report.started = at(10);
-  report.cpu = RunReport::Cpu{.floor = {500}, .ceiling = {4000}, .final_limit = {500}};
+  report.cpu = CpuRunReport{.floor = {500}, .ceiling = {4000}, .final_limit = {500}};
   report.cpu->stat =
       cgroup::CpuStat{.usage = std::chrono::seconds(7), .periods = 40, .throttled = 1};
   Record burst = cpu_change(Record::Kind::kGrant, {500}, {500}, 50);
