@@ -52,7 +52,9 @@ void take_spec(const TrackedCgroup& tracked, ContainerSnapshot& seen) {
   seen.covers_children = spec.covers_children;
   seen.group = spec.group;
   seen.rank = spec.rank;
-  if (!seen.cpu || !spec.cpu) return;
+  // Its CPU limit may have been left alone since it was seen.
+  if (tracked.cpu == nullptr || !spec.cpu) seen.cpu.reset();
+  if (!seen.cpu) return;
   seen.cpu->bounds = spec.cpu->bounds;
   seen.cpu->promised = spec.cpu->promised;
 }
