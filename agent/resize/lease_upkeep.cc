@@ -181,7 +181,10 @@ void keep_lease(Step& step, ContainerResize& container) {
   }
   if (seen == nullptr || step.facts.reading->at <= container.lease->written_at) return;
   const ContainerPolicy* policy = step.policy(container);
-  if (policy == nullptr || policy->leaving) container.lease->withdrawing = true;
+  const auto range = range_of<Bytes>(step, container);
+  // Its ceiling may be a lower one by now.
+  const bool above = !range || container.lease->limit > range->most;
+  if (above || policy->leaving) container.lease->withdrawing = true;
   if (step.now >= container.lease->until) renew_or_end(step, container, *seen);
   if (container.lease->withdrawing) {
     withdraw_lease(step, container, *seen);
