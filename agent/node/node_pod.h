@@ -78,6 +78,7 @@ struct NodePod {
   kube::Pod pod;
   PodPolicy policy;
   DeclaredLimits declared;
+  bool was_declared = false;  // the agent before this one had a record of it
 
   // Its own cgroup; absent while no container of it is tracked.
   struct Slice {

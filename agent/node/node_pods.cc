@@ -34,7 +34,12 @@ void NodePods::present(kube::Pod pod, const Config& config) {
     const PodState* record = find_pod(unseen_, pod);
     entry.declared = declared_limits(pod, record);
     std::erase_if(unseen_.pods, [&](const PodState& each) { return &each == record; });
+    entry.was_declared = record != nullptr;
     entry.resize.id = pod.id;
+  } else if (entry.policy.managed != Managed::kYes && entry.resize.containers.empty() &&
+             !entry.was_declared) {
+    // It was let alone until now: whatever was changed is somebody's declaration.
+    entry.declared = declared_limits(pod, nullptr);
   }
   entry.pod = std::move(pod);
   early_.put_ids(entry);
