@@ -42,18 +42,22 @@ void keep_smaller(std::optional<Amount>& into, std::optional<Amount> other) {
   if (other && (!into || *other < *into)) into = other;
 }
 
-// "limits.memory=512Mi,requests.memory=1Gi" after "used: " and after "limited: ".
+// "limits.memory=512Mi,requests.memory=1Gi" after "requested: ", "used: " and "limited: ".
 template <class Amount>
-std::optional<Amount> quota_room(std::string_view message) {
+Room<Amount> quota_room(std::string_view message) {
+  const std::size_t requested_at = message.find("requested: ");
   const std::size_t used_at = message.find("used: ");
   const std::size_t limited_at = message.find("limited: ");
   if (used_at == std::string_view::npos || limited_at == std::string_view::npos ||
       limited_at < used_at) {
-    return std::nullopt;
+    return {};
   }
+  const std::string_view requested = requested_at < used_at
+                                         ? message.substr(requested_at + 10, used_at - requested_at)
+                                         : std::string_view();
   const std::string_view used = message.substr(used_at + 5, limited_at - used_at - 5);
   const std::string_view limited = message.substr(limited_at + 8);
-  std::optional<Amount> room;
+  Room<Amount> room;
   // A blank or a comma stands before each: "requests.memory=" does not match inside another name.
   for (const std::string_view of : {"limits.", "requests.", ""}) {
     const std::string resource = std::string(of).append(kName<Amount>).append("=");
@@ -62,7 +66,12 @@ std::optional<Amount> quota_room(std::string_view message) {
       if (!top) continue;
       for (const char used_before : {' ', ','}) {
         const auto now = amount_after<Amount>(used, used_before + resource, ", ");
-        if (now) keep_smaller<Amount>(room, *top - *now);
+        if (!now) continue;
+        keep_smaller<Amount>(room.increase, *top - *now);
+        for (const char more_before : {' ', ','}) {
+          const auto more = amount_after<Amount>(requested, more_before + resource, ", ");
+          if (more) room.excess = std::max(room.excess, std::optional(*more - (*top - *now)));
+        }
       }
     }
   }
@@ -84,6 +93,7 @@ Room<Amount> limit_range_room(std::string_view message) {
   const std::string maximum = "maximum " + name + " usage per ";
   return {
       .increase = std::nullopt,
+      .excess = std::nullopt,
       .container_max = amount_after<Amount>(message, maximum + "Container is ", ", "),
       .limit_ratio = ratio_after(message, name + " max limit to request ratio per Container is "),
       .pod_max = amount_after<Amount>(message, maximum + "Pod is ", ", ")};
@@ -107,7 +117,7 @@ template <class Amount>
 Room<Amount> room_of(const kube::Refusal& refusal) {
   switch (refusal.cause) {
     case kube::Cause::kQuota:
-      return {.increase = quota_room<Amount>(refusal.message)};
+      return quota_room<Amount>(refusal.message);
     case kube::Cause::kLimitRange:
       return limit_range_room<Amount>(refusal.message);
     case kube::Cause::kNodeCapacity:
@@ -124,6 +134,7 @@ std::vector<Amount> fit(const Room<Amount>& room, const std::vector<Claim<Amount
   constexpr std::uint64_t kUnit = kIsMemory<Amount> ? kMiB : 1;
   std::vector<Amount> to;
   Amount asked;
+  Amount wanted;
   for (const Claim<Amount>& claim : claims) {
     Amount most = claim.to;
     if (room.container_max) most = std::min(most, *room.container_max);
@@ -132,8 +143,11 @@ std::vector<Amount> fit(const Room<Amount>& room, const std::vector<Claim<Amount
     }
     to.push_back(std::max(most, claim.from));
     asked += to.back() - claim.from;
+    wanted += claim.to - claim.from;
   }
   std::optional<Amount> together = room.increase;
+  // Somebody else may have changed what is stored: the API server has counted from there.
+  if (room.excess) keep_smaller<Amount>(together, wanted - *room.excess);
   if (room.pod_max) keep_smaller<Amount>(together, *room.pod_max - pod_total);
   const double part = !together || asked <= *together
                           ? 1

@@ -22,6 +22,7 @@ inline constexpr bool kIsMemory = std::is_same_v<Amount, Bytes>;
 template <class Amount>
 struct Room {
   std::optional<Amount> increase;       // of all limits of the pod together
+  std::optional<Amount> excess;         // what was asked for beyond it, from wherever it was stored
   std::optional<Amount> container_max;  // each container's limit
   std::optional<double> limit_ratio;    // each container's limit over its request
   std::optional<Amount> pod_max;        // the sum of the pod's limits

@@ -26,14 +26,14 @@ TEST(Room, IsReadFromTheWordsOfTheRefusal) {
   const std::vector<Row> rows{
       {"pods \"q\" is forbidden: exceeded quota: rq, requested: limits.memory=1792Mi, used: "
        "limits.memory=512Mi, limited: limits.memory=1Gi",
-       {.increase = mib(512)}},
+       {.increase = mib(512), .excess = mib(1280)}},
       {"pods \"q\" is forbidden: exceeded quota: rq, requested: "
        "limits.memory=1Gi,requests.memory=1Gi, used: limits.memory=1Gi,requests.memory=3Gi, "
        "limited: limits.memory=4Gi,requests.memory=3584Mi",
-       {.increase = mib(512)}},
+       {.increase = mib(512), .excess = mib(512)}},
       {"pods \"q\" is forbidden: exceeded quota: rq, requested: memory=1Gi, used: memory=5Gi, "
        "limited: memory=4Gi",
-       {.increase = Bytes{}}},
+       {.increase = Bytes{}, .excess = mib(1024)}},
       {"pods \"q\" is forbidden: exceeded quota: rq, requested: limits.cpu=1, used: limits.cpu=3, "
        "limited: limits.cpu=3",
        {}},
@@ -97,10 +97,10 @@ TEST(Room, OfCpuIsReadFromTheSameWords) {
   for (const Row& row : {
            Row{"exceeded quota: q, requested: limits.cpu=1500m, used: limits.cpu=500m, limited: "
                "limits.cpu=1",
-               {.increase = MilliCpu{500}}},
+               {.increase = MilliCpu{500}, .excess = MilliCpu{1000}}},
            Row{"exceeded quota: q, requested: limits.cpu=1,limits.memory=1Gi, used: "
                "limits.cpu=2,limits.memory=1Gi, limited: limits.cpu=2,limits.memory=1Gi",
-               {.increase = MilliCpu{}}},
+               {.increase = MilliCpu{}, .excess = MilliCpu{1000}}},
            Row{"exceeded quota: q, requested: limits.memory=1Gi, used: limits.memory=1Gi, limited: "
                "limits.memory=1Gi",
                {}},
@@ -129,6 +129,13 @@ TEST(Fit, OfCpu) {
   EXPECT_EQ(fit({.pod_max = MilliCpu{500}}, claims, MilliCpu{1000}),
             (Sizes{MilliCpu{500}, MilliCpu{500}}))
       << "never below where it stands";
+}
+
+TEST(Fit, CountsFromWhatIsStoredAndNotFromWhatIsKnown) {
+  // Somebody has lowered it from 1000m to 250m meanwhile; the quota is 1000m.
+  EXPECT_EQ(fit({.increase = MilliCpu{750}, .excess = MilliCpu{4000}},
+                {Claim<MilliCpu>{.from = MilliCpu{1000}, .to = MilliCpu{5000}}}, MilliCpu{1000}),
+            (std::vector<MilliCpu>{MilliCpu{1000}}));
 }
 
 TEST(Fit, CutsDownToTheRoom) {
