@@ -92,6 +92,9 @@ void step_back(Step& step, ContainerResize& container, Amount from, Amount to) {
   const std::optional<Range<Amount>> range = range_of<Amount>(step, container);
   const bool undone = range && from > range->floor && to < from;
   if (undone) mine.undone = {who, mine.undone.by == who ? mine.undone.times + 1 : 1};
+  // That it might have what was declared before says nothing about more than is declared now.
+  Amount& upto = mine.allowance.upto;
+  if (upto <= from && (!range || from <= range->floor)) upto = std::min(upto, to);
   // How far it may go is asked anew; what was allowed stands until then.
   mine.allowance.asked.reset();
   mine.allowance.asking.reset();
