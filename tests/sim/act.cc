@@ -8,9 +8,9 @@ namespace plimsoll::sim {
 namespace {
 
 constexpr std::array<std::string_view, kActKinds> kWords{
-    "create",  "delete", "end",     "opt-in", "ceiling", "annotate", "need",  "busy",
-    "memory",  "cpu",    "quota",   "range",  "webhook", "api",      "watch", "restore",
-    "kubelet", "reload", "restart", "agent",  "disk",    "factor"};
+    "create",  "delete", "end",     "opt-in", "ceiling", "annotate", "need",      "busy",
+    "memory",  "cpu",    "quota",   "range",  "webhook", "api",      "watch",     "restore",
+    "kubelet", "reload", "restart", "agent",  "disk",    "factor",   "cpu-quota", "put-back"};
 
 }  // namespace
 

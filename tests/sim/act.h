@@ -40,11 +40,15 @@ enum class ActKind : std::uint8_t {
   kReload,   // systemd writes all limits as the kubelet last had it
   kRestart,  // of the container
   // the agent
-  kAgent,   // a: AgentFate
+  kAgent,   // a: AgentFate; kKilled with b: after so many of its turns, and started again soon
   kDisk,    // a: 1 full, 0 not
   kFactor,  // a: pods.ceiling
+  // in the namespace of number `pod`, too
+  kCpuQuota,  // a: thousandths of limits.cpu, -1: none
+  // puts back what was declared of the pod, whenever it sees another limit
+  kPutBack,  // a: it looks every so many milliseconds, 0: not any more; b: which Manager
 };
-inline constexpr std::size_t kActKinds = 22;
+inline constexpr std::size_t kActKinds = 24;
 
 enum Shape : std::int64_t {
   kOptedIn = 1,
@@ -67,9 +71,11 @@ enum ApiMode : std::int64_t {
   kThrottles,
   kLosesReplies,
   kHalfUpgraded,
+  kConflicts,
+  kQueues,  // what was asked is done after so long, whether or not somebody still waits
 };
 enum KubeletMode : std::int64_t { kApplies, kInfeasible, kDefers, kFails, kDead };
-enum AgentFate : std::int64_t { kKilled, kStarted, kStopped, kRestarted };
+enum AgentFate : std::int64_t { kKilled, kStarted, kStopped, kRestarted, kHandedOver };
 
 struct Act {
   std::int64_t at_ms = 0;

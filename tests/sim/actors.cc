@@ -23,6 +23,8 @@ class Actors {
     if (one_in(3)) node();
     if (one_in(3)) operators();
     if (one_in(6)) calm();
+    if (one_in(4)) misfortune();
+    if (one_in(4)) colleagues();
     std::stable_sort(history_.begin(), history_.end(),
                      [](const Act& a, const Act& b) { return a.at_ms < b.at_ms; });
     return std::move(history_);
@@ -160,6 +162,48 @@ class Actors {
         default:
           add(at, ActKind::kAgent, 0, 0, any({kKilled, kStopped}));
           add(at + any({10, 1000, 20000}), ActKind::kAgent, 0, 0, kStarted);
+          break;
+      }
+    }
+  }
+
+  // What comes in between: somebody else's write, a CPU quota, an agent that dies at any of its
+  // turns.
+  void misfortune() {
+    for (std::int64_t i = between(1, 3); i > 0; --i) {
+      const auto at = some_time();
+      switch (between(0, 2)) {
+        case 0:
+          add(at, ActKind::kApi, 0, 0, kConflicts, any({1, 3, 20}));
+          add(at + between(1000, 60000), ActKind::kApi, 0, 0, kHealthy);
+          break;
+        case 1:
+          add(one_in(2) ? between(0, 500) : at, ActKind::kCpuQuota, static_cast<int>(between(0, 1)),
+              0, any({-1, 1000, 2500, 6000}));
+          break;
+        default:
+          add(at, ActKind::kAgent, some_pod(), 0, kKilled, between(1, 40));
+          break;
+      }
+    }
+  }
+
+  // Who works at the same time: GitOps, an agent that takes over, requests that are done late.
+  void colleagues() {
+    for (std::int64_t i = between(1, 2); i > 0; --i) {
+      const auto at = some_time();
+      switch (between(0, 2)) {
+        case 0:
+          add(one_in(2) ? between(0, 500) : at, ActKind::kPutBack, some_pod(), 0,
+              any({700, 3000, 15000}), kGitOps);
+          add(at + between(1000, 60000), ActKind::kPutBack, some_pod(), 0, 0);
+          break;
+        case 1:
+          add(at, ActKind::kApi, 0, 0, kQueues, any({300, 3000, 12000, 40000}));
+          add(at + between(1000, 60000), ActKind::kApi, 0, 0, kHealthy);
+          break;
+        default:
+          add(at, ActKind::kAgent, 0, 0, kHandedOver);
           break;
       }
     }

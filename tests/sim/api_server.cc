@@ -13,13 +13,17 @@ using kube::Resizability;
 
 std::string mebi(Bytes bytes) { return std::to_string(bytes.value / kMiB) + "Mi"; }
 
-Bytes limits_of(const kube::Pod& pod) {
-  Bytes sum;
+template <class Amount>
+Amount limits_of(const kube::Pod& pod, std::optional<Amount> kube::Amounts::*limit) {
+  Amount sum;
   for (const kube::Container& each : pod.containers) {
-    sum += each.resources.limits.memory.value_or(Bytes{});
+    sum += (each.resources.limits.*limit).value_or(Amount{});
   }
   return sum;
 }
+
+std::string spelled(Bytes bytes) { return mebi(bytes); }
+std::string spelled(MilliCpu cpu) { return std::to_string(cpu.value) + "m"; }
 
 // What ValidatePodResize says, where it says no.
 std::string invalid(Resizability why) {
@@ -146,18 +150,23 @@ Answer ApiServer::judge(const kube::Resize& resize) const {
                     ", but limit is " + mebi(*limit));
     }
   }
-  if (admission.quota && limits_of(wanted) > limits_of(*stored)) {
-    Bytes used;
+  const auto beyond = [&](const auto& quota, auto limit, const std::string& resource) {
+    const auto before = limits_of(*stored, limit);
+    const auto after = limits_of(wanted, limit);
+    if (!quota || after <= before) return std::string();
+    auto used = before - before;
     for (const auto& [uid, pod] : pods_) {
-      if (pod.id.namespace_name == stored->id.namespace_name) used += limits_of(pod);
+      if (pod.id.namespace_name == stored->id.namespace_name) used += limits_of(pod, limit);
     }
-    const Bytes more = limits_of(wanted) - limits_of(*stored);
-    if (used + more > *admission.quota) {
-      return no(403, "Forbidden",
-                forbidden + "exceeded quota: rq, requested: limits.memory=" + mebi(more) +
-                    ", used: limits.memory=" + mebi(used) +
-                    ", limited: limits.memory=" + mebi(*admission.quota));
-    }
+    const auto more = after - before;
+    if (used + more <= *quota) return std::string();
+    return "exceeded quota: rq, requested: " + resource + "=" + spelled(more) +
+           ", used: " + resource + "=" + spelled(used) + ", limited: " + resource + "=" +
+           spelled(*quota);
+  };
+  for (const std::string& why : {beyond(admission.quota, &kube::Amounts::memory, "limits.memory"),
+                                 beyond(admission.cpu_quota, &kube::Amounts::cpu, "limits.cpu")}) {
+    if (!why.empty()) return no(403, "Forbidden", forbidden + why);
   }
   return {.pod = std::move(wanted)};
 }

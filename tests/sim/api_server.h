@@ -24,6 +24,7 @@ namespace plimsoll::sim {
 // What admission says in one namespace.
 struct Admission {
   std::optional<Bytes> quota;  // of the memory limits of its pods together
+  std::optional<MilliCpu> cpu_quota;
   std::optional<Bytes> range;  // of each container's memory limit
   Webhook webhook = kNoWebhook;
   std::int64_t webhook_value = 0;

@@ -36,9 +36,9 @@ Violation broken(Rule rule, MonotonicTime now, std::string text) {
 }  // namespace
 
 std::string_view to_string(Rule rule) {
-  constexpr std::array<std::string_view, 10> kNames{
-      "allowed",        "lease-ends",   "leaves",         "within", "protected",
-      "in-nobodys-way", "few-requests", "bounded-memory", "rests",  "explained"};
+  constexpr std::array<std::string_view, 11> kNames{
+      "allowed",      "lease-ends",     "leaves", "within",    "protected", "in-nobodys-way",
+      "few-requests", "bounded-memory", "rests",  "explained", "alone"};
   return kNames.at(static_cast<std::size_t>(rule));
 }
 
@@ -55,6 +55,12 @@ void Invariants::declared(const kube::Pod& pod, MonotonicTime now) {
     if (known.declared_now == limit) continue;
     known.declared_now = limit;
     known.declared_at = now;
+  }
+}
+
+void Invariants::told(const kube::Pod& pod) {
+  for (const kube::Container& each : pod.containers) {
+    known_[{pod.id.uid, each.name}].told = each.resources.limits;
   }
 }
 
@@ -89,17 +95,55 @@ void Invariants::watch_is(bool follows, MonotonicTime now) {
 void Invariants::answered(const agent::SendResize& send, const agent::ResizeOutcome& outcome,
                           MonotonicTime now) {
   for (const kube::ResizeChange& change : send.resize.changes) {
-    if (!change.limits.memory) continue;
     Known& known = known_[{send.resize.pod.uid, change.container}];
-    if (outcome.pod) {
-      const kube::Container* said = kube::find_container(*outcome.pod, change.container);
-      known.yes[said->resources.limits.memory.value_or(Bytes{})] = MonotonicTime::max();
-    } else if (kube::code_of(outcome.refusal->cause) == Code::kDenied) {
-      for (auto& [value, until] : known.yes) {
-        if (value >= *change.limits.memory) until = std::min(until, now + kGrace);
-      }
+    const kube::Container* stored =
+        outcome.pod ? kube::find_container(*outcome.pod, change.container) : nullptr;
+    const kube::Amounts limits = stored == nullptr ? kube::Amounts{} : stored->resources.limits;
+    if (change.limits.memory) {
+      note_answer(known.memory, *change.limits.memory, limits.memory, outcome, now);
+    }
+    if (change.limits.cpu) note_answer(known.cpu, *change.limits.cpu, limits.cpu, outcome, now);
+  }
+}
+
+template <class Amount>
+void Invariants::note_answer(Said<Amount>& said, Amount asked, const std::optional<Amount>& stored,
+                             const agent::ResizeOutcome& outcome, MonotonicTime now) {
+  if (stored) {
+    said.yes[*stored] = MonotonicTime::max();
+  } else if (outcome.refusal && kube::code_of(outcome.refusal->cause) == Code::kDenied) {
+    for (auto& [value, until] : said.yes) {
+      if (value >= asked) until = std::min(until, now + kGrace);
     }
   }
+}
+
+template <class Amount>
+std::optional<Amount> Invariants::exceeds(Said<Amount>& said, Amount limit, Amount declared,
+                                          Amount in_use, bool in_time, MonotonicTime now) const {
+  // While the server does not answer, and until what was given then has ended, the agent may go as
+  // far as was ever allowed, or by half where nobody could be asked.
+  const bool emergency = !answers_ || (outage_ && now - answers_since_ < kLongestLease);
+  Amount top = declared;
+  Amount ever = top;
+  for (const auto& [value, until] : said.yes) {
+    ever = std::max(ever, value);
+    if (now <= until) top = std::max(top, value);
+  }
+  if (emergency) {
+    top = std::max(ever, declared + Amount{declared.value / 2});
+    said.emergency = std::max(said.emergency, std::min(top, limit));
+  }
+  // What is in use cannot be taken back, but must have been allowed once.
+  ever = std::max(ever, said.emergency);
+  const bool over = limit > std::max(top, std::min(ever, in_use));
+  const Amount before = std::exchange(said.before, limit);
+  // What is not allowed, or not in use, any more goes soon, where there is an agent.
+  if (!over || !in_time) said.over_since.reset();
+  if (!over) return std::nullopt;
+  if (!said.over_since) said.over_since = now;
+  if (limit > before || now - *said.over_since > kSettled) return top;
+  return std::nullopt;
 }
 
 void Invariants::asked(const agent::SendResize& send, MonotonicTime now) {
@@ -134,40 +178,33 @@ std::optional<Violation> Invariants::check(const kube::Pod& pod, const RunningCo
     return broken(Rule::kWithin, now, about + ", most " + to_string(most));
   }
   const Bytes most_now = scaled(known.declared_now, std::max(factor, 1.0));
-  if (in_time && now - known.declared_at > minutes(2) && answers_ &&
-      now - answers_since_ > minutes(2) && limit > limit_of(std::max(most_now, needed(usage))) &&
-      usage < most_now && spec > most_now) {
+  // What is in use, or cannot be asked for, comes later.
+  if (!in_time || !answers_ || limit <= limit_of(most_now) || needed(usage) > most_now ||
+      spec <= most_now) {
+    known.too_high_since.reset();
+  } else if (!known.too_high_since) {
+    known.too_high_since = now;
+  } else if (now - std::max(*known.too_high_since, known.declared_at) > minutes(2)) {
     return broken(Rule::kWithin, now, about + ", of what is declared now " + to_string(most_now));
   }
 
-  // While the server does not answer, and until what was given then has ended, the agent may go as
-  // far as was ever allowed, or by half where nobody could be asked.
-  const bool emergency = !answers_ || (outage_ && now - answers_since_ < kLongestLease);
-  const Limit before = std::exchange(known.before, limit);
-  if (!ours) {
-    known.over_since.reset();
-  } else {
-    Bytes top =
-        std::max({spec, container.actuated.limits.memory.value_or(Bytes{}), known.declared_now});
-    Bytes ever = top;
-    for (const auto& [value, until] : known.yes) {
-      ever = std::max(ever, value);
-      if (now <= until) top = std::max(top, value);
-    }
-    if (emergency) {
-      top = std::max(ever, scaled(std::max(spec, known.declared_now), 1.5));
-      known.emergency = std::max(known.emergency, std::min(top, Bytes{limit.bytes}));
-    }
-    // What is in use cannot be taken back, but must have been allowed once.
-    ever = std::max(ever, known.emergency);
-    // What is not allowed, or not in use, any more goes soon.
-    if (limit <= limit_of(std::max(top, std::min(ever, needed(usage))))) {
-      known.over_since.reset();
-    } else if (!known.over_since) {
-      known.over_since = now;
-    }
-    if (known.over_since && (limit > before || now - *known.over_since > kSettled)) {
-      return broken(Rule::kAllowed, now, about + ", allowed " + to_string(top));
+  const Bytes others = std::max({spec, container.actuated.limits.memory.value_or(Bytes{}),
+                                 known.declared_now, known.told.memory.value_or(Bytes{})});
+  const auto top = exceeds(known.memory, ours ? Bytes{limit.bytes} : Bytes{}, others, needed(usage),
+                           in_time, now);
+  if (top) return broken(Rule::kAllowed, now, about + ", allowed " + to_string(*top));
+  if (const auto& spec_cpu = stored->resources.limits.cpu) {
+    const MilliCpu cpu = cgroups_.cpu(container.path);
+    const bool raised = cpu > cgroups_.cpu_written(container.path) + kQuotaRounding;
+    const MilliCpu stands = container.actuated.limits.cpu.value_or(MilliCpu{});
+    const auto most_cpu =
+        exceeds(known.cpu, raised ? cpu : MilliCpu{},
+                std::max({*spec_cpu, stands, known.told.cpu.value_or(MilliCpu{})}) + kQuotaRounding,
+                MilliCpu{}, in_time, now);
+    if (most_cpu) {
+      return broken(Rule::kAllowed, now,
+                    text_of(pod, container.name) + ": cpu.max " + to_string(cpu) + ", allowed " +
+                        to_string(*most_cpu));
     }
   }
 
@@ -269,6 +306,10 @@ std::optional<Violation> Invariants::woke(MonotonicTime now) {
   if (wakes_.size() < kMostWakes) return std::nullopt;
   return broken(Rule::kRests, now,
                 std::to_string(wakes_.size()) + " turns in a second for nothing");
+}
+
+Violation Invariants::both(MonotonicTime now) {
+  return broken(Rule::kAlone, now, "two agents have the node");
 }
 
 std::optional<Violation> Invariants::grew(Bytes bytes, MonotonicTime now) {

@@ -35,6 +35,7 @@ enum class Rule : std::uint8_t {
   kBoundedMemory,
   kRests,      // where nothing comes and no time has passed, there is no turn
   kExplained,  // the state file explains every limit
+  kAlone,      // one agent has the node
 };
 std::string_view to_string(Rule rule);
 
@@ -52,6 +53,8 @@ class Invariants {
   // ---- what happens
   void set_factor(double factor, MonotonicTime now);
   void declared(const kube::Pod& pod, MonotonicTime now);  // by anybody but us
+  // The agent has been told that this is stored.
+  void told(const kube::Pod& pod);
   void opted(const std::string& uid, bool in, MonotonicTime now);
   void capped(const std::string& uid, Bytes ceiling);
   void agent_began(MonotonicTime now) { agent_since_ = now; }
@@ -79,18 +82,28 @@ class Invariants {
   std::optional<Violation> failed(const FailedWrite& write, MonotonicTime now) const;
   // A turn that nothing but its own wish has called.
   std::optional<Violation> woke(MonotonicTime now);
+  // A second agent has got the node while one has it.
+  static Violation both(MonotonicTime now);
   static std::optional<Violation> grew(Bytes bytes, MonotonicTime now);
 
  private:
   using Key = std::pair<std::string, std::string>;  // uid, container
+  // Of one limit.
+  template <class Amount>
+  struct Said {
+    std::map<Amount, MonotonicTime> yes;  // what the API has said yes to, and until when it holds
+    Amount emergency;                     // what it had while the API did not answer
+    Amount before;                        // in the step before
+    std::optional<MonotonicTime> over_since;  // above what is allowed
+  };
   struct Known {
     Bytes declared;  // the largest that others have declared
     Bytes declared_now;
     MonotonicTime declared_at;
-    std::map<Bytes, MonotonicTime> yes;        // what the API has said yes to, and when last
-    Bytes emergency;                           // what it had while the API did not answer
-    Limit before;                              // in the step before
-    std::optional<MonotonicTime> over_since;   // above what is allowed
+    std::optional<MonotonicTime> too_high_since;  // the spec, with no need of it
+    kube::Amounts told;                           // the limits that it knows of
+    Said<Bytes> memory;
+    Said<MilliCpu> cpu;
     std::optional<MonotonicTime> quiet_since;  // above the spec, and not needed
   };
   struct KnownPod {
@@ -98,6 +111,13 @@ class Invariants {
     MonotonicTime opted_at;
     std::optional<Bytes> cap;
   };
+  template <class Amount>
+  void note_answer(Said<Amount>& said, Amount asked, const std::optional<Amount>& stored,
+                   const agent::ResizeOutcome& outcome, MonotonicTime now);
+  // What `limit` may be at most; absent: it is no more.
+  template <class Amount>
+  std::optional<Amount> exceeds(Said<Amount>& said, Amount limit, Amount declared, Amount in_use,
+                                bool in_time, MonotonicTime now) const;
   std::optional<Violation> check(const kube::Pod& pod, const RunningContainer& container,
                                  NodeAgent* agent, MonotonicTime now);
 

@@ -84,6 +84,13 @@ void NodeAgent::reconfigure(agent::Config config) {
   turn_->reconfigure();
 }
 
+void NodeAgent::give_away(MonotonicTime now) {
+  engine_->stop_writing();
+  turn_->on_records(engine_->collect());
+  turn_->flush(now);
+  state_->release();
+}
+
 // Until the first LIST ends only ticks have turns.
 std::optional<MonotonicTime> NodeAgent::next(MonotonicTime now) const {
   return turn_->synced() ? turn_->next(now) : std::nullopt;

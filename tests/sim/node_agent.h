@@ -38,6 +38,8 @@ class NodeAgent {
   const agent::StateStore& state() const { return *state_; }
   const agent::Config& config() const { return config_; }
   void reconfigure(agent::Config config);
+  // Writes no more: the next one has the state.
+  void give_away(MonotonicTime now);
 
   // When it wants its turn.
   std::optional<MonotonicTime> next(MonotonicTime now) const;

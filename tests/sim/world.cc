@@ -27,6 +27,10 @@ constexpr Nanoseconds kBusyFor = seconds(5);
 constexpr Nanoseconds kReclaims = seconds(1);
 constexpr Bytes kAtStart{16 * kMiB};
 constexpr Nanoseconds kTail = seconds(20);
+// A container that has died is started again.
+constexpr Nanoseconds kStartsAgain = milliseconds(500);
+// A LIST that was refused is tried again.
+constexpr Nanoseconds kListAgain = seconds(2);
 
 constexpr std::array<const char*, 2> kNamespaces{"team-a", "team-b"};
 constexpr const char* kNode = "node-a";
@@ -93,8 +97,12 @@ MonotonicTime World::next(MonotonicTime until) const {
   if (const auto kubelet = kubelet_.next()) at(*kubelet);
   for (const Asked& each : waiting_) at(each.at);
   for (const Under& each : under_) at(each.at);
+  for (const Asked& each : queued_) at(each.at);
+  for (const auto& [pod, each] : put_back_) at(each.at);
   for (const News& each : news_) at(each.at);
   for (const auto& [uid, when] : ending_) at(when);
+  if (starts_at_) at(*starts_at_);
+  if (list_at_) at(*list_at_);
   if (is_growing()) at(ran_ + kProgramStep);
   if (agent_) {
     if (const auto wake = agent_->next(now_)) at(std::max(*wake, now_ + milliseconds(1)));
@@ -171,6 +179,28 @@ void World::resize(const Act& act) {
   invariants_.declared(declared, now_);
 }
 
+// What has been declared of each limit of a pod comes again, by who watches it.
+void World::put_back() {
+  for (auto& [number, each] : put_back_) {
+    if (each.at > now_) continue;
+    each.at = now_ + each.every;
+    const std::string uid = uid_of(number);
+    const kube::Pod* pod = api_.find(uid);
+    if (pod == nullptr) continue;
+    for (const kube::Container& declared : kube::Pod(backup_[uid]).containers) {
+      const kube::Amounts& limits = declared.resources.limits;
+      for (const auto& change :
+           {limits.memory ? kube::memory_change(*pod, declared.name, *limits.memory) : std::nullopt,
+            limits.cpu ? kube::cpu_change(*pod, declared.name, *limits.cpu) : std::nullopt}) {
+        if (!change) continue;
+        const auto answer =
+            api_.resize({.pod = pod->id, .changes = {*change}}, to_string(each.who), now_);
+        if (answer.pod) invariants_.foreign_write(uid, now_);
+      }
+    }
+  }
+}
+
 void World::act(const Act& act) {
   busy_until_ = now_ + kBusyFor;
   const std::string uid = uid_of(act.pod);
@@ -235,11 +265,15 @@ void World::act(const Act& act) {
     case ActKind::kCpu:
       return resize(act);
     case ActKind::kQuota:
+    case ActKind::kCpuQuota:
     case ActKind::kRange:
     case ActKind::kWebhook: {
       Admission& admission = api_.admission(kNamespaces.at(static_cast<std::size_t>(act.pod) % 2));
       const auto amount = act.a < 0 ? std::nullopt : std::optional(mib(act.a));
       if (act.kind == ActKind::kQuota) admission.quota = amount;
+      if (act.kind == ActKind::kCpuQuota) {
+        admission.cpu_quota = act.a < 0 ? std::nullopt : std::optional(MilliCpu{number});
+      }
       if (act.kind == ActKind::kRange) admission.range = amount;
       if (act.kind == ActKind::kWebhook) {
         admission.webhook = static_cast<Webhook>(act.a);
@@ -251,8 +285,11 @@ void World::act(const Act& act) {
     case ActKind::kApi:
       set_mode(static_cast<ApiMode>(act.a));
       mode_value_ = act.b;
-      // A half-upgraded server answers.
-      invariants_.api_is(mode_ == kHealthy || mode_ == kHalfUpgraded, mode_ != kHalfUpgraded, now_);
+      {
+        // One that is half upgraded, or has conflicts, answers.
+        const bool answers = mode_ == kHalfUpgraded || mode_ == kConflicts;
+        invariants_.api_is(mode_ == kHealthy || answers, !answers, now_);
+      }
       return;
     case ActKind::kWatch:
       silent_ = act.a == 1;
@@ -274,6 +311,12 @@ void World::act(const Act& act) {
                       milliseconds(std::max<std::int64_t>(act.b, 10)));
       invariants_.kubelet_is(act.a == kApplies && act.b <= 2000, now_);
       return;
+    case ActKind::kPutBack:
+      put_back_.erase(act.pod);
+      if (act.a > 0) {
+        put_back_[act.pod] = {milliseconds(act.a), static_cast<Manager>(act.b), now_};
+      }
+      return;
     case ActKind::kReload:
       kubelet_.reload(uid);
       invariants_.foreign_write(uid, now_);
@@ -283,6 +326,11 @@ void World::act(const Act& act) {
       if (program != programs_.end()) program->second.need = kAtStart;
       return;
     case ActKind::kAgent:
+      if (act.a == kKilled && act.b > 0) {
+        dies_after_ = act.b;
+        return;
+      }
+      if (act.a == kHandedOver) return hand_over();
       if (act.a != kStarted) end_agent(act.a == kStopped);
       if (act.a == kStarted || act.a == kRestarted) start_agent();
       return;
@@ -309,6 +357,7 @@ void World::act(const Act& act) {
 // ---- the agent and its API -------------------------------------------------------------------
 
 void World::start_agent() {
+  starts_at_.reset();
   if (agent_) return;
   agent_ = std::make_unique<NodeAgent>(directory_, cgroups_, config_);
   invariants_.agent_began(now_);
@@ -345,14 +394,35 @@ void World::end_agent(bool clean) {
   agent_.reset();
   waiting_.clear();
   under_.clear();
+  for (Asked& each : queued_) each.send.id = 0;  // nobody's
   invariants_.agent_ended();
+}
+
+// The next agent is there before the one before it has ended, and has the node only after it.
+void World::hand_over() {
+  if (!agent_) return start_agent();
+  try {
+    const NodeAgent second(directory_, cgroups_, config_);
+    violation_ = Invariants::both(now_);
+  } catch (const std::runtime_error&) {
+    // The node is the other one's.
+  }
+  agent_->give_away(now_);
+  end_agent(false);
+  start_agent();
 }
 
 void World::list() {
   news_.clear();
   told_.clear();
   watched_ = 0;
+  list_at_.reset();
   if (!agent_ || silent_ || mode_ == kRefusesConnections) return;
+  lists_ = mode_ == kServerErrors || mode_ == kThrottles;
+  if (lists_) {
+    list_at_ = now_ + kListAgain;
+    return;
+  }
   const MonotonicTime at = now_ + watch_late_;
   for (const auto& [uid, tracked] : agent_->pods().pods()) {
     if (api_.find(uid) != nullptr) continue;
@@ -366,7 +436,7 @@ void World::list() {
 
 // What has changed since it was told last.
 void World::watch() {
-  if (!agent_ || silent_ || mode_ == kRefusesConnections) return;
+  if (!agent_ || silent_ || lists_ || mode_ == kRefusesConnections) return;
   if (std::exchange(watched_, api_.version()) == api_.version()) return;
   const MonotonicTime at = now_ + watch_late_;
   for (const auto& [uid, pod] : api_.pods()) {
@@ -384,8 +454,29 @@ void World::watch() {
   });
 }
 
+agent::ResizeOutcome World::do_now(const agent::SendResize& send) {
+  Answer said = api_.resize(send.resize, agent::kFieldManager, now_);
+  if (!said.pod) return agent::outcome_of(send, said.response, now_, now_ + kAnswerTime);
+  return {.id = send.id, .status = 200, .pod = std::move(said.pod), .refusal = {}, .sent = now_};
+}
+
 // Requests arrive, and their answers are on their way.
 void World::answer() {
+  for (Asked& each : std::vector<Asked>(queued_)) {
+    if (each.at > now_) continue;
+    agent::ResizeOutcome outcome = do_now(each.send);
+    invariants_.answered(each.send, outcome, now_);
+    const auto open = std::find_if(under_.begin(), under_.end(), [&](const Under& under) {
+      return under.outcome.outcome.id == each.send.id &&
+             under.outcome.uid == each.send.resize.pod.uid;
+    });
+    if (open == under_.end()) continue;
+    outcome.sent = open->outcome.outcome.sent;
+    outcome.answered = now_ + kAnswerTime;
+    open->at = now_ + kAnswerTime;
+    open->outcome.outcome = std::move(outcome);
+  }
+  std::erase_if(queued_, [&](const Asked& each) { return each.at <= now_; });
   std::vector<Asked> arrived;
   std::erase_if(waiting_, [&](Asked& each) {
     if (each.at > now_) return false;
@@ -399,12 +490,7 @@ void World::answer() {
     const auto no = [&](const kube::Reply& reply) {
       outcome = agent::outcome_of(send, reply, now_, now_ + takes);
     };
-    const auto ask = [&] {
-      Answer said = api_.resize(send.resize, agent::kFieldManager, now_);
-      if (!said.pod) return no(said.response);
-      outcome = {
-          .id = send.id, .status = 200, .pod = std::move(said.pod), .refusal = {}, .sent = now_};
-    };
+    const auto ask = [&] { outcome = do_now(send); };
     switch (mode_) {
       case kHealthy:
         ask();
@@ -421,6 +507,11 @@ void World::answer() {
           no(transport(kube::TransportError::Kind::kDeadline, true));
         }
         break;
+      case kQueues:
+        queued_.push_back({send, now_ + milliseconds(mode_value_)});
+        takes = send.deadline;
+        no(transport(kube::TransportError::Kind::kDeadline, true));
+        break;
       case kServerErrors:
         no(status_of(500, "InternalError", "Internal error occurred: etcdserver: leader changed",
                      ""));
@@ -433,9 +524,18 @@ void World::answer() {
         outcome = {};
         no(transport(kube::TransportError::Kind::kCut, true));
         break;
+      case kConflicts:
       case kHalfUpgraded:
         if (mode_value_-- > 0) {
           if (mode_value_ == 0) invariants_.api_is(true, true, now_);
+          if (mode_ == kConflicts) {
+            no(status_of(409, "Conflict",
+                         "Operation cannot be fulfilled on pods \"" + send.resize.pod.name +
+                             "\": the object has been modified; please apply your changes to the "
+                             "latest version and try again",
+                         send.resize.pod.name));
+            break;
+          }
           no(status_of(404, "NotFound", "the server could not find the requested resource", ""));
         } else {
           ask();
@@ -514,11 +614,15 @@ void World::turn() {
   const bool due = wake && *wake <= now_;
   const bool came = std::exchange(something_came_, false);
   if (due && !came && !ticked && !violation_) violation_ = invariants_.woke(now_);
-  if (ticked || due || came) agent_->turn(now_, ticked);
+  if (!ticked && !due && !came) return;
+  agent_->turn(now_, ticked);
   for (Asked& each : agent_->take_asked()) {
     invariants_.asked(each.send, now_);
     waiting_.push_back(std::move(each));
   }
+  if (dies_after_ == 0 || --dies_after_ > 0) return;
+  end_agent(false);
+  starts_at_ = now_ + kStartsAgain;
 }
 
 void World::show_step() {
@@ -572,6 +676,9 @@ std::optional<Violation> World::run(const History& history) {
       std::erase_if(names_, [&](const auto& name) { return name.second == each.first; });
       return true;
     });
+    if (starts_at_ && *starts_at_ <= now_) start_agent();
+    if (list_at_ && *list_at_ <= now_) list();
+    put_back();
     kubelet_.turn(now_);
     for (const FailedWrite& each : kubelet_.take_failed()) {
       if (!violation_) violation_ = invariants_.failed(each, now_);
@@ -582,6 +689,7 @@ std::optional<Violation> World::run(const History& history) {
     if (agent_) {
       std::erase_if(news_, [&](News& each) {
         if (each.at > now_) return false;
+        if (each.change.kind == kube::PodChange::Kind::kPresent) invariants_.told(each.change.pod);
         agent_->loop().on_pod(std::move(each.change), now_);
         return something_came_ = true;
       });

@@ -52,8 +52,11 @@ class World {
   void act(const Act& act);
   void create(const Act& act);
   void resize(const Act& act);
+  void put_back();
   void start_agent();
   void end_agent(bool clean);
+  void hand_over();
+  agent::ResizeOutcome do_now(const agent::SendResize& send);
   void set_mode(ApiMode mode);
   void list();
   void watch();
@@ -85,12 +88,24 @@ class World {
   std::int64_t mode_value_ = 0;
   bool silent_ = false;  // the watch
   Nanoseconds watch_late_ = std::chrono::milliseconds(30);
+  std::optional<MonotonicTime> list_at_;  // it was refused
+  bool lists_ = false;                    // and nothing is watched before
+  std::int64_t dies_after_ = 0;           // turns of the agent; 0: it lives
+  std::optional<MonotonicTime> starts_at_;
   std::vector<News> news_;
   std::uint64_t watched_ = 0;                // the version of the API that was looked at
   std::map<std::string, std::string> told_;  // resourceVersion by uid
   std::map<std::string, kube::PodIdentity> identities_;
   std::vector<Asked> waiting_;
   std::vector<Under> under_;
+  std::vector<Asked> queued_;  // at the API server, with when it is done
+
+  struct PutBack {
+    Nanoseconds every;
+    Manager who = kGitOps;
+    MonotonicTime at;
+  };
+  std::map<int, PutBack> put_back_;
 
   MonotonicTime next_tick_;
   MonotonicTime ran_;  // when programs ran last
