@@ -13,7 +13,7 @@ Bytes above(Bytes value, Bytes floor) { return value - floor; }
 ContainerSpec spec_of(const NodePod& pod, const NodeContainer& container, Nanoseconds api_time) {
   std::optional<CpuSpec> cpu;
   if (container.cpu && container.policy.cpu) {
-    const CpuBounds& bounds = container.cpu_bounds;
+    const EngineBounds<MilliCpu>& bounds = container.cpu_bounds;
     cpu = CpuSpec{
         .bounds = {.floor = bounds.floor,
                    .ceiling = std::min(std::max(container.policy.cpu->ceiling, bounds.floor),

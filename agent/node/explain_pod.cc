@@ -52,15 +52,15 @@ ExplainedContainer explain_container(const NodePod& pod, const std::string& cont
   }
   const ContainerResize* resize = pod.resize_of(container);
   if (resize == nullptr) return shown;
-  if (resize->lease) {
-    shown.notes.push_back("a lease of " + to_string(resize->lease->limit) + ": " +
-                          std::string(to_string(resize->lease->why)));
+  if (resize->memory.lease) {
+    shown.notes.push_back("a lease of " + to_string(resize->memory.lease->limit) + ": " +
+                          std::string(to_string(resize->memory.lease->why)));
   }
-  if (const auto& refused = resize->allowance.refused) {
+  if (const auto& refused = resize->memory.allowance.refused) {
     shown.notes.push_back("refused: " + refused->message);
   }
-  if (resize->resizable != kube::Resizability::kYes) {
-    shown.notes.push_back(std::string(kube::explain(resize->resizable)));
+  if (resize->memory.resizable != kube::Resizability::kYes) {
+    shown.notes.push_back(std::string(kube::explain(resize->memory.resizable)));
   }
   return shown;
 }

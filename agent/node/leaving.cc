@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/resize/leave.h"
+#include "agent/resize/plan.h"
 
 namespace plimsoll::agent {
 namespace {
@@ -55,9 +55,10 @@ Debt debt_of(const NodePod& pod, const kube::Container& container, const Reach& 
   const Lowerable possible = lowerable(pod.resize, container.name);
   const kube::Amounts& spec = container.resources.limits;
   if (declared->second.memory && spec.memory) {
-    const Bytes now = stored(*spec.memory, resize.spec);
-    const Bytes floor = resize.floor.value_or(*declared->second.memory);
-    debt.memory = reach.memory > limit_of(now) || resize.lease || (possible.memory && now > floor);
+    const Bytes now = stored(*spec.memory, resize.memory.spec);
+    const Bytes floor = resize.memory.floor.value_or(*declared->second.memory);
+    debt.memory =
+        reach.memory > limit_of(now) || resize.memory.lease || (possible.memory && now > floor);
   }
   if (declared->second.cpu && spec.cpu) {
     const MilliCpu now = stored(*spec.cpu, resize.cpu.spec);

@@ -24,47 +24,42 @@ bool is_written(const Record& record) {
   return record.kind == Record::Kind::kGrant || record.kind == Record::Kind::kShrink;
 }
 
-void on_memory(const Record& record, NodePod& pod, const std::string& name, SystemdUnits* systemd) {
-  const MemoryChange& change = std::get<MemoryChange>(record.change);
-  if (name.empty()) {
-    if (!pod.slice || !is_written(record)) return;
-    pod.slice->written = limit_of(change.to);
-    tell_systemd(systemd, pod.slice->cgroup, limit_of(change.to));
-    return;
-  }
-  NodeContainer* container = pod.find(name);
-  if (container == nullptr) return;
+void on_memory(const MemoryChange& change, NodePod& pod, NodeContainer* container,
+               SystemdUnits* systemd) {
+  if (container == nullptr && !pod.slice) return;
+  (container != nullptr ? container->written : pod.slice->written) = limit_of(change.to);
+  const PodCgroup& cgroup = container != nullptr ? container->cgroup : pod.slice->cgroup;
+  tell_systemd(systemd, cgroup, limit_of(change.to));
+}
+
+void on_cpu(const CpuChange& change, NodePod& pod, NodeContainer* container) {
+  if (container == nullptr && !pod.slice) return;
+  std::optional<GivenCpu>& cpu = container != nullptr ? container->cpu : pod.slice->cpu;
+  if (cpu) cpu->written = change.to;
+}
+
+// `name`: empty of the pod's own cgroup.
+void on_change(const Record& record, NodePod& pod, const std::string& name, SystemdUnits* systemd) {
+  const bool cpu = is_cpu(record.change);
+  if (cpu && record.burst) return;  // leaves the limit as it is
+  NodeContainer* container = name.empty() ? nullptr : pod.find(name);
+  if (!name.empty() && container == nullptr) return;
   if (is_written(record)) {
-    container->written = limit_of(change.to);
-    tell_systemd(systemd, container->cgroup, limit_of(change.to));
+    if (cpu) {
+      on_cpu(std::get<CpuChange>(record.change), pod, container);
+    } else {
+      on_memory(std::get<MemoryChange>(record.change), pod, container, systemd);
+    }
   }
+  if (container == nullptr || (cpu && !container->cpu)) return;
+  const auto* memory = std::get_if<MemoryFacts>(&record.facts);
   pod.words.push_back({.kind = word_of(record.kind),
                        .container = name,
-                       .from = change.from,
-                       .to = change.to,
-                       .rate_per_second = std::get<MemoryFacts>(record.facts).rate_per_second,
+                       .change = record.change,
+                       .rate_per_second = memory == nullptr ? Bytes{} : memory->rate_per_second,
                        .layer = record.layer,
                        .reason = record.reason,
                        .at = record.at});
-  pod.due = true;
-}
-
-void on_cpu(const Record& record, NodePod& pod, const std::string& name) {
-  const CpuChange& change = std::get<CpuChange>(record.change);
-  if (record.burst) return;  // leaves the limit as it is
-  if (name.empty()) {
-    if (pod.slice && pod.slice->cpu && is_written(record)) pod.slice->cpu->written = change.to;
-    return;
-  }
-  NodeContainer* container = pod.find(name);
-  if (container == nullptr || !container->cpu) return;
-  if (is_written(record)) container->cpu->written = change.to;
-  pod.cpu_words.push_back({.kind = word_of(record.kind),
-                           .container = name,
-                           .from = change.from,
-                           .to = change.to,
-                           .reason = record.reason,
-                           .at = record.at});
   pod.due = true;
 }
 
@@ -82,11 +77,7 @@ void on_records(std::span<const Record> records, NodePods& pods, Reporter& repor
     if (owner->container.empty() && wished) continue;
     reporter.record(ref_of(pod->pod.id, owner->container), record);
     if (!wished && !is_written(record)) continue;
-    if (is_cpu(record.change)) {
-      on_cpu(record, *pod, owner->container);
-    } else {
-      on_memory(record, *pod, owner->container, systemd);
-    }
+    on_change(record, *pod, owner->container, systemd);
   }
 }
 

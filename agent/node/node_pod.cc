@@ -33,7 +33,7 @@ bool NodePod::leaves() const {
   });
 }
 
-void NodeContainer::set_cpu_bounds(const CpuBounds& wanted) {
+void NodeContainer::set_cpu_bounds(const EngineBounds<MilliCpu>& wanted) {
   cpu_bounds = wanted;
   if (cpu) cpu->reach = std::max(cpu->reach, wanted.direct_ceiling);
 }
@@ -46,9 +46,9 @@ void GivenBounds::saw(Limit limit, Limit stored, MonotonicTime now) {
 }
 
 void NodeContainer::set_bounds(const ContainerResize& plan) {
-  if (!plan.bounds) return;
-  if (plan.allowance.asked) allowed_before = {};
-  bounds = *plan.bounds;
+  if (!plan.memory.bounds) return;
+  if (plan.memory.allowance.asked) allowed_before = {};
+  bounds = *plan.memory.bounds;
   // 0: not at all, whatever was.
   if (bounds.direct_ceiling == Bytes{}) return;
   bounds.direct_ceiling = std::max(bounds.direct_ceiling, std::min(allowed_before, policy.ceiling));

@@ -58,18 +58,18 @@ struct NodeContainer {
   cgroup::Group group;  // for readings
   Slot slot = 0;
   BudgetGroup budget_group = kNoGroup;
-  Limit first_limit;    // as declared, or what the state file has
-  EngineBounds bounds;  // as the resize plan wants them
+  Limit first_limit;           // as declared, or what the state file has
+  EngineBounds<Bytes> bounds;  // as the resize plan wants them
   GivenBounds given;
   std::optional<Limit> written;  // the last direct write
   // How far the agent before this one was allowed to write: holds until the API server is asked
   // again.
   Bytes allowed_before;
-  CpuBounds cpu_bounds;
+  EngineBounds<MilliCpu> cpu_bounds;
   std::optional<GivenCpu> cpu;  // absent: its CPU limit is left alone
 
   // What was allowed before may have been written.
-  void set_cpu_bounds(const CpuBounds& wanted);
+  void set_cpu_bounds(const EngineBounds<MilliCpu>& wanted);
   // As the plan wants them, but for `allowed_before` while the plan knows nothing of its own.
   void set_bounds(const ContainerResize& plan);
 };
@@ -100,7 +100,6 @@ struct NodePod {
   std::set<std::string> failed;     // containers that could not be watched, of which was told
   PodResize resize;
   std::vector<EngineWord> words;        // since the last step
-  std::vector<CpuWord> cpu_words;       // the same
   std::vector<ResizeOutcome> outcomes;  // since the last step
   bool due = true;                      // to be stepped
   std::optional<MonotonicTime> wake;

@@ -76,8 +76,8 @@ void NodePods::redeclare(NodePod& pod, const Config& config) {
     const auto known = pod.declared.find(each.name);
     if (known == pod.declared.end()) continue;
     NodeContainer* container = pod.find(each.name);
-    if (follow(known->second.memory, each.floor) && container != nullptr) {
-      container->first_limit = limit_of(*each.floor);
+    if (follow(known->second.memory, each.memory.floor) && container != nullptr) {
+      container->first_limit = limit_of(*each.memory.floor);
     }
     if (follow(known->second.cpu, each.cpu.floor) && container != nullptr && container->cpu) {
       container->cpu->first = *each.cpu.floor;

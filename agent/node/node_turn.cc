@@ -28,8 +28,27 @@ kube::ApiTime wall_now() {
 
 // What starts is boosted as far as the API server has said beforehand.
 bool has_something_to_step(const NodePod& pod) {
-  return !pod.containers.empty() || !pod.words.empty() || !pod.cpu_words.empty() ||
-         !pod.outcomes.empty() || will_be_boosted(pod);
+  return !pod.containers.empty() || !pod.words.empty() || !pod.outcomes.empty() ||
+         will_be_boosted(pod);
+}
+
+void set_bounds(NodePod& pod, const std::vector<ResizeAction>& actions) {
+  for (const ResizeAction& action : actions) {
+    const auto* set = std::get_if<SetBounds>(&action);
+    NodeContainer* container = set == nullptr ? nullptr : pod.find(set->container);
+    if (container == nullptr) continue;
+    if (const auto* cpu = std::get_if<EngineBounds<MilliCpu>>(&set->bounds)) {
+      container->set_cpu_bounds(*cpu);
+    } else {
+      container->set_bounds(*pod.resize_of(set->container));
+    }
+  }
+  // What was allowed before this agent ends with an answer, whatever the bounds.
+  for (NodeContainer& container : pod.containers) {
+    const bool left = container.allowed_before != Bytes{};
+    const auto* plan = left ? pod.resize_of(container.policy.name) : nullptr;
+    if (plan != nullptr) container.set_bounds(*plan);
+  }
 }
 
 NodeState floors_of(const TurnTools& tools) {
@@ -197,26 +216,17 @@ std::vector<ResizeAction> NodeTurn::step_pod(NodePod& pod, const ResizeConfig& c
                     .policies = &pod.policy.containers,
                     .api = api_.status(now),
                     .words = std::exchange(pod.words, {}),
-                    .cpu_words = std::exchange(pod.cpu_words, {}),
                     .outcomes = std::exchange(pod.outcomes, {})};
   if (now >= pod.readable_at) facts.reading = read_files(pod, now);
   ResizeStep step = agent::step(std::move(pod.resize), facts, now, config);
   pod.resize = std::move(step.state);
   pod.wake = step.wake;
-  tools_.pods.redeclare(pod, tools_.config);
+  if (step.redeclares) tools_.pods.redeclare(pod, tools_.config);
   if (pod.leaves()) {
     if (bring_back(pod, tools_.engine, now)) tools_.pods.set_stale();
     pod.wake = std::min(pod.wake.value_or(now + kLeaveAgain), now + kLeaveAgain);
   }
-  for (const ResizeAction& action : step.actions) {
-    const auto* set = std::get_if<SetBounds>(&action);
-    NodeContainer* container = set == nullptr ? nullptr : pod.find(set->container);
-    if (container == nullptr) continue;
-    if (const auto* cpu = std::get_if<CpuBounds>(&set->bounds)) container->set_cpu_bounds(*cpu);
-  }
-  for (NodeContainer& container : pod.containers) {
-    if (const auto* plan = pod.resize_of(container.policy.name)) container.set_bounds(*plan);
-  }
+  set_bounds(pod, step.actions);
   for (const ResizeAnswer& each : step.answers) {
     if (each.answer.patch_to_limit) api_.note_patch_to_limit(*each.answer.patch_to_limit);
     tools_.reporter.event(ref_of(pod.pod.id, each.container), each.answer);

@@ -60,11 +60,11 @@ ContainerState container_state(const NodePod& pod, const NodeContainer& containe
   }
   const ContainerResize* resize = pod.resize_of(container.policy.name);
   if (resize == nullptr) return state;
-  if (resize->spec) state.limit.confirmed = limit_of(*resize->spec);
-  if (resize->lease) {
-    state.backing = backing_of(resize->lease->why);
-    state.lease_end = resize->lease->until;
-    state.who = to_string(resize->lease->why);
+  if (resize->memory.spec) state.limit.confirmed = limit_of(*resize->memory.spec);
+  if (const std::optional<Lease>& lease = resize->memory.lease) {
+    state.backing = backing_of(lease->why);
+    state.lease_end = lease->until;
+    state.who = to_string(lease->why);
   }
   return state;
 }
@@ -84,11 +84,11 @@ std::optional<HiddenMemory> hidden_memory(const NodePod& pod, const kube::Contai
                                           Bytes declared) {
   std::vector<std::optional<Bytes>> specs{container.resources.limits.memory};
   const ContainerResize* resize = pod.resize_of(container.name);
-  if (resize != nullptr) specs.push_back(resize->spec);
+  if (resize != nullptr) specs.push_back(resize->memory.spec);
   for (const kube::ResizeChange& change : changes_under_way(pod.resize)) {
     if (change.container == container.name) specs.push_back(change.limits.memory);
   }
-  const Bytes floor = resize == nullptr ? declared : resize->floor.value_or(declared);
+  const Bytes floor = resize == nullptr ? declared : resize->memory.floor.value_or(declared);
   return hidden_limit(floor, std::move(specs));
 }
 
@@ -101,7 +101,7 @@ std::optional<HiddenCpu> hidden_cpu(const NodePod& pod, const kube::Container& c
     }
   };
   // Stored, and perhaps not told by the watch yet.
-  if (pod.resize.cpu_unverified) add(pod.resize.cpu_unverified->changes);
+  if (pod.resize.cpu.unverified) add(pod.resize.cpu.unverified->changes);
   add(changes_under_way(pod.resize));
   const ContainerResize* resize = pod.resize_of(container.name);
   const MilliCpu floor = resize == nullptr ? declared : resize->cpu.floor.value_or(declared);

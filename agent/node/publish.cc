@@ -18,7 +18,7 @@ PodsStats pods_stats_of(const NodePods& pods, const Plan& plan) {
     leases += static_cast<std::size_t>(
         std::count_if(pod.resize.containers.begin(), pod.resize.containers.end(),
                       [](const ContainerResize& container) {
-                        return container.lease.has_value() || container.cpu.leased();
+                        return container.memory.lease.has_value() || container.cpu.leased();
                       }));
   }
   return {.known = pods.pods().size(),

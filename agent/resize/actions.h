@@ -56,7 +56,7 @@ struct RepairSlice {
 // The engine's spec of the container is to have these from now on; before everything else.
 struct SetBounds {
   std::string container;
-  std::variant<EngineBounds, CpuBounds> bounds;
+  std::variant<EngineBounds<Bytes>, EngineBounds<MilliCpu>> bounds;
 
   bool operator==(const SetBounds&) const = default;
 };
@@ -86,6 +86,8 @@ struct ResizeStep {
   PodResize state;
   std::vector<ResizeAction> actions;  // in the order in which they are to be done
   std::vector<ResizeAnswer> answers;
+  // Somebody else has set a limit: what is declared has changed (Request::floor).
+  bool redeclares = false;
   // Step again then, with the files read, if nothing else happens before.
   std::optional<MonotonicTime> wake;
 };

@@ -2,7 +2,7 @@
 //
 // How far one limit of a container may go beyond what is stored: who has said so, since when, and
 // until when what was refused is not asked for again. Fed by the answers of dry runs and by what
-// stored replies say, never by what was asked. agent/resize/bounds reads it.
+// stored replies say, never by what was asked. agent/resize/lane reads it.
 #pragma once
 
 #include <cstdint>

@@ -8,9 +8,6 @@
 
 namespace plimsoll::agent {
 
-void absorb_cpu_words(Step& step);
-void restart_cpu(CpuResize& cpu);
-void verify_cpu(Step& step);
 // Wishes that the API cannot be asked for.
 void forget_cpu_wishes(Step& step);
 // True: a PATCH was sent.

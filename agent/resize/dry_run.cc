@@ -1,85 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/dry_run.h"
 
-#include "agent/resize/bounds.h"
 #include "agent/resize/outcome.h"
 
 namespace plimsoll::agent {
 namespace {
 
+using kube::Cause;
+
 // Growth since the last answer that brought it near its limit: only then is an old answer renewed,
 // so that a node on which nothing happens asks nothing.
-bool needs_more(const Step& step, const ContainerResize& container, Bytes spec) {
-  const ContainerReading* seen = step.reading(container);
-  constexpr double kMoved = 0.1;  // of the limit
-  return seen != nullptr && seen->memory.usage >= scaled(spec, step.config.active_share) &&
-         seen->memory.usage >= container.preflight_usage + scaled(spec, kMoved);
-}
-
-bool needs_more(const Step& /*step*/, const ContainerResize& container, MilliCpu /*spec*/) {
-  return container.cpu.needed_at > container.cpu.allowance.since;
+template <class Amount>
+bool needs_more(const Lane<Amount>& lane) {
+  if constexpr (kIsMemory<Amount>) {
+    const ContainerReading* seen = lane.step.reading(lane.container);
+    constexpr double kMoved = 0.1;  // of the limit
+    const Bytes spec = lane.spec();
+    return seen != nullptr && seen->memory.usage >= scaled(spec, lane.step.config.active_share) &&
+           seen->memory.usage >= lane.own.preflight_usage + scaled(spec, kMoved);
+  } else {
+    return lane.own.needed_at > lane.own.allowance.since;
+  }
 }
 
 template <class Amount>
-bool is_due(const Step& step, const ContainerResize& container) {
-  const Allowance<Amount>& known = request_of<Amount>(container).allowance;
-  if (known.asked != range_of<Amount>(step, container)->most) return true;
+bool is_due(const Lane<Amount>& lane) {
+  const Allowance<Amount>& known = lane.own.allowance;
+  const ResizeConfig& config = lane.step.config;
+  if (known.asked != lane.range()->most) return true;
   const bool partly = known.upto < *known.asked;
   if (!known.refused && !partly && !kIsMemory<Amount>) return false;
   const Nanoseconds good_for = known.refused ? known.refused->backoff
-                               : partly      ? step.config.api.refused_backoff
-                                             : step.config.preflight_expires;
-  return step.now - known.since >= good_for &&
-         needs_more(step, container, spec_of<Amount>(container));
+                               : partly      ? config.api.refused_backoff
+                                             : config.preflight_expires;
+  return lane.step.now - known.since >= good_for && needs_more(lane);
 }
 
 template <class Amount>
-void answered(Step& step, ContainerResize& container, Amount allowed, SaidBy by) {
-  Allowance<Amount>& known = request_of<Amount>(container).allowance;
+void answered(const Lane<Amount>& lane, Amount allowed, SaidBy by) {
+  Allowance<Amount>& known = lane.own.allowance;
   if (!known.asking) return;  // another actor has come between
   known.asked = known.asking;
   if (known.refused && known.refused->by_kubelet) {  // which knows what the API server does not
-    known.since = step.now;
+    known.since = lane.step.now;
   } else {
-    known.say(allowed, by, step.now);
+    known.say(allowed, by, lane.step.now);
   }
-  const ContainerReading* seen = step.reading(container);
-  if (kIsMemory<Amount>) container.preflight_usage = seen == nullptr ? Bytes{} : seen->memory.usage;
+  if constexpr (kIsMemory<Amount>) {
+    const ContainerReading* seen = lane.step.reading(lane.container);
+    lane.own.preflight_usage = seen == nullptr ? Bytes{} : seen->memory.usage;
+  }
 }
 
 // Of a dry run for the most, or for less: then no more than that is asked for.
 template <class Amount>
-void note_refusal(Step& step, ContainerResize& container, const kube::Refusal& refusal,
+void note_refusal(const Lane<Amount>& lane, const kube::Refusal& refusal,
                   std::optional<Amount> ask_upto) {
-  Allowance<Amount>& known = request_of<Amount>(container).allowance;
-  if (known.refused && known.refused->by_kubelet) return;
-  const Nanoseconds last = known.refused ? known.refused->backoff : Nanoseconds{};
-  const Nanoseconds backoff = next_refused_backoff(step, last);
-  known.refused = Refused<Amount>{.ask_upto = ask_upto,
-                                  .cause = refusal.cause,
-                                  .message = refusal.message,
-                                  .retry_at = step.now + backoff,
-                                  .backoff = backoff};
+  const auto& known = lane.own.allowance.refused;
+  if (known && known->by_kubelet) return;
+  lane.hold_back({.ask_upto = ask_upto, .cause = refusal.cause, .message = refusal.message});
 }
 
-std::optional<kube::ResizeChange> change_to(const kube::Pod& pod, const std::string& container,
-                                            Bytes limit) {
-  return kube::memory_change(pod, container, limit);
-}
-std::optional<kube::ResizeChange> change_to(const kube::Pod& pod, const std::string& container,
-                                            MilliCpu limit) {
-  return kube::cpu_change(pod, container, limit);
-}
-
-void send(Step& step, std::vector<kube::ResizeChange> changes) {
-  SendResize action;
-  action.id = step.state.next_id++;
-  action.resize = {.pod = step.state.id, .changes = std::move(changes), .dry_run = true};
-  action.urgency = SendResize::Urgency::kPreflight;
-  action.deadline = step.config.api.deadline;
-  step.state.preflight = ResizeInFlight{
-      .id = action.id, .resize = action.resize, .withdraws = false, .sent = step.now};
-  step.act(std::move(action));
+void send_dry(Step& step, std::vector<kube::ResizeChange> changes) {
+  submit(step,
+         {.resize = {.changes = std::move(changes), .dry_run = true},
+          .urgency = SendResize::Urgency::kPreflight,
+          .deadline = step.config.api.deadline},
+         false, step.state.preflight);
 }
 
 // A dry run restarts nobody.
@@ -93,25 +80,23 @@ bool can_try(const Step& step, const kube::Pod& known,
 template <class Amount>
 bool ask_within(Step& step, const std::vector<Fitted<Amount>>& rooms) {
   if (step.state.preflight_tries >= step.config.preflight_attempts) return false;
-  const kube::Pod known = known_pod(step);
+  const kube::Pod known = step.known_pod();
   std::vector<kube::ResizeChange> changes;
-  std::vector<ContainerResize*> full;
+  std::vector<const Fitted<Amount>*> full;
   bool smaller = false;
   for (const Fitted<Amount>& each : rooms) {
     smaller |= each.fits < each.to;
-    if (auto change = change_to(known, each.container->name, each.fits)) {
+    if (auto change = change_to(known, each.lane.container.name, each.fits)) {
       changes.push_back(*std::move(change));
     } else {
-      full.push_back(each.container);
+      full.push_back(&each);
     }
   }
   if (changes.empty() || !smaller || !can_try(step, known, changes)) return false;
   // Those that are left out have no room, whatever becomes of the others.
-  for (ContainerResize* each : full) {
-    answered<Amount>(step, *each, spec_of<Amount>(*each), SaidBy::kRefusal);
-  }
+  for (const Fitted<Amount>* each : full) answered(each->lane, each->from, SaidBy::kRefusal);
   ++step.state.preflight_tries;
-  send(step, std::move(changes));
+  send_dry(step, std::move(changes));
   return true;
 }
 
@@ -123,14 +108,15 @@ void ask(Step& step, const kube::Pod& known) {
   bool due = false;
   // All of the pod together: they are raised together when it comes to the worst.
   for (ContainerResize& container : step.state.containers) {
-    if (!wants_preflight<Amount>(step, container)) continue;
-    const bool mine = is_due<Amount>(step, container);
+    const Lane<Amount> lane(step, container);
+    if (!lane.wants_dry_run()) continue;
+    const bool mine = is_due(lane);
     if (alone && (due || !mine)) continue;
-    const Amount most = range_of<Amount>(step, container)->most;
+    const Amount most = lane.range()->most;
     const auto change = change_to(known, container.name, most);
     if (!change) continue;
     due |= mine;
-    request_of<Amount>(container).allowance.asking = most;
+    lane.own.allowance.asking = most;
     changes.push_back(*change);
   }
   if (!due) return;
@@ -139,41 +125,31 @@ void ask(Step& step, const kube::Pod& known) {
     return;
   }
   step.state.preflight_tries = 1;
-  if (can_try(step, known, changes)) {
-    send(step, std::move(changes));
-    return;
-  }
+  if (can_try(step, known, changes)) return send_dry(step, std::move(changes));
   if (changes.size() > 1) {
     ask_alone(step);
-    ask<Amount>(step, known);
-    return;
+    return ask<Amount>(step, known);
   }
   const kube::Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
-  ContainerResize& container = *step.find(changes.front().container);
-  const Amount spec = spec_of<Amount>(container);
-  answered<Amount>(step, container, spec, SaidBy::kRefusal);
-  note_refusal<Amount>(step, container,
-                       {.code = Code::kDenied,
-                        .cause = kube::Cause::kInvalid,
-                        .message = std::string(kube::explain(why))},
-                       spec);
+  const Lane<Amount> lane(step, *step.find(changes.front().container));
+  answered(lane, lane.spec(), SaidBy::kRefusal);
+  note_refusal(lane, {.cause = Cause::kInvalid, .message = std::string(kube::explain(why))},
+               std::optional(lane.spec()));
 }
 
 template <class Amount>
 void taken(Step& step, const ResizeInFlight& asked, const kube::Pod* answer) {
   for_each_limit<Amount>(
-      step, asked.resize.changes, [&](const auto& change, ContainerResize& container, Amount to) {
+      step, asked.resize.changes, [&](const auto& change, const Lane<Amount>& lane, Amount to) {
         const Amount taken = std::min(to, stored_in(answer, change, to));
-        answered<Amount>(step, container, taken, SaidBy::kDryRun);
+        answered(lane, taken, SaidBy::kDryRun);
         if (taken < to) {
-          const kube::Refusal refusal{.code = Code::kDenied,
-                                      .cause = kube::Cause::kAdmission,
+          const kube::Refusal refusal{.cause = Cause::kAdmission,
                                       .message = "would be stored as " + to_string(taken)};
-          note_refusal<Amount>(step, container, refusal, taken);
-          step.say(ResizeEvent::Kind::kRefused, container, spec_of<Amount>(container), to,
-                   kube::to_string(refusal.cause), refusal.message);
+          note_refusal(lane, refusal, std::optional(taken));
+          lane.say_refused(ResizeEvent::Kind::kRefused, to, refusal);
         }
-        Allowance<Amount>& known = request_of<Amount>(container).allowance;
+        Allowance<Amount>& known = lane.own.allowance;
         if (!known.refused || known.refused->by_kubelet) return;
         if (known.asked && taken < *known.asked) {  // the refusal before it stands, and had a room
           if (known.refused->ask_upto) known.refused->ask_upto = taken;
@@ -184,32 +160,45 @@ void taken(Step& step, const ResizeInFlight& asked, const kube::Pod* answer) {
 }
 
 template <class Amount>
-void refused(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcome) {
+void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcome) {
+  if (!outcome.refusal) return taken<Amount>(step, asked, outcome.pod ? &*outcome.pod : nullptr);
   const Room<Amount> room = room_of<Amount>(*outcome.refusal);
-  if (!room.known() && asked.resize.changes.size() > 1) {
-    ask_alone(step);
-    return;
-  }
+  if (!room.known() && asked.resize.changes.size() > 1) return ask_alone(step);
   const std::vector<Fitted<Amount>> rooms = fitted(step, room, asked.resize.changes);
   const bool first = step.state.preflight_tries == 1;
   for (const Fitted<Amount>& each : rooms) {
-    note_refusal<Amount>(step, *each.container, *outcome.refusal,
-                         room.known() ? std::optional(each.fits) : std::nullopt);
-    if (first) say_refused<Amount>(step, *each.change, outcome, ResizeEvent::Kind::kRefused);
+    note_refusal(each.lane, *outcome.refusal,
+                 room.known() ? std::optional(each.fits) : std::nullopt);
+    if (!first) continue;
+    each.lane.say_refused(ResizeEvent::Kind::kRefused, each.to, *outcome.refusal, outcome.status);
   }
   if (room.known() && ask_within(step, rooms)) return;
-  for (const Fitted<Amount>& each : rooms) {
-    answered<Amount>(step, *each.container, each.from, SaidBy::kRefusal);
-  }
+  for (const Fitted<Amount>& each : rooms) answered(each.lane, each.from, SaidBy::kRefusal);
 }
 
-template <class Amount>
-void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcome) {
-  if (outcome.refusal) {
-    refused<Amount>(step, asked, outcome);
-  } else {
-    taken<Amount>(step, asked, outcome.pod ? &*outcome.pod : nullptr);
+// Whether it says nothing of limits.
+bool absorb_trouble(Step& step, const kube::Refusal& refusal) {
+  using std::chrono::seconds;
+  PodResize& state = step.state;
+  switch (refusal.code) {
+    case Code::kGone:
+      state.gone = true;
+      return true;
+    case Code::kConflict:
+    case Code::kUnavailable: {
+      const Nanoseconds wait = seconds(1) + backoff_of(state, 3, seconds(1), seconds(10));
+      state.preflight_retry_at = step.now + std::max(wait, wait_asked_for(refusal));
+      return true;
+    }
+    case Code::kUnsupported:
+      if (refusal.cause == Cause::kMemoryDecrease) return false;
+      note_unsupported(step, refusal.cause);
+      return true;
+    case Code::kDenied:
+    case Code::kMalformed:
+      return false;
   }
+  return false;
 }
 
 }  // namespace
@@ -227,31 +216,8 @@ void ask_preflight(Step& step, const kube::Pod& known) {
 
 void absorb_preflight(Step& step, const ResizeOutcome& outcome) {
   if (!step.state.preflight || step.state.preflight->id != outcome.id) return;
-  const ResizeInFlight asked = *std::move(step.state.preflight);
-  step.state.preflight.reset();
-  if (outcome.refusal) {
-    const kube::Refusal& refusal = *outcome.refusal;
-    switch (refusal.code) {
-      case Code::kGone:
-        step.state.gone = true;
-        return;
-      case Code::kConflict:
-      case Code::kUnavailable:
-        step.state.preflight_retry_at =
-            step.now +
-            std::max(std::chrono::seconds(1) + backoff_of(step.state, 3, std::chrono::seconds(1),
-                                                          std::chrono::seconds(10)),
-                     wait_asked_for(refusal));
-        return;
-      case Code::kUnsupported:
-        if (refusal.cause == kube::Cause::kMemoryDecrease) break;
-        note_unsupported(step, refusal.cause);
-        return;
-      case Code::kDenied:
-      case Code::kMalformed:
-        break;
-    }
-  }
+  const ResizeInFlight asked = *std::exchange(step.state.preflight, std::nullopt);
+  if (outcome.refusal && absorb_trouble(step, *outcome.refusal)) return;
   step.state.unsupported.reset();
   if (is_cpu(asked.resize)) {
     absorb<MilliCpu>(step, asked, outcome);

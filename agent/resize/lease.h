@@ -24,7 +24,6 @@ std::string_view to_string(LeaseWhy why);
 struct Lease {
   Bytes limit;
   LeaseWhy why = LeaseWhy::kBridge;
-  MonotonicTime since;
   MonotonicTime until;       // its end, unless it is renewed before
   MonotonicTime written_at;  // readings from before do not show it
   bool withdrawing = false;  // going down as far as the usage lets it

@@ -8,13 +8,19 @@
 #include <optional>
 #include <vector>
 
-#include "agent/resize/known.h"
+#include "agent/resize/lane.h"
 
 namespace plimsoll::agent {
 
 template <class Amount>
 void send(Step& step, std::vector<kube::ResizeChange> changes, SendResize::Urgency urgency,
-          bool withdraws);
+          bool withdraws = false);
+// Of changes that are fine by themselves: all of them where they are fine together, else the first.
+// False: there are none.
+template <class Amount>
+bool send_together(Step& step, const kube::Pod& known, std::vector<kube::ResizeChange> changes);
+// `slot`: where it is remembered until its outcome comes.
+void submit(Step& step, SendResize request, bool withdraws, std::optional<ResizeInFlight>& slot);
 // A stored PATCH, whose reply came or whose values the watch shows (then there is no reply).
 template <class Amount>
 void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraws,
@@ -26,45 +32,34 @@ void refuse_here(Step& step, const kube::ResizeChange& change, kube::Resizabilit
 // scheduler's eyes, and may make a VPA evict the pod. True: a PATCH was sent.
 template <class Amount>
 bool withdraw(Step& step, const kube::Pod& known);
-template <class Amount>
-void say_refused(Step& step, const kube::ResizeChange& change, const ResizeOutcome& outcome,
-                 ResizeEvent::Kind kind);
 
 // An outcome of something else is left alone.
 void absorb_outcome(Step& step, const ResizeOutcome& outcome);
 
-// The kubelet has carried it out, whatever it had said before.
-template <class Amount>
-void note_in_force(Step& step, ContainerResize& container, Amount limit);
 // The API server has said that it cannot resize this pod.
 void note_unsupported(Step& step, kube::Cause cause);
 // A refusal of several containers together may be about one of them: each is asked for by itself.
 void ask_alone(Step& step);
 
-// What the engine waits for will not come now.
+// What the API server's answer says is stored, or would be: an admission webhook may have changed
+// what was asked for.
 template <class Amount>
-void forget_wish(Step& step, ContainerResize& container) {
-  request_of<Amount>(container).want.reset();
-  step.act(ForgetWish{.container = container.name,
-                      .resource = kIsMemory<Amount> ? Resource::kMemory : Resource::kCpu});
+Amount stored_in(const kube::Pod* answer, const kube::ResizeChange& change, Amount asked) {
+  const kube::Container* seen =
+      answer == nullptr ? nullptr : kube::find_container(*answer, change.container);
+  return seen == nullptr ? asked : of<Amount>(seen->resources.limits).value_or(asked);
 }
-
-// Until when a request of this pod waits after its nth failure: doubled, and half of it is jitter.
-Nanoseconds backoff_of(const PodResize& state, int attempts, Nanoseconds first, Nanoseconds most);
-// How long a refusal is respected that comes after one that was for `last`.
-Nanoseconds next_refused_backoff(const Step& step, Nanoseconds last);
 
 // A change of a request, and what of it fits in the room that its refusal named.
 template <class Amount>
 struct Fitted {
-  const kube::ResizeChange* change = nullptr;
-  ContainerResize* container = nullptr;
+  Lane<Amount> lane;
   Amount from;
   Amount to;
   Amount fits;
 };
 template <class Amount>
-std::vector<Fitted<Amount>> fitted(const Step& step, const Room<Amount>& room,
+std::vector<Fitted<Amount>> fitted(Step& step, const Room<Amount>& room,
                                    const std::vector<kube::ResizeChange>& changes);
 
 }  // namespace plimsoll::agent

@@ -10,6 +10,8 @@
 // usage and its margin; a CPU limit is asked for only while no container of the pod needs memory.
 #pragma once
 
+#include <string_view>
+
 #include "agent/resize/actions.h"
 #include "agent/resize/state.h"
 
@@ -19,5 +21,13 @@ namespace plimsoll::agent {
 // forgotten.
 ResizeStep step(PodResize state, const ResizeFacts& facts, MonotonicTime now,
                 const ResizeConfig& config);
+
+// Whether the API may be asked for lower limits of the container, now or some time; not: this pod,
+// its node or the API server rules it out.
+struct Lowerable {
+  bool memory = true;
+  bool cpu = true;
+};
+Lowerable lowerable(const PodResize& state, std::string_view container);
 
 }  // namespace plimsoll::agent

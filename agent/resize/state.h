@@ -16,6 +16,7 @@
 #include "agent/apiserver/health.h"
 #include "agent/pods/ownership.h"
 #include "agent/pods/pod_policy.h"
+#include "agent/policy/limit_change.h"
 #include "agent/resize/allowance.h"
 #include "agent/resize/lease.h"
 #include "agent/resize/resize_event.h"
@@ -65,36 +66,23 @@ ResizeConfig resize_config(const NodeConfig& config, std::string node_name);
 
 // ---- what the plan is told -------------------------------------------------------------------
 
-// What the engine did or wants, since the step before.
+// What the engine did or wants, since the step before. What was granted or lowered stands in the
+// cgroup; what was wished does not.
 struct EngineWord {
   enum class Kind : std::uint8_t {
-    kGrant,   // it has raised the limit to `to`
-    kShrink,  // it has lowered it to `to`
-    kWish,    // somebody else must change it to `to`
+    kGrant,   // it has raised the limit
+    kShrink,  // it has lowered it
+    kWish,    // somebody else must change it
   };
   Kind kind = Kind::kWish;
   std::string container;
-  Bytes from;
-  Bytes to;
-  Bytes rate_per_second;  // of growth, as the event had it; 0: unknown
+  LimitChange change;
+  Bytes rate_per_second;  // of the growth of memory, as the event had it; 0: unknown
   Layer layer = Layer::kSlowLoop;
   Reason reason = Reason::kEnoughHeadroom;
   MonotonicTime at;
 
   bool operator==(const EngineWord&) const = default;
-};
-
-// The same of its CPU limit. What was granted or lowered stands in the cgroup; what was wished does
-// not.
-struct CpuWord {
-  EngineWord::Kind kind = EngineWord::Kind::kWish;
-  std::string container;
-  MilliCpu from;
-  MilliCpu to;
-  Reason reason = Reason::kEnoughHeadroom;
-  MonotonicTime at;
-
-  bool operator==(const CpuWord&) const = default;
 };
 
 struct CgroupReading {
@@ -136,7 +124,6 @@ struct ResizeFacts {
   const std::vector<ContainerPolicy>* policies = nullptr;
   ApiStatus api;
   std::vector<EngineWord> words;
-  std::vector<CpuWord> cpu_words;
   std::vector<ResizeOutcome> outcomes;
   std::optional<PodReading> reading;
 };
@@ -155,25 +142,16 @@ struct Asked {
   bool operator==(const Asked&) const = default;
 };
 
-// How an engine's spec for the container is to be; sent when it differs from what was sent last.
+// How the engine's spec for the container is to be; sent when it differs from what was sent last.
+template <class Amount>
 struct EngineBounds {
-  Bytes floor;
-  Bytes ceiling;
-  Bytes direct_ceiling;  // 0: never
-  Bytes direct_floor;
-  std::optional<Nanoseconds> bridge_within;  // absent: all that is allowed is written
+  Amount floor;
+  Amount ceiling;
+  Amount direct_ceiling;  // 0, and of CPU what is not above the floor: never written by us
+  Amount direct_floor;
+  std::optional<Nanoseconds> bridge_within;  // of memory; absent: all that is allowed is written
 
   bool operator==(const EngineBounds&) const = default;
-};
-
-// The same for its CPU limit.
-struct CpuBounds {
-  MilliCpu floor;
-  MilliCpu ceiling;
-  MilliCpu direct_ceiling;  // not above the floor: never written by us
-  MilliCpu direct_floor;
-
-  bool operator==(const CpuBounds&) const = default;
 };
 
 // How often the same actor has taken back what we had raised.
@@ -187,17 +165,16 @@ struct Undone {
 // One limit of a container on its way through the API: what memory and CPU have in common.
 template <class Amount>
 struct Request {
-  using Bounds = std::conditional_t<kIsMemory<Amount>, EngineBounds, CpuBounds>;
-
   std::optional<Amount> spec;  // the stored limit that we know of
   // The engine's last word, while it is not the spec; of CPU, only what it waits for.
   std::optional<Amount> want;
+  MonotonicTime want_since;  // the first of those words; of memory, that no PATCH has carried yet
   Reason reason = Reason::kEnoughHeadroom;  // of the last word
   std::optional<Asked<Amount>> asked;
   MonotonicTime lower_retry_at;
   Allowance<Amount> allowance;
-  std::optional<Bounds> bounds;  // as sent last
-  std::optional<Amount> floor;   // of another actor's resize
+  std::optional<EngineBounds<Amount>> bounds;  // as sent last
+  std::optional<Amount> floor;                 // of another actor's resize
   Undone undone;
   MonotonicTime yield_until;  // it is fought over, and theirs
   kube::Resizability resizable = kube::Resizability::kYes;
@@ -205,56 +182,42 @@ struct Request {
   bool operator==(const Request&) const = default;
 };
 
-struct CpuResize : Request<MilliCpu> {
-  std::optional<MilliCpu> level;  // absent: what the kubelet wrote
-  MonotonicTime since;            // the level has been on its side of the spec
-  bool starting = false;          // it is above the spec only because the container starts
-  MonotonicTime wished_at;        // since when it waits
-  MonotonicTime needed_at;        // the last word of more than the spec
-
-  // It stands above the spec: a lease, for as long as the engine needs it.
-  bool leased() const { return spec && level && *level > *spec; }
-  bool operator==(const CpuResize&) const = default;
-};
-
-// A container, and its memory limit.
-struct ContainerResize : Request<Bytes> {
-  std::string name;
-  std::string container_id;
+struct MemoryRequest : Request<Bytes> {
   Bytes want_from;
   Layer layer = Layer::kSlowLoop;
-  MonotonicTime want_since;  // the first word that no PATCH has carried yet
   MonotonicTime last_word;
   Bytes rate_per_second;
   std::optional<Lease> lease;
   bool level_known = false;  // its file has been read since its cgroup came
   Bytes preflight_usage;     // at the time of the last dry run's answer
-  CpuResize cpu;
+
+  bool operator==(const MemoryRequest&) const = default;
+};
+
+struct CpuRequest : Request<MilliCpu> {
+  std::optional<MilliCpu> level;  // absent: what the kubelet wrote
+  MonotonicTime since;            // the level has been on its side of the spec
+  bool starting = false;          // it is above the spec only because the container starts
+  MonotonicTime needed_at;        // the last word of more than the spec
+
+  // -1: the level is below the spec, 1: above.
+  int side() const {
+    if (!spec || !level || *level == *spec) return 0;
+    return *level > *spec ? 1 : -1;
+  }
+  // A lease, for as long as the engine needs it.
+  bool leased() const { return side() > 0; }
+  bool operator==(const CpuRequest&) const = default;
+};
+
+struct ContainerResize {
+  std::string name;
+  std::string container_id;
+  MemoryRequest memory;
+  CpuRequest cpu;
 
   bool operator==(const ContainerResize&) const = default;
 };
-
-// So that what both limits of a container have in common is written once.
-template <class Amount, class Memory, class Cpu>
-constexpr auto& pick(Memory& memory, Cpu& cpu) {
-  if constexpr (kIsMemory<Amount>) {
-    return memory;
-  } else {
-    return cpu;
-  }
-}
-template <class Amount>
-auto& of(auto& amounts) {
-  return pick<Amount>(amounts.memory, amounts.cpu);
-}
-template <class Amount>
-auto& request_of(auto& container) {
-  return pick<Amount>(container, container.cpu);
-}
-template <class Amount>
-inline constexpr kube::OwnedLimits kOwnedLimits = &kube::ResizedBy::memory_limits;
-template <>
-inline constexpr kube::OwnedLimits kOwnedLimits<MilliCpu> = &kube::ResizedBy::cpu_limits;
 
 struct ResizeInFlight {
   std::uint64_t id = 0;
@@ -289,6 +252,14 @@ struct Attempts {
   bool operator==(const Attempts&) const = default;
 };
 
+// What is the same for a pod's requests for memory and those for CPU.
+struct PodRequests {
+  std::optional<ResizeUnverified> unverified;
+  Attempts attempts;  // while those for memory wait, all wait
+
+  bool operator==(const PodRequests&) const = default;
+};
+
 // The API server says that it cannot resize this pod: a new one of it, or another one, may.
 struct Unsupported {
   kube::Cause cause = kube::Cause::kSubresourceAbsent;
@@ -306,8 +277,8 @@ struct PodResize {
 
   std::optional<ResizeInFlight> in_flight;  // at most one
   std::optional<ResizeInFlight> preflight;  // at most one dry run
-  std::optional<ResizeUnverified> unverified;
-  std::optional<ResizeUnverified> cpu_unverified;
+  PodRequests memory;
+  PodRequests cpu;
   std::vector<kube::ResizeChange> unknown;  // of a PATCH of each whose outcome is unknown
   bool unknown_withdraws = false;           // the newest of them
   std::uint64_t next_id = 1;
@@ -318,8 +289,6 @@ struct PodResize {
   std::optional<MonotonicTime> behind_since;  // the watch shows an older generation, and moves
   MonotonicTime reply_at;                     // of the last reply that stored something
   MonotonicTime last_patch;                   // of memory
-  Attempts attempts;                          // of memory; all requests wait
-  Attempts cpu_attempts;                      // only those for CPU wait
   bool unanswered = false;                    // the last request for memory had no usable answer
   std::size_t unanswered_containers = 0;      // no dry run for their memory has been answered yet
   MonotonicTime preflight_retry_at;
@@ -339,13 +308,14 @@ struct PodResize {
   bool operator==(const PodResize&) const = default;
 };
 
+// That of both which is about `Amount`, of anything that has a `memory` and a `cpu`.
 template <class Amount>
-auto& unverified_of(auto& state) {
-  return pick<Amount>(state.unverified, state.cpu_unverified);
-}
-template <class Amount>
-auto& attempts_of(auto& state) {
-  return pick<Amount>(state.attempts, state.cpu_attempts);
+constexpr auto& of(auto& both) {
+  if constexpr (kIsMemory<Amount>) {
+    return both.memory;
+  } else {
+    return both.cpu;
+  }
 }
 
 }  // namespace plimsoll::agent

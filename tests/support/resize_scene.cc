@@ -76,7 +76,6 @@ ResizeStep& Scene::step() {
                     .policies = &policies,
                     .api = api,
                     .words = std::exchange(words_, {}),
-                    .cpu_words = std::exchange(cpu_words_, {}),
                     .outcomes = std::exchange(outcomes_, {}),
                     .reading = files};
   last = agent::step(state, facts, now, config);
@@ -118,16 +117,13 @@ void Scene::run_until(MonotonicTime end) {
 }
 
 void Scene::say(EngineWord::Kind kind, Bytes to, Bytes rate, const std::string& container) {
-  EngineWord word;
-  word.kind = kind;
-  word.container = container;
-  word.from = {file(container).limit.bytes};
-  word.to = to;
-  word.rate_per_second = rate;
-  word.layer = Layer::kAtTheLimit;
-  word.reason = Reason::kReclaimFailing;
-  word.at = now;
-  words_.push_back(word);
+  words_.push_back({.kind = kind,
+                    .container = container,
+                    .change = MemoryChange{Bytes{file(container).limit.bytes}, to},
+                    .rate_per_second = rate,
+                    .layer = Layer::kAtTheLimit,
+                    .reason = Reason::kReclaimFailing,
+                    .at = now});
 }
 
 void Scene::grant(Bytes to, Bytes rate, const std::string& container) {
@@ -158,8 +154,11 @@ ContainerCpuPolicy& Scene::allow_cpu(MilliCpu ceiling, const std::string& contai
 
 void Scene::say_cpu(EngineWord::Kind kind, MilliCpu to, Reason reason,
                     const std::string& container) {
-  cpu_words_.push_back(
-      {.kind = kind, .container = container, .from = {}, .to = to, .reason = reason, .at = now});
+  words_.push_back({.kind = kind,
+                    .container = container,
+                    .change = CpuChange{{}, to},
+                    .reason = reason,
+                    .at = now});
 }
 
 void Scene::grant_cpu(MilliCpu to, Reason reason, const std::string& container) {

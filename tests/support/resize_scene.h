@@ -27,6 +27,8 @@ kube::Container container_of(std::string name, Bytes request, Bytes limit);
 kube::Pod burstable_pod();
 kube::Pod guaranteed_pod();
 
+using CpuBounds = EngineBounds<MilliCpu>;
+
 class Scene {
  public:
   explicit Scene(kube::Pod pod = burstable_pod());
@@ -85,8 +87,11 @@ class Scene {
   void set_usage(Bytes usage, const std::string& container = "app");
   CgroupReading& file(const std::string& container = "app");
   ContainerResize& container(const std::string& name = "app");
-  const EngineBounds& bounds(const std::string& name = "app") { return *container(name).bounds; }
-  CpuResize& cpu(const std::string& name = "app") { return container(name).cpu; }
+  const EngineBounds<Bytes>& bounds(const std::string& name = "app") {
+    return *memory(name).bounds;
+  }
+  MemoryRequest& memory(const std::string& name = "app") { return container(name).memory; }
+  CpuRequest& cpu(const std::string& name = "app") { return container(name).cpu; }
   const CpuBounds& cpu_bounds(const std::string& name = "app") { return *cpu(name).bounds; }
 
   // Of the last step.
@@ -105,7 +110,6 @@ class Scene {
 
  private:
   std::vector<EngineWord> words_;
-  std::vector<CpuWord> cpu_words_;
   std::vector<ResizeOutcome> outcomes_;
   void apply(const ResizeStep& step);
 };

@@ -221,8 +221,11 @@ void NodePodsTest::turn(kube::Pod shown) {
     const auto* set = std::get_if<SetBounds>(&each);
     NodeContainer* found = set == nullptr ? nullptr : pod.find(set->container);
     if (found == nullptr) continue;
-    if (const auto* memory = std::get_if<EngineBounds>(&set->bounds)) found->bounds = *memory;
-    if (const auto* cpu = std::get_if<CpuBounds>(&set->bounds)) found->set_cpu_bounds(*cpu);
+    if (const auto* memory = std::get_if<EngineBounds<Bytes>>(&set->bounds)) {
+      found->bounds = *memory;
+    } else {
+      found->set_cpu_bounds(std::get<EngineBounds<MilliCpu>>(set->bounds));
+    }
   }
   if (pod.leaves() && bring_back(pod, *engine, now)) pods->set_stale();
   (void)state_file->update(pods->state(), now);
@@ -443,9 +446,9 @@ TEST_F(NodePodsTest, TheFloorOfACpuLimitIsOnDiskBeforeTheSpecIsRaised) {
   web().resize.unknown = {change};
   EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
   web().resize.unknown.clear();
-  web().resize.cpu_unverified = ResizeUnverified{.changes = {change}, .visible = {}};
+  web().resize.cpu.unverified = ResizeUnverified{.changes = {change}, .visible = {}};
   EXPECT_EQ(find_cpu_floor(pods->hidden_limits(), kUid, "app"), MilliCpu{500});
-  web().resize.cpu_unverified.reset();
+  web().resize.cpu.unverified.reset();
 
   pod.containers[0].resources.limits.cpu = MilliCpu{2000};
   pod.resource_version += "1";
@@ -1078,14 +1081,14 @@ TEST_F(NodePodsCpuTest, TheBoundsOfThePlanHoldForTheNextCgroup) {
   add_cpu_cgroups();
   present(cpu_pod());
   ContainerResize known{.name = "app"};
-  known.bounds = EngineBounds{.floor = mib(128), .ceiling = mib(512), .direct_ceiling = mib(256)};
-  known.cpu.bounds = CpuBounds{.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}};
+  known.memory.bounds = {.floor = mib(128), .ceiling = mib(512), .direct_ceiling = mib(256)};
+  known.cpu.bounds = {.floor = {300}, .ceiling = {3000}, .direct_ceiling = {2000}};
   web().resize.containers = {known};
   tree.remove(scope_of('a'));
   add_cpu_cgroups('b');
   (void)pods->reconcile(config, now);
   ASSERT_EQ(web().containers.size(), 1U);
-  EXPECT_EQ(web().containers[0].bounds, known.bounds);
+  EXPECT_EQ(web().containers[0].bounds, known.memory.bounds);
   EXPECT_EQ(web().containers[0].cpu_bounds, known.cpu.bounds);
   EXPECT_TRUE(give(kAll, {}, now));
   EXPECT_EQ(given()->bounds.direct_ceiling, MilliCpu{2000});

@@ -64,8 +64,8 @@ TEST(Allowance, WhatCannotBeAskedForIsNotAllowed) {
     scene.step();
     scene.run_until(scene.now + seconds(20));
     EXPECT_TRUE(scene.sent.empty()) << row.what;
-    ASSERT_TRUE(scene.container().lease) << row.what;
-    EXPECT_EQ(scene.container().lease->why, LeaseWhy::kNoApi) << row.what;
+    ASSERT_TRUE(scene.container().memory.lease) << row.what;
+    EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kNoApi) << row.what;
 
     // And what had been allowed before, stays so.
     Scene before = armed();
@@ -188,7 +188,7 @@ TEST(Allowance, ARefusalThatMayBeAboutOneContainerIsNotOneOfAll) {
   scene.accept();
   scene.actuate();
   scene.after(milliseconds(100));
-  EXPECT_EQ(scene.container("side").spec, mib(128));
+  EXPECT_EQ(scene.container("side").memory.spec, mib(128));
   EXPECT_EQ(scene.bounds("side").direct_ceiling, mib(512));
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(128));
 }
@@ -219,11 +219,11 @@ TEST(Allowance, ABridgeThatIsFoundWhileTheKubeletIsBusyIsTakenOver) {
   scene.set_usage(mib(250));
   scene.pod.resize.in_progress = kube::ResizeCondition{};
   scene.step();
-  EXPECT_FALSE(scene.container().lease) << "the kubelet may be about to write it";
+  EXPECT_FALSE(scene.container().memory.lease) << "the kubelet may be about to write it";
   scene.pod.resize.in_progress.reset();
   scene.run_until(scene.now + seconds(10));
-  ASSERT_TRUE(scene.container().lease);
-  EXPECT_EQ(scene.container().lease->limit, mib(300));
+  ASSERT_TRUE(scene.container().memory.lease);
+  EXPECT_EQ(scene.container().memory.lease->limit, mib(300));
   if (scene.sent.empty() && scene.state.preflight) scene.accept();
   scene.run_until(scene.now + seconds(10));
   ASSERT_FALSE(scene.sent.empty());
@@ -252,15 +252,15 @@ TEST(Allowance, AStoreThatWasPutBackIsBelieved) {
   scene.accept();
   scene.actuate();
   scene.after(milliseconds(100));
-  ASSERT_EQ(scene.container().spec, mib(512));
+  ASSERT_EQ(scene.container().memory.spec, mib(512));
   scene.pod = before;
   scene.after(milliseconds(100));
-  EXPECT_EQ(scene.container().spec, mib(512)) << "a watch that lags";
+  EXPECT_EQ(scene.container().memory.spec, mib(512)) << "a watch that lags";
   scene.pod.resource_version = "restored";
   scene.after(milliseconds(100));
-  EXPECT_EQ(scene.container().spec, mib(512));
+  EXPECT_EQ(scene.container().memory.spec, mib(512));
   scene.run_until(scene.now + seconds(6));
-  EXPECT_EQ(scene.container().spec, mib(128));
+  EXPECT_EQ(scene.container().memory.spec, mib(128));
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ using resize_test::asked_cpu;
 using resize_test::burstable_pod;
 using resize_test::carry_out;
 using resize_test::cpu_quota;
+using resize_test::CpuBounds;
 using resize_test::cpus;
 using resize_test::kCpuFloor;
 using resize_test::kCpuMost;

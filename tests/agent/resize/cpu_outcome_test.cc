@@ -247,7 +247,7 @@ TEST(ResizePlanCpu, WhatTheKubeletDoesNotCarryOutIsTakenBack) {
     EXPECT_EQ(scene.said(Kind::kWithdrawn).size(), 1u);
     EXPECT_TRUE(scene.said(Kind::kApplied).empty());
     EXPECT_EQ(scene.cpu().spec, kCpuFloor);
-    EXPECT_FALSE(scene.state.cpu_unverified);
+    EXPECT_FALSE(scene.state.cpu.unverified);
   }
 }
 

@@ -62,7 +62,7 @@ TEST(ResizePlanCpu, ABurstCostsTwoRequestsAndAShortOneNone) {
   carry_out(scene);
   scene.run_until(scene.now + std::chrono::minutes(10));
   EXPECT_EQ(scene.sent.size(), 2u);
-  EXPECT_EQ(scene.state.cpu_unverified, std::nullopt);
+  EXPECT_EQ(scene.state.cpu.unverified, std::nullopt);
 }
 
 TEST(ResizePlanCpu, OnTheOtherSideTheTimeBeginsAnew) {
@@ -260,11 +260,11 @@ TEST(ResizePlanCpu, NothingIsAskedForWhileMemoryIsInNeed) {
        [](Scene& scene) {
          scene.grant(mib(256));
          scene.step();
-         scene.container().want.reset();
-         scene.container().allowance.refused =
+         scene.container().memory.want.reset();
+         scene.container().memory.allowance.refused =
              Refused<Bytes>{.ask_upto = mib(128), .retry_at = MonotonicTime::max()};
        },
-       [](Scene& scene) { scene.container().lease.reset(); }},
+       [](Scene& scene) { scene.container().memory.lease.reset(); }},
       {"near its limit", [](Scene& scene) { scene.set_usage(mib(100)); },
        [](Scene& scene) { scene.set_usage(mib(60)); }},
       {"not known", [](Scene& scene) { scene.files.containers[0].container_id = "other"; },
@@ -307,7 +307,7 @@ TEST(ResizePlanCpu, MemoryDoesNotWaitForAStoredRequest) {
   scene.wish_cpu(cpus(2000));
   scene.step();
   scene.accept();
-  ASSERT_TRUE(scene.state.cpu_unverified) << "not in force";
+  ASSERT_TRUE(scene.state.cpu.unverified) << "not in force";
   scene.wish(mib(256));
   scene.step();
   EXPECT_EQ(asked(scene.patch()), mib(256));
@@ -320,7 +320,7 @@ TEST(ResizePlanCpu, ABridgeUnderARequestIsLookedAfter) {
   scene.step();
   scene.grant(mib(256), mib(2000));
   scene.after(milliseconds(10));
-  ASSERT_TRUE(scene.container().lease);
+  ASSERT_TRUE(scene.container().memory.lease);
   scene.store(kube::applied(scene.pod, scene.sent[0].resize.changes), true);
   EXPECT_EQ(scene.last.wake, scene.now + milliseconds(50)) << "without a word of the watch";
   scene.after(milliseconds(50));

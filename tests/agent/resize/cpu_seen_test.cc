@@ -14,6 +14,7 @@ namespace {
 using resize_test::armed_cpu;
 using resize_test::asked_cpu;
 using resize_test::carry_out;
+using resize_test::CpuBounds;
 using resize_test::cpus;
 using resize_test::kCpuFloor;
 using resize_test::kCpuMost;
@@ -145,7 +146,7 @@ TEST(ResizePlanCpu, AnUnknownOutcomeThatTheWatchShowsWasOurs) {
   scene.pod.generation = 2;
   scene.after(milliseconds(10));
   EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
-  EXPECT_TRUE(scene.state.cpu_unverified) << "as if it had been answered";
+  EXPECT_TRUE(scene.state.cpu.unverified) << "as if it had been answered";
   scene.actuate();
   scene.run_until(scene.now + seconds(60));
   EXPECT_EQ(scene.sent.size(), 1u) << "nothing is left to ask";

@@ -191,7 +191,7 @@ TEST(ResizePlan, BoundsByActuation) {
   files.step();
   files.after(seconds(30));
   EXPECT_TRUE(files.sent.empty() && files.preflights.empty()) << "never asks";
-  EXPECT_EQ(files.container().lease->why, LeaseWhy::kPolicy);
+  EXPECT_EQ(files.container().memory.lease->why, LeaseWhy::kPolicy);
 
   Scene dry;
   dry.policies[0].dry_run = true;

@@ -51,7 +51,7 @@ TEST(ResizePlan, ARefusedBridgeIsWithdrawnAsFarAsTheUsageLetsIt) {
   scene.accept();
   scene.actuate();
   scene.run_until(scene.now + seconds(5));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
   EXPECT_EQ(scene.said(Kind::kBridgeWithdrawn).size(), 2u);
 }
 
@@ -92,7 +92,7 @@ TEST(ResizePlan, OnRefusalTheOperatorMayWantTheWriteAllTheSame) {
   scene.step();
   scene.refuse(kQuota);
   EXPECT_EQ(scene.action<LowerLimit>(), nullptr);
-  EXPECT_EQ(scene.container().lease->why, LeaseWhy::kOverride);
+  EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kOverride);
   EXPECT_EQ(scene.bounds().direct_ceiling, mib(1024));
 }
 
@@ -106,7 +106,7 @@ TEST(ResizePlan, WhatIsStoredAsLessIsARefusalOfTheRest) {
   kube::Pod reply = scene.pod;
   reply.containers[0].resources.limits.memory = mib(256);
   scene.store(reply);
-  EXPECT_EQ(scene.container().spec, mib(256));
+  EXPECT_EQ(scene.container().memory.spec, mib(256));
   ASSERT_EQ(scene.said(Kind::kRefused).size(), 1u);
   EXPECT_EQ(scene.said(Kind::kRefused)[0].cause, "admission");
   EXPECT_EQ(scene.said(Kind::kRefused)[0].message, "stored as 256 MiB");
@@ -122,7 +122,7 @@ TEST(ResizePlan, WhatIsStoredAsLessIsARefusalOfTheRest) {
   }
   EXPECT_EQ(scene.sent.size(), 1u) << "and is not asked for over and over";
   EXPECT_EQ(resize_test::applied(scene), std::pair(mib(128), mib(256)));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
 }
 
 TEST(ResizePlan, ALoweringThatIsStoredAsMoreIsNotAskedForAtOnce) {
@@ -139,7 +139,7 @@ TEST(ResizePlan, ALoweringThatIsStoredAsMoreIsNotAskedForAtOnce) {
   reply.containers[0].resources.limits.memory = mib(256);
   scene.store(reply);
   scene.actuate();
-  EXPECT_EQ(scene.container().spec, mib(256));
+  EXPECT_EQ(scene.container().memory.spec, mib(256));
   for (int i = 0; i < 9 * 60; ++i) {
     scene.wish(mib(128));
     scene.after(seconds(1));
@@ -216,7 +216,7 @@ TEST(ResizePlan, AWithdrawalThatIsRefusedIsTriedAgainLaterAndLater) {
     const MonotonicTime refused = scene.now;
     scene.run_until(refused + milliseconds(100));
     EXPECT_EQ(scene.file().limit, limit_of(mib(128))) << "what was written is taken back at once";
-    EXPECT_FALSE(scene.container().lease);
+    EXPECT_FALSE(scene.container().memory.lease);
     scene.run_until(refused + wait - milliseconds(1));
     EXPECT_EQ(scene.sent.size(), tries);
     scene.run_until(refused + wait);
@@ -262,7 +262,7 @@ TEST(ResizePlan, DeferredForAReasonBesideMemoryKeepsItsLease) {
   scene.pod.resize = {};
   scene.pod.observed_generation = scene.pod.generation;
   scene.run_until(scene.now + seconds(5));
-  ASSERT_TRUE(scene.container().lease);
+  ASSERT_TRUE(scene.container().memory.lease);
   EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
   EXPECT_EQ(scene.sent.size(), 2u) << "and is not asked for again at once";
   scene.run_until(scene.now + seconds(40));
@@ -290,13 +290,13 @@ TEST(ResizePlan, AKubeletThatDoesNothingIsHelped) {
   scene.run_until(scene.now + seconds(3));
   EXPECT_EQ(scene.file().limit, limit_of(mib(256)));
   EXPECT_EQ(scene.files.slice->limit, limit_of(mib(256)));
-  EXPECT_EQ(scene.container().lease->why, LeaseWhy::kNodeSilent);
+  EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kNodeSilent);
   EXPECT_EQ(scene.said(Kind::kFallback).size(), 1u);
   scene.run_until(scene.now + std::chrono::minutes(15));
-  EXPECT_TRUE(scene.container().lease) << "the request is still open";
+  EXPECT_TRUE(scene.container().memory.lease) << "the request is still open";
   scene.actuate();
   scene.after(seconds(1));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
   EXPECT_EQ(scene.sent.size(), 1u);
 }
 

@@ -46,8 +46,8 @@ TEST(ResizePlan, AWishIsAskedForAtOnceAndMeasured) {
   scene.after(milliseconds(50));
   ASSERT_EQ(scene.said(Kind::kApplied).size(), 1u);
   EXPECT_EQ(scene.said(Kind::kApplied)[0].patch_to_limit, milliseconds(400));
-  EXPECT_EQ(scene.container().want, std::nullopt);
-  EXPECT_FALSE(scene.state.unverified);
+  EXPECT_EQ(scene.container().memory.want, std::nullopt);
+  EXPECT_FALSE(scene.state.memory.unverified);
 }
 
 TEST(ResizePlan, WhatIsInForceIsToldWithTheLimitBeforeIt) {
@@ -107,11 +107,11 @@ TEST(ResizePlan, ABridgeIsAskedForWhenItIsQuiet) {
   ASSERT_EQ(scene.sent.size(), 1u);
   EXPECT_EQ(asked(&scene.sent[0]), mib(512));
   scene.accept();
-  ASSERT_TRUE(scene.container().lease);
-  EXPECT_EQ(scene.container().lease->why, LeaseWhy::kBridge);
+  ASSERT_TRUE(scene.container().memory.lease);
+  EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kBridge);
   scene.actuate();
   scene.after(milliseconds(500));
-  EXPECT_FALSE(scene.container().lease) << "the API stands behind it";
+  EXPECT_FALSE(scene.container().memory.lease) << "the API stands behind it";
   ASSERT_EQ(scene.said(Kind::kApplied).size(), 1u);
   EXPECT_EQ(scene.said(Kind::kApplied)[0].patch_to_limit, std::nullopt)
       << "the file had the limit before: nothing was measured";
@@ -190,7 +190,7 @@ TEST(ResizePlan, WhatWasWishedIsWrittenWhenTheApiDoesNotAnswer) {
   ASSERT_NE(raise, nullptr);
   EXPECT_EQ(raise->limit, mib(256));
   EXPECT_EQ(raise->slice, mib(256)) << "the slice first";
-  EXPECT_EQ(scene.container().lease->why, LeaseWhy::kApiAway);
+  EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kApiAway);
   EXPECT_EQ(scene.said(Kind::kFallback).size(), 1u);
   EXPECT_EQ(scene.bounds().bridge_within, std::nullopt) << "all needs are written now";
   scene.run_until(scene.now + seconds(60));
@@ -203,8 +203,8 @@ TEST(ResizePlan, WhatWasWishedIsWrittenWhenTheApiDoesNotAnswer) {
   scene.accept();
   scene.actuate();
   scene.after(seconds(1));
-  EXPECT_FALSE(scene.container().lease);
-  EXPECT_EQ(scene.container().spec, mib(256));
+  EXPECT_FALSE(scene.container().memory.lease);
+  EXPECT_EQ(scene.container().memory.spec, mib(256));
 }
 
 TEST(ResizePlan, ALeaseIsRenewedWhileItIsNeededAndEndsWithItsNeed) {
@@ -216,11 +216,11 @@ TEST(ResizePlan, ALeaseIsRenewedWhileItIsNeededAndEndsWithItsNeed) {
   scene.set_usage(mib(400));
   scene.step();
   scene.run_until(scene.now + std::chrono::minutes(25));
-  ASSERT_TRUE(scene.container().lease) << "the usage is far above the spec";
+  ASSERT_TRUE(scene.container().memory.lease) << "the usage is far above the spec";
   EXPECT_EQ(scene.file().limit, limit_of(mib(512)));
   scene.set_usage(mib(60));
   scene.run_until(scene.now + std::chrono::minutes(11));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
   EXPECT_EQ(scene.file().limit, limit_of(mib(128)));
   EXPECT_EQ(scene.files.slice->limit, limit_of(mib(128)));
   EXPECT_EQ(scene.said(Kind::kLeaseEnded).size(), 1u);
@@ -234,7 +234,7 @@ TEST(ResizePlan, AnUnknownOutcomeThatTheWatchShowsWasTaken) {
   scene.pod.containers[0].resources.limits.memory = mib(256);
   scene.pod.generation = 2;
   scene.after(milliseconds(10));
-  EXPECT_TRUE(scene.state.unverified) << "as if it had been answered";
+  EXPECT_TRUE(scene.state.memory.unverified) << "as if it had been answered";
   EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty()) << "that was us";
   const std::size_t before = scene.sent.size();
   scene.actuate();
@@ -253,7 +253,7 @@ TEST(ResizePlan, AThrottledRequestWaitsAsLongAsTheServerSays) {
   const MonotonicTime refused = scene.now;
   scene.run_until(refused + milliseconds(2900));
   EXPECT_EQ(scene.sent.size(), 1u);
-  EXPECT_NE(scene.container().lease, std::nullopt) << "meanwhile it is written";
+  EXPECT_NE(scene.container().memory.lease, std::nullopt) << "meanwhile it is written";
   scene.run_until(refused + seconds(4));
   EXPECT_EQ(scene.sent.size(), 2u);
 }

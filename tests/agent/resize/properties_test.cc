@@ -123,39 +123,40 @@ class World {
       }
       files.slice->usage = files.slice->usage - before + memory.usage;
       const ContainerResize* known = find(pod.containers[i].name);
-      if (known == nullptr || !known->bounds) continue;
-      const EngineBounds& bounds = *known->bounds;
+      if (known == nullptr || !known->memory.bounds) continue;
+      const EngineBounds<Bytes>& bounds = *known->memory.bounds;
       EngineWord word;
       word.container = pod.containers[i].name;
       word.at = now;
-      word.from = {memory.limit.bytes};
+      MemoryChange change{.from = {memory.limit.bytes}};
       word.rate_per_second = mib(number(500));
       const bool tight = memory.usage.value > memory.limit.bytes / 10 * 8;
       const Bytes need = {memory.limit.bytes + memory.limit.bytes / 2};
       if (tight && need <= bounds.direct_ceiling) {
         word.kind = EngineWord::Kind::kGrant;
-        word.to = need;
+        change.to = need;
         files.slice->limit.bytes += need.value - memory.limit.bytes;
         memory.limit = limit_of(need);
       } else if (tight && std::min(need, bounds.ceiling).value > memory.limit.bytes) {
         word.kind = EngineWord::Kind::kWish;
-        word.to = std::min(need, bounds.ceiling);
+        change.to = std::min(need, bounds.ceiling);
       } else if (memory.usage.value < memory.limit.bytes / 4 && chance(0.1)) {
         const Bytes to = std::max(bounds.floor, memory.usage + memory.usage);
         if (to.value >= memory.limit.bytes) continue;
         const Bytes direct = std::max(to, bounds.direct_floor);
         if (direct.value < memory.limit.bytes && bounds.direct_ceiling.value > 0) {
           word.kind = EngineWord::Kind::kShrink;
-          word.to = direct;
+          change.to = direct;
           memory.limit = limit_of(direct);
         } else {
           word.kind = EngineWord::Kind::kWish;
-          word.to = to;
+          change.to = to;
         }
       } else {
         continue;
       }
       ++words;
+      word.change = change;
       facts.words.push_back(word);
     }
   }
@@ -171,8 +172,9 @@ class World {
       }
       const ContainerResize* known = find(pod.containers[i].name);
       if (known == nullptr || !known->cpu.bounds) continue;
-      const CpuBounds& bounds = *known->cpu.bounds;
-      CpuWord word{.container = pod.containers[i].name, .from = cpu.file, .at = now};
+      const EngineBounds<MilliCpu>& bounds = *known->cpu.bounds;
+      EngineWord word{.container = pod.containers[i].name, .at = now};
+      CpuChange change{.from = cpu.file};
       const MilliCpu to = std::clamp(cpu.need, bounds.floor, bounds.ceiling);
       const MilliCpu up = std::min(to, bounds.direct_ceiling);
       const MilliCpu top = std::max(bounds.direct_ceiling, bounds.direct_floor);
@@ -181,24 +183,25 @@ class World {
       word.reason = starting ? Reason::kStarting : Reason::kThrottled;
       if (up > cpu.file) {
         word.kind = EngineWord::Kind::kGrant;
-        word.to = cpu.file = up;
+        change.to = cpu.file = up;
       } else if (to > cpu.file && chance(0.1)) {
         word.kind = EngineWord::Kind::kWish;
-        word.to = to;
+        change.to = to;
       } else if (down < cpu.file) {
         word.kind = EngineWord::Kind::kShrink;
         word.reason = starting ? Reason::kStarted : Reason::kLeaseEnded;
-        word.to = cpu.file = down;
+        change.to = cpu.file = down;
       } else if (to < cpu.file && chance(0.05)) {
         word.kind = EngineWord::Kind::kWish;
         word.reason = starting ? Reason::kStarted : Reason::kLeaseEnded;
-        word.to = to;
+        change.to = to;
       } else {
         continue;
       }
       ++words;
       ++cpu_words;
-      facts.cpu_words.push_back(word);
+      word.change = change;
+      facts.words.push_back(word);
     }
   }
 
@@ -389,11 +392,11 @@ class World {
     } else if (const auto* raise = std::get_if<RaiseLimit>(&action)) {
       const ContainerResize* known = find(raise->container);
       EXPECT_NE(actuation, Actuation::kResize);
-      EXPECT_TRUE(known->lease) << "every direct write has a lease";
-      EXPECT_LE(raise->limit, known->bounds->direct_ceiling) << "no further than is allowed";
-      const auto& said = known->allowance;
+      EXPECT_TRUE(known->memory.lease) << "every direct write has a lease";
+      EXPECT_LE(raise->limit, known->memory.bounds->direct_ceiling) << "no further than is allowed";
+      const auto& said = known->memory.allowance;
       if (said.refused && said.refused->cause == kube::Cause::kQuota) {
-        EXPECT_LE(raise->limit, std::max(said.upto, *known->spec));
+        EXPECT_LE(raise->limit, std::max(said.upto, *known->memory.spec));
       }
       set(raise->container, raise->limit);
       if (raise->slice) {
@@ -448,14 +451,14 @@ class World {
   // A CPU request under way may make the kubelet write memory.max.
   void check_memory_is_quiet(const SendResize& send) {
     ++cpu_patches;
-    EXPECT_FALSE(state.unverified);
+    EXPECT_FALSE(state.memory.unverified);
     for (const ContainerResize& each : state.containers) {
-      EXPECT_FALSE(each.lease) << "a CPU change and a memory lease";
-      EXPECT_FALSE(each.want) << "a CPU change before a need for memory";
+      EXPECT_FALSE(each.memory.lease) << "a CPU change and a memory lease";
+      EXPECT_FALSE(each.memory.want) << "a CPU change before a need for memory";
     }
     for (const kube::ResizeChange& change : send.resize.changes) {
       const std::size_t i = change.container == "app" ? 0 : 1;
-      EXPECT_LT(file(i).usage, scaled(*find(change.container)->spec, config.active_share));
+      EXPECT_LT(file(i).usage, scaled(*find(change.container)->memory.spec, config.active_share));
     }
   }
 
@@ -486,23 +489,24 @@ class World {
     EXPECT_LE(state.patches, words + withdrawals + unstored) << "a PATCH without a cause";
     EXPECT_LE(cpu_patches, cpu_words + withdrawals + unstored) << "the same of CPU";
     for (const ContainerResize& each : state.containers) {
-      if (!each.lease || each.lease->withdrawing) continue;
-      EXPECT_LE(now, each.lease->until + seconds(61)) << "a lease beyond its end";
+      if (!each.memory.lease || each.memory.lease->withdrawing) continue;
+      EXPECT_LE(now, each.memory.lease->until + seconds(61)) << "a lease beyond its end";
     }
     if (now + std::chrono::minutes(1) < end) return;
     for (std::size_t i = 0; i < 2; ++i) {
       const ContainerResize& each = state.containers[i];
-      EXPECT_FALSE(each.lease && actuation != Actuation::kCgroup) << "a lease without a need";
+      EXPECT_FALSE(each.memory.lease && actuation != Actuation::kCgroup)
+          << "a lease without a need";
       if (actuation == Actuation::kCgroup) continue;
       EXPECT_EQ(file(i).limit, limit_of(spec(i))) << "spec and cgroup agree in the end";
-      EXPECT_EQ(each.spec, spec(i)) << "and the state with them";
+      EXPECT_EQ(each.memory.spec, spec(i)) << "and the state with them";
       if (!policies[i].cpu) continue;
       // A request of ours has overtaken theirs, and there may be no room to give it back.
       const bool overtaken = each.cpu.floor && *each.cpu.floor > *each.cpu.spec;
       if (now < each.cpu.yield_until || overtaken) continue;
       EXPECT_EQ(cpus[i].file, spec_cpu(each.name)) << "the same of CPU";
       EXPECT_EQ(each.cpu.spec, spec_cpu(each.name));
-      EXPECT_FALSE(state.cpu_unverified);
+      EXPECT_FALSE(state.cpu.unverified);
     }
   }
 

@@ -159,7 +159,7 @@ TEST(RecordedResize, ARaise) {  // v1
   EXPECT_EQ(std::get<MemoryChange>(scene.said(Kind::kApplied)[0].change).from, mib(64));
   EXPECT_EQ(scene.sent.size(), 1u);
   EXPECT_TRUE(scene.said(Kind::kFallback).empty() && scene.said(Kind::kRepaired).empty());
-  EXPECT_FALSE(scene.state.unverified || scene.container().lease);
+  EXPECT_FALSE(scene.state.memory.unverified || scene.container().memory.lease);
 }
 
 TEST(RecordedResize, AShrinkBelowTheUsageThatTheKubeletRefuses) {  // v2
@@ -202,7 +202,7 @@ TEST(RecordedResize, ARaiseAfterAShrinkThatFailed) {  // v2, v2b
   scene.run_until(scene.now + seconds(60));
   EXPECT_EQ(scene.sent.size(), 2u) << "the raise does not wait, and nothing is to be withdrawn";
   EXPECT_EQ(scene.said(Kind::kApplied).size(), 1u);
-  EXPECT_EQ(scene.container().spec, mib(128));
+  EXPECT_EQ(scene.container().memory.spec, mib(128));
 }
 
 TEST(RecordedResize, DeferredAndWithdrawn) {  // v3
@@ -262,8 +262,8 @@ TEST(RecordedResize, APolicyThatRestartsIsNeverAskedFor) {  // v5
   scene.run_until(scene.now + seconds(60));
   EXPECT_TRUE(scene.sent.empty()) << "the recorded kubelet restarted the container for it";
   EXPECT_EQ(scene.file().limit, limit_of(mib(96))) << "written instead";
-  ASSERT_TRUE(scene.container().lease);
-  EXPECT_EQ(scene.container().lease->why, LeaseWhy::kNoApi);
+  ASSERT_TRUE(scene.container().memory.lease);
+  EXPECT_EQ(scene.container().memory.lease->why, LeaseWhy::kNoApi);
 }
 
 TEST(RecordedResize, ASliceThatStaysBehindInACrashLoop) {  // v7
@@ -332,7 +332,7 @@ TEST(RecordedResize, OverDirectWrites) {  // v11
     scene.run_until(scene.now + seconds(20));
     EXPECT_EQ(scene.file().limit, limit_of(mib(row.limit_mib)));
     EXPECT_EQ(scene.files.slice->limit, limit_of(mib(row.limit_mib)));
-    EXPECT_FALSE(scene.container().lease);
+    EXPECT_FALSE(scene.container().memory.lease);
     EXPECT_TRUE(scene.said(Kind::kReasserted).empty());
     EXPECT_EQ(scene.said(Kind::kApplied).size(), 1u);
     EXPECT_EQ(scene.sent.size(), 1u);

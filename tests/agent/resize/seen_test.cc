@@ -177,7 +177,7 @@ TEST(ResizePlan, WhatComesUnderOurNameIsOurs) {
   resizes(scene, "plimsoll", mib(200));
   scene.after(milliseconds(10));
   EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
-  EXPECT_EQ(scene.container().spec, mib(200));
+  EXPECT_EQ(scene.container().memory.spec, mib(200));
   EXPECT_EQ(scene.bounds().floor, mib(128));
 }
 
@@ -193,7 +193,7 @@ TEST(ResizePlan, AWatchThatLagsBehindOurOwnPatchIsNotSomebodyElse) {
   scene.pod = reply;
   scene.after(milliseconds(10));
   EXPECT_TRUE(scene.said(Kind::kSteppedBack).empty());
-  EXPECT_EQ(scene.container().spec, mib(256));
+  EXPECT_EQ(scene.container().memory.spec, mib(256));
 }
 
 TEST(ResizePlan, ARestartedContainerHasNoLeaseAnyMore) {
@@ -204,7 +204,7 @@ TEST(ResizePlan, ARestartedContainerHasNoLeaseAnyMore) {
   scene.files.containers[0].container_id = "containerd://app-2";
   scene.file().limit = limit_of(mib(128));
   scene.after(milliseconds(100));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
   EXPECT_EQ(scene.said(Kind::kLeaseEnded).at(0).cause, "container_restarted");
   EXPECT_EQ(scene.action<RaiseLimit>(), nullptr);
 }
@@ -219,7 +219,7 @@ TEST(ResizePlan, AResizeOfTheAgentBeforeIsTakenOver) {
   scene.pod.resize.pending = condition("Deferred", "Node didn't have enough resource: memory");
   scene.pod.resized_by = {{.manager = "plimsoll", .at = kube::ApiTime{}, .memory_limits = {"app"}}};
   scene.step();
-  EXPECT_TRUE(scene.state.unverified);
+  EXPECT_TRUE(scene.state.memory.unverified);
   Scene room = scene;
   scene.run_until(scene.now + seconds(32));
   EXPECT_EQ(asked(&scene.sent.at(0)), mib(128));
@@ -251,8 +251,8 @@ TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {
   scene.file().limit = limit_of(mib(256));
   scene.files.slice->limit = limit_of(mib(256));
   scene.step();
-  ASSERT_TRUE(scene.container().lease);
-  EXPECT_EQ(scene.container().lease->limit, mib(256));
+  ASSERT_TRUE(scene.container().memory.lease);
+  EXPECT_EQ(scene.container().memory.lease->limit, mib(256));
   scene.accept();  // the preflight
   scene.after(seconds(1));
   EXPECT_EQ(asked(&scene.sent.at(0)), mib(256)) << "and the API is to know of it";
@@ -261,13 +261,13 @@ TEST(ResizePlan, AWriteOfTheAgentBeforeIsALease) {
   restarted.pod.containers[0].status->id = "containerd://app-2";
   restarted.files.containers[0].container_id = "containerd://app-2";
   restarted.after(seconds(1));
-  EXPECT_FALSE(restarted.container().lease) << "a new cgroup has what the spec says";
+  EXPECT_FALSE(restarted.container().memory.lease) << "a new cgroup has what the spec says";
 
   Scene resize_only;
   resize_only.policies[0].actuation = Actuation::kResize;
   resize_only.file().limit = limit_of(mib(256));
   resize_only.step();
-  EXPECT_FALSE(resize_only.container().lease) << "not ours to touch";
+  EXPECT_FALSE(resize_only.container().memory.lease) << "not ours to touch";
 }
 
 TEST(ResizePlan, ALoweringThatStopsEarlyIsTriedAgain) {
@@ -280,10 +280,10 @@ TEST(ResizePlan, ALoweringThatStopsEarlyIsTriedAgain) {
   ASSERT_NE(scene.action<LowerLimit>(), nullptr);
   scene.file().limit = limit_of(mib(400));  // the usage had risen meanwhile
   scene.after(milliseconds(100));
-  EXPECT_TRUE(scene.container().lease);
+  EXPECT_TRUE(scene.container().memory.lease);
   scene.run_until(scene.now + seconds(5));
   EXPECT_EQ(scene.file().limit, limit_of(mib(128)));
-  EXPECT_FALSE(scene.container().lease);
+  EXPECT_FALSE(scene.container().memory.lease);
   EXPECT_EQ(scene.said(Kind::kBridgeWithdrawn).size(), 1u) << "said once";
 }
 

@@ -27,7 +27,7 @@ Scene grown() {
   scene.accept();
   scene.actuate();
   scene.after(seconds(1));
-  EXPECT_FALSE(scene.state.unverified);
+  EXPECT_FALSE(scene.state.memory.unverified);
   scene.sent.clear();
   scene.answers.clear();
   return scene;
