@@ -206,9 +206,9 @@ bool absorb_trouble(Step& step, const kube::Refusal& refusal) {
 void ask_preflight(Step& step, const kube::Pod& known) {
   if (!step.config.preflight) return;
   step.state.unanswered_containers = 0;
-  for (const ContainerResize& each : step.state.containers) {
-    if (!each.allowance.asked && wants_preflight<Bytes>(step, each))
-      ++step.state.unanswered_containers;
+  for (ContainerResize& each : step.state.containers) {
+    const bool answered = each.memory.allowance.asked || !Lane<Bytes>(step, each).wants_dry_run();
+    if (!answered) ++step.state.unanswered_containers;
   }
   ask<Bytes>(step, known);
   ask<MilliCpu>(step, known);
