@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 namespace plimsoll::test {
 namespace {
@@ -141,20 +142,20 @@ Json recording(const std::string& name) {
   return Json::parse(file);
 }
 
-const std::vector<RecordedExchange>& exchanges_of(const std::string& name) {
-  static std::map<std::string, std::vector<RecordedExchange>> known;
+const std::vector<RecordedExchange>& exchanges_of(std::string_view name) {
+  static std::map<std::string, std::vector<RecordedExchange>, std::less<>> known;
   const auto found = known.find(name);
   if (found != known.end()) return found->second;
   std::vector<RecordedExchange> exchanges;
-  const Json whole = recording(name);
+  const Json whole = recording(std::string(name));
   for (const Json& entry : member(whole, "exchanges")) {
     const Json& response = member(entry, "response");
-    exchanges.push_back({name, exchanges.size(), text_at(entry, "identity"),
+    exchanges.push_back({std::string(name), exchanges.size(), text_at(entry, "identity"),
                          request_of(entry["request"]), response.value("status", 0),
                          member(response, "headers"), member(response, "body"),
                          member(response, "stream"), text_at(entry, "note")});
   }
-  return known[name] = exchanges;
+  return known.emplace(name, std::move(exchanges)).first->second;
 }
 
 Json pod_in(const std::string& name, std::size_t index) {

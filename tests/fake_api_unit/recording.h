@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/fake_api/http_message.h"
@@ -28,7 +29,7 @@ struct RecordedExchange {
 // Names of all recordings, sorted.
 std::vector<std::string> recording_names();
 Json recording(const std::string& name);
-const std::vector<RecordedExchange>& exchanges_of(const std::string& name);
+const std::vector<RecordedExchange>& exchanges_of(std::string_view name);
 
 // The pod that the exchange was about, as it was before it: from other recordings, else from the
 // answer, undone. None when there is no such pod or nothing tells.
