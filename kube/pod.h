@@ -154,7 +154,8 @@ struct Pod {
   RestartPolicy restart_policy = RestartPolicy::kAlways;
   bool windows = false;
   std::optional<Resources> resources;  // pod level
-  Amounts overhead;                    // of its RuntimeClass
+  std::string runtime_class;           // empty: the node's default
+  Amounts overhead;                    // of that
   std::vector<Container> containers;   // kMain in their order, then kSidecar and kInit in theirs
 
   PodPhase phase = PodPhase::kUnknown;

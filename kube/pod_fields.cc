@@ -54,15 +54,16 @@ constexpr std::array<Field, 6> kContainer{{{"name"},
                                            {"readinessProbe"},
                                            {"startupProbe"}}};
 constexpr std::array<Field, 1> kOs{{{"name"}}};
-constexpr std::array<Field, 9> kSpec{{{"nodeName"},
-                                      {"priority"},
-                                      {"priorityClassName"},
-                                      {"restartPolicy"},
-                                      {"os", kOs},
-                                      {"resources", kResources},
-                                      {"overhead", kAmounts},
-                                      {"containers", kContainer},
-                                      {"initContainers", kContainer}}};
+constexpr std::array<Field, 10> kSpec{{{"nodeName"},
+                                       {"runtimeClassName"},
+                                       {"priority"},
+                                       {"priorityClassName"},
+                                       {"restartPolicy"},
+                                       {"os", kOs},
+                                       {"resources", kResources},
+                                       {"overhead", kAmounts},
+                                       {"containers", kContainer},
+                                       {"initContainers", kContainer}}};
 
 constexpr std::array<Field, 4> kDetails{{{"reason"}, {"startedAt"}, {"exitCode"}, {"finishedAt"}}};
 constexpr std::array<Field, 3> kState{

@@ -138,6 +138,7 @@ void read_spec(JsonValue spec, Pod& pod) {
   pod.restart_policy = read_restart_policy(spec["restartPolicy"]);
   pod.windows = spec["os"]["name"].text() == "windows";
   pod.resources = read_resources_if_present(spec["resources"]);
+  pod.runtime_class = spec["runtimeClassName"].text();
   pod.overhead = read_amounts(spec["overhead"]);
   read_containers(spec["containers"], false, pod);
   read_containers(spec["initContainers"], true, pod);

@@ -127,12 +127,13 @@ every container.
 **Annotations only narrow.** What goes beyond the operator's bounds is cut to them. What cannot be read
 is taken for the narrowest that it could mean, as the last column says: whoever wrote a ceiling wanted
 one. A bad annotation of a container does not fall back to the pod's. An unknown key under
-`plimsoll.dev/`, or a container that the pod does not have, changes nothing. Each of these is said in a
-Kubernetes Event on the pod, which quotes the value and says what is allowed.
+`plimsoll.dev/`, or a container that the pod does not have or that cannot be grown, changes nothing.
+Each of these is said in a Kubernetes Event on the pod, which quotes the value and says what is allowed.
 
 Not managed, whatever is said:
 - pods that the operator's `pods.selector` or `pods.namespaces` leave out;
-- BestEffort pods and containers without a memory limit: there is nothing to raise;
+- BestEffort pods and containers without a memory limit (or with one of 0, which the kubelet takes for
+  none): there is nothing to raise. A limit of the pod as a whole is not grown by itself;
 - init containers that end (sidecars are managed);
 - where writing to cgroups is not allowed (`resize`): static pods, containers with resource claims, and
   containers whose `resizePolicy` wants a restart, for the API refuses to resize them or restarts them.
@@ -141,6 +142,9 @@ What the API server cannot be asked about stays at what it has allowed before: s
 resource claims, and all pods of a server that cannot resize. The operator opens that for namespaces
 with a budget (`fallback.unasked`). A container whose `resizePolicy` wants a restart is asked for in dry
 runs only, and written as far as their answers go. No container gets more than the pod-level limit.
+
+A pod of a RuntimeClass that is a sandbox (it has overhead, or is called after gVisor or Kata) is managed,
+and told that its guest may keep the memory that it had when it started.
 
 A limit that somebody else sets (a person, a VerticalPodAutoscaler, a boost controller) is what the
 container declares from then on: its ceilings follow it, and it is protected as before, the other

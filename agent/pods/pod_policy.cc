@@ -33,6 +33,8 @@ constexpr auto kManaged = std::to_array<EnumWord<Managed>>({
 });
 static_assert(has_row_for_each(kManaged, Managed::kNoContainer));
 
+const std::string kEnabledKey = std::string(kAnnotationPrefix) + "/enabled";
+
 constexpr Nanoseconds kShortestLookAhead = std::chrono::milliseconds(1);
 constexpr Nanoseconds kShortestBoost = std::chrono::seconds(1);
 
@@ -67,14 +69,17 @@ class Reader {
     const ContainerFacts& facts = pod_.containers[index];
     ContainerPolicy policy{.name = facts.name, .managed = enabled(index)};
     if (policy.managed != Managed::kYes) return policy;
+    // To the kubelet, a limit of 0 is none.
+    const Bytes limit = facts.memory_limit.value_or(Bytes{});
     if (facts.init) {
       policy.managed = Managed::kInit;
-    } else if (!facts.memory_limit || is_unlimited(*facts.memory_limit)) {
+    } else if (limit == Bytes{} || is_unlimited(limit)) {
       policy.managed = Managed::kNoLimit;
     } else {
       policy.actuation = actuation(index);
       if (facts.only_cgroup && policy.actuation == Actuation::kResize) {
         policy.managed = Managed::kCannotResize;
+        tell_unused(annotations_.containers[index], policy.managed);
         return policy;
       }
       policy.ceiling = ceiling(index, *facts.memory_limit);
@@ -85,15 +90,43 @@ class Reader {
       policy.announce = announce(index, policy.ceiling);
       policy.cpu = cpu(index, policy.actuation);
     }
+    if (policy.managed != Managed::kYes) {
+      tell_unused(annotations_.containers[index], policy.managed);
+    }
     return policy;
   }
 
-  std::vector<PolicyProblem> take_problems() { return std::move(annotations_.problems); }
+  // Of the pod as a whole. `managed`: by what came of its containers.
+  std::vector<PolicyProblem> take_problems(Managed managed) {
+    if (managed != Managed::kYes && of_pod_ == Managed::kYes) {
+      tell_unused(annotations_.pod, managed);
+      const auto label = pod_.labels.find(kEnabledKey);
+      if (label != pod_.labels.end()) {
+        complain({kEnabledKey, label->second}, unused(managed));
+      }
+      if (pod_.memory_limit) {
+        add({"spec.resources", "a memory limit of the pod as a whole (" +
+                                   in_quantity(*pod_.memory_limit) +
+                                   ") is not grown where its containers have none: declare one for "
+                                   "each that is to grow"});
+      }
+    }
+    if (managed == Managed::kYes && !pod_.sandbox.empty()) {
+      add({"spec.runtimeClassName",
+           in_quotes(pod_.sandbox) +
+               " runs the pod in a sandbox, whose memory is fixed when it starts: what is granted "
+               "to a container may not reach its programs"});
+    }
+    return std::move(annotations_.problems);
+  }
 
  private:
   void complain(const FoundAnnotation& found, std::string text) {
+    add({found.name, in_quotes(found.value) + " " + std::move(text)});
+  }
+
+  void add(PolicyProblem problem) {
     std::vector<PolicyProblem>& problems = annotations_.problems;
-    PolicyProblem problem{found.name, in_quotes(found.value) + " " + std::move(text)};
     // What the pod says for all its containers is wrong with it once.
     if (problems.size() >= kMostProblems ||
         std::find(problems.begin(), problems.end(), problem) != problems.end()) {
@@ -102,12 +135,29 @@ class Reader {
     problems.push_back(std::move(problem));
   }
 
+  // Who asks for something that nobody gets is told why.
+  static std::string unused(Managed why) {
+    const std::string nothing = "changes nothing: ";
+    if (why == Managed::kInit) return nothing + "an init container is not grown";
+    if (why == Managed::kNoLimit) return nothing + "there is no memory limit to grow";
+    if (why != Managed::kCannotResize) return nothing + "no container of the pod can be grown";
+    return nothing +
+           "the API does not resize it, or not without a restart, and the operator does "
+           "not allow to write its cgroup (pods.actuation)";
+  }
+
+  void tell_unused(const AnnotationSet& set, Managed why) {
+    for (std::size_t key = 0; key < kAnnotations; ++key) {
+      const auto& found = set.get(static_cast<Annotation>(key));
+      if (found) complain(*found, unused(why));
+    }
+  }
+
   // A label or an annotation of the pod: "false" on either wins, then what cannot be read.
   Managed pod_enabled() {
-    const std::string name = std::string(kAnnotationPrefix) + "/enabled";
     std::array<std::optional<FoundAnnotation>, 2> said{annotations_.pod.get(Annotation::kEnabled)};
-    if (const auto label = pod_.labels.find(name); label != pod_.labels.end()) {
-      said[1] = FoundAnnotation{name, label->second};
+    if (const auto label = pod_.labels.find(kEnabledKey); label != pod_.labels.end()) {
+      said[1] = FoundAnnotation{kEnabledKey, label->second};
     }
     Managed answer = config_.node.pods.opt_in ? Managed::kNotOptedIn : Managed::kYes;
     for (const std::optional<FoundAnnotation>& each : said) {
@@ -335,6 +385,16 @@ Managed together(const std::vector<ContainerPolicy>& containers) {
   return reason.value_or(Managed::kNoContainer);
 }
 
+// Each pod of such a class costs memory of its own, that of a guest kernel.
+bool is_sandbox(const kube::Pod& pod) {
+  constexpr std::array<std::string_view, 3> kKnown{"gvisor", "runsc", "kata"};
+  const auto is_known = [&](std::string_view word) {
+    return pod.runtime_class.find(word) != std::string::npos;
+  };
+  return !pod.runtime_class.empty() &&
+         (pod.overhead.memory || std::any_of(kKnown.begin(), kKnown.end(), is_known));
+}
+
 Managed selected(const PodFacts& pod, const PodsConfig& pods) {
   if (!pods.namespaces.contains(pod.namespace_name)) return Managed::kNamespace;
   if (!pods.selector.matches(pod.labels)) return Managed::kSelector;
@@ -355,6 +415,7 @@ PodFacts pod_facts(const kube::Pod& pod) {
     facts.memory_limit = pod.resources->limits.memory;
     facts.cpu_limit = pod.resources->limits.cpu;
   }
+  if (is_sandbox(pod)) facts.sandbox = pod.runtime_class;
   const bool mirror = kube::is_mirror(pod);
   for (const kube::Container& each : pod.containers) {
     const kube::Resources& resources = each.resources;
@@ -386,8 +447,8 @@ PodPolicy policy_for(const PodFacts& pod, const Config& config) {
   for (std::size_t i = 0; i < pod.containers.size(); ++i) {
     policy.containers.push_back(reader.read(i));
   }
-  policy.problems = reader.take_problems();
   policy.managed = together(policy.containers);
+  policy.problems = reader.take_problems(policy.managed);
   return policy;
 }
 

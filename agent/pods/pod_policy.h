@@ -49,6 +49,7 @@ struct PodFacts {
   // Of the pod as a whole, where its spec has such: no container of it gets more.
   std::optional<Bytes> memory_limit = {};
   std::optional<MilliCpu> cpu_limit = {};
+  std::string sandbox = {};  // the RuntimeClass, where what runs has a kernel of its own
   std::vector<ContainerFacts> containers;
 
   bool operator==(const PodFacts&) const = default;

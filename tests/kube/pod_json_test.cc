@@ -344,6 +344,7 @@ TEST(PodJson, ReadsTheRestOfTheSpec) {
   json["spec"]["priorityClassName"] = "system-node-critical";
   json["spec"]["restartPolicy"] = "Never";
   json["spec"]["os"] = {{"name", "windows"}};
+  json["spec"]["runtimeClassName"] = "gvisor";
   json["spec"]["overhead"] = {{"memory", "120Mi"}, {"cpu", "250m"}};
   json["spec"]["containers"][0]["resources"] =
       Json::parse(R"({"claims":[{"name":"gpu","request":"one"}],"limits":{"memory":1048576}})");
@@ -355,6 +356,7 @@ TEST(PodJson, ReadsTheRestOfTheSpec) {
   EXPECT_EQ(pod.priority_class, "system-node-critical");
   EXPECT_EQ(pod.restart_policy, RestartPolicy::kNever);
   EXPECT_TRUE(pod.windows);
+  EXPECT_EQ(pod.runtime_class, "gvisor");
   EXPECT_EQ(pod.overhead, (Amounts{.memory = Bytes{120 * kMiB}, .cpu = MilliCpu{250}}));
   EXPECT_TRUE(pod.containers[0].resources.has_claims);
   EXPECT_EQ(pod.containers[0].resources.limits.memory, Bytes{kMiB});

@@ -170,11 +170,76 @@ TEST(PodPolicy, WhatCannotGrowSaysWhy) {
   EXPECT_EQ(managed(pod), Managed::kNoLimit);
   pod.containers[0].memory_limit = Bytes{(std::uint64_t{1} << 63) - 1};
   EXPECT_EQ(managed(pod), Managed::kNoLimit);
+  pod.containers[0].memory_limit = Bytes{};
+  EXPECT_EQ(managed(pod), Managed::kNoLimit) << "which is what the kubelet takes 0 for";
   pod = pod_in({});
   pod.containers[0].init = true;
   EXPECT_EQ(managed(pod), Managed::kInit);
   pod.containers.clear();
   EXPECT_EQ(managed(pod), Managed::kNoContainer);
+}
+
+TEST(PodPolicy, WhoAsksForWhatNobodyGetsIsToldWhy) {
+  PodFacts pod = pod_with({{"inject.plimsoll.dev/memory-ceiling", "512Mi"}});
+  pod.labels["plimsoll.dev/enabled"] = "true";
+  ContainerFacts inject = container("inject");
+  inject.init = true;
+  pod.containers.push_back(inject);
+  EXPECT_EQ(
+      only_problem(policy_for(pod, {})),
+      "inject.plimsoll.dev/memory-ceiling: \"512Mi\" changes nothing: an init container is not "
+      "grown");
+
+  pod = pod_with({{"app.plimsoll.dev/memory-ceiling", "4Gi"}, {"plimsoll.dev/enabled", "true"}});
+  pod.containers[0].memory_limit.reset();
+  const PodPolicy no_limit = policy_for(pod, {});
+  ASSERT_THAT(no_limit.problems, SizeIs(2));
+  for (const PolicyProblem& each : no_limit.problems) {
+    EXPECT_THAT(each.text, HasSubstr("changes nothing: there is no memory limit to grow"));
+  }
+
+  pod = pod_in({});
+  pod.containers[0].only_cgroup = true;
+  Config config;
+  config.node.pods.actuation = Actuation::kResize;
+  EXPECT_THAT(only_problem(policy_for(pod, config)), HasSubstr("(pods.actuation)"));
+
+  Config all;
+  all.node.pods.opt_in = false;
+  pod = pod_with({});
+  pod.containers[0].memory_limit.reset();
+  EXPECT_THAT(policy_for(pod, all).problems, IsEmpty()) << "nobody has asked";
+}
+
+TEST(PodPolicy, ALimitOfThePodAloneIsNotGrownAndToldSo) {
+  PodFacts pod = pod_with({});
+  pod.labels["plimsoll.dev/enabled"] = "true";
+  pod.containers[0].memory_limit.reset();
+  pod.memory_limit = Bytes{kGiB};
+  const PodPolicy policy = policy_for(pod, {});
+  EXPECT_EQ(policy.managed, Managed::kNoLimit);
+  ASSERT_THAT(policy.problems, SizeIs(2));
+  EXPECT_EQ(policy.problems[0].key, "plimsoll.dev/enabled");
+  EXPECT_THAT(policy.problems[1].text, HasSubstr("of the pod as a whole (1Gi) is not grown"));
+}
+
+TEST(PodPolicy, OfASandboxItIsSaidThatGrowthMayNotReachIt) {
+  kube::Pod pod;
+  pod.labels = {{"plimsoll.dev/enabled", "true"}};
+  pod.qos = kube::QosClass::kBurstable;
+  kube::Container app{.name = "app"};
+  app.resources.limits.memory = kLimit;
+  pod.containers = {app};
+  const auto problems = [&] { return policy_for(pod_facts(pod), {}).problems; };
+  pod.runtime_class = "nvidia";
+  EXPECT_THAT(problems(), IsEmpty());
+  pod.overhead.memory = Bytes{64 * kMiB};
+  EXPECT_THAT(problems(), SizeIs(1));
+  pod.overhead = {};
+  pod.runtime_class = "kata-qemu";
+  ASSERT_THAT(problems(), SizeIs(1));
+  EXPECT_THAT(problems()[0].text, HasSubstr("\"kata-qemu\" runs the pod in a sandbox"));
+  EXPECT_EQ(managed(pod_facts(pod)), Managed::kYes);
 }
 
 TEST(PodPolicy, WhatTheApiCannotResizeNeedsTheCgroup) {
