@@ -176,31 +176,6 @@ void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcom
   for (const Fitted<Amount>& each : rooms) answered(each.lane, each.from, SaidBy::kRefusal);
 }
 
-// Whether it says nothing of limits.
-bool absorb_trouble(Step& step, const kube::Refusal& refusal) {
-  using std::chrono::seconds;
-  PodResize& state = step.state;
-  switch (refusal.code) {
-    case Code::kGone:
-      state.gone = true;
-      return true;
-    case Code::kConflict:
-    case Code::kUnavailable: {
-      const Nanoseconds wait = seconds(1) + backoff_of(state, 3, seconds(1), seconds(10));
-      state.preflight_retry_at = step.now + std::max(wait, wait_asked_for(refusal));
-      return true;
-    }
-    case Code::kUnsupported:
-      if (refusal.cause == Cause::kMemoryDecrease) return false;
-      note_unsupported(step, refusal.cause);
-      return true;
-    case Code::kDenied:
-    case Code::kMalformed:
-      return false;
-  }
-  return false;
-}
-
 }  // namespace
 
 void ask_preflight(Step& step, const kube::Pod& known) {
@@ -217,7 +192,14 @@ void ask_preflight(Step& step, const kube::Pod& known) {
 void absorb_preflight(Step& step, const ResizeOutcome& outcome) {
   if (!step.state.preflight || step.state.preflight->id != outcome.id) return;
   const ResizeInFlight asked = *std::exchange(step.state.preflight, std::nullopt);
-  if (outcome.refusal && absorb_trouble(step, *outcome.refusal)) return;
+  if (outcome.refusal && !decides(step, *outcome.refusal)) {
+    const Code code = outcome.refusal->code;
+    if (code != Code::kConflict && code != Code::kUnavailable) return;
+    using std::chrono::seconds;
+    const Nanoseconds wait = seconds(1) + backoff_of(step.state, 3, seconds(1), seconds(10));
+    step.state.preflight_retry_at = step.now + std::max(wait, wait_asked_for(*outcome.refusal));
+    return;
+  }
   step.state.unsupported.reset();
   if (is_cpu(asked.resize)) {
     absorb<MilliCpu>(step, asked, outcome);

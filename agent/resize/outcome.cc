@@ -47,43 +47,25 @@ void refused(Step& step, const ResizeInFlight& request, const ResizeOutcome& out
     state.unknown_withdraws = request.withdraws;
   }
   if (kIsMemory<Amount>) state.unanswered = refusal.code == Code::kUnavailable;
-  Kind kind = Kind::kRefused;
-  switch (refusal.code) {
-    case Code::kGone:
-      state.gone = true;
-      return;
-    case Code::kConflict:
-    case Code::kUnavailable: {
-      // Absolute values: the same again. A conflict passes soon, and memory is urgent.
-      using std::chrono::milliseconds;
-      Attempts& attempts = of<Amount>(state).attempts;
-      const bool soon = kIsMemory<Amount> && refusal.code == Code::kConflict;
-      const Nanoseconds wait = backoff_of(state, ++attempts.failed, milliseconds(soon ? 50 : 400),
-                                          std::chrono::seconds(kIsMemory<Amount> ? 5 : 30));
-      attempts.retry_at = step.now + std::max(wait, wait_asked_for(refusal));
-      step.wake_at(attempts.retry_at);
-      if (refusal.code == Code::kConflict) return;
-      kind = Kind::kUnavailable;
-      break;
-    }
-    case Code::kUnsupported:
-      if (refusal.cause != Cause::kMemoryDecrease) {
-        note_unsupported(step, refusal.cause);
-        break;
-      }
-      state.no_decrease = true;
-      [[fallthrough]];
-    case Code::kDenied:
-    case Code::kMalformed: {  // a fault of ours: not repeated either
-      const Room<Amount> room = room_of<Amount>(refusal);
-      if (changes.size() > 1 && !room.known() && !request.withdraws) {
-        ask_alone(step);
-        return;
-      }
-      respect<Amount>(step, request, refusal, room);
-      break;
-    }
+  const bool decided = decides(step, refusal);
+  if (state.gone) return;
+  const bool conflict = refusal.code == Code::kConflict;
+  const bool unavailable = refusal.code == Code::kUnavailable;
+  if (conflict || unavailable) {
+    // Absolute values: the same again. A conflict passes soon, and memory is urgent.
+    Attempts& attempts = of<Amount>(state).attempts;
+    const std::chrono::milliseconds first(kIsMemory<Amount> && conflict ? 50 : 400);
+    const std::chrono::seconds most(kIsMemory<Amount> ? 5 : 30);
+    const Nanoseconds wait = backoff_of(state, ++attempts.failed, first, most);
+    attempts.retry_at = step.now + std::max(wait, wait_asked_for(refusal));
+    step.wake_at(attempts.retry_at);
+    if (conflict) return;
+  } else if (decided) {
+    const Room<Amount> room = room_of<Amount>(refusal);
+    if (changes.size() > 1 && !room.known() && !request.withdraws) return ask_alone(step);
+    respect<Amount>(step, request, refusal, room);
   }
+  const Kind kind = unavailable ? Kind::kUnavailable : Kind::kRefused;
   for_each_limit<Amount>(step, changes, [&](const auto&, const Lane<Amount>& lane, Amount to) {
     lane.say_refused(kind, to, refusal, outcome.status);
   });
@@ -133,8 +115,7 @@ std::optional<kube::ResizeChange> undone(const Step& step, const kube::ResizeCha
   if (container == nullptr || !of<Amount>(change.limits)) return std::nullopt;
   const std::optional<Amount> before = step.in_force<Amount>(*container);
   if (!before || before == of<Amount>(change.limits)) return std::nullopt;
-  kube::ResizeChange undo{
-      .container = change.container, .kind = change.kind, .requests = {}, .limits = {}};
+  kube::ResizeChange undo{.container = change.container, .kind = change.kind};
   of<Amount>(undo.limits) = before;
   if (of<Amount>(change.requests)) {
     const kube::ContainerStatus& status = *step.in_pod(*container)->status;
@@ -166,8 +147,7 @@ void note_untaken(const Lane<Amount>& lane, Amount before) {
                      .message = std::move(said.message)});
 }
 
-}  // namespace
-
+// The API server cannot resize this pod.
 void note_unsupported(Step& step, Cause cause) {
   std::optional<Unsupported>& known = step.state.unsupported;
   // No decision about this pod: an API server that is being upgraded says it, and soon not any
@@ -183,6 +163,30 @@ void note_unsupported(Step& step, Cause cause) {
   for (ContainerResize& container : step.state.containers) {
     if (container.memory.lease) container.memory.lease->why = LeaseWhy::kNoApi;
   }
+}
+
+}  // namespace
+
+bool decides(Step& step, const kube::Refusal& refusal) {
+  switch (refusal.code) {
+    case Code::kGone:
+      step.state.gone = true;
+      return false;
+    case Code::kConflict:
+    case Code::kUnavailable:
+      return false;
+    case Code::kUnsupported:
+      if (refusal.cause != Cause::kMemoryDecrease) {
+        note_unsupported(step, refusal.cause);
+        return false;
+      }
+      step.state.no_decrease = true;
+      return true;
+    case Code::kDenied:
+    case Code::kMalformed:  // a fault of ours: not repeated either
+      return true;
+  }
+  return false;
 }
 
 void ask_alone(Step& step) {

@@ -36,8 +36,9 @@ bool withdraw(Step& step, const kube::Pod& known);
 // An outcome of something else is left alone.
 void absorb_outcome(Step& step, const ResizeOutcome& outcome);
 
-// The API server has said that it cannot resize this pod.
-void note_unsupported(Step& step, kube::Cause cause);
+// Whether a refusal decides about limits. Else it is noted of the pod or of what the API server can
+// do, or says only that there is no answer yet.
+bool decides(Step& step, const kube::Refusal& refusal);
 // A refusal of several containers together may be about one of them: each is asked for by itself.
 void ask_alone(Step& step);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/resize/request.h"
 
-#include "agent/resize/cpu_request.h"
+#include <span>
+
 #include "agent/resize/dry_run.h"
 #include "agent/resize/lease_upkeep.h"
 #include "agent/resize/outcome.h"
@@ -62,6 +63,14 @@ std::optional<Bytes> growth_target(const Lane<Bytes>& lane) {
   return lower ? std::nullopt : std::optional(target);
 }
 
+// False: it is refused here, for it would not be taken.
+template <class Amount>
+bool can_send(Step& step, const kube::Pod& known, const kube::ResizeChange& change) {
+  const Resizability why = kube::can_apply(known, std::span(&change, 1), step.facts.api.ability);
+  if (why != Resizability::kYes) refuse_here<Amount>(step, change, why);
+  return why == Resizability::kYes;
+}
+
 bool grow(Step& step, const kube::Pod& known) {
   std::vector<kube::ResizeChange> changes;
   std::optional<MonotonicTime> ready;
@@ -88,16 +97,13 @@ bool grow(Step& step, const kube::Pod& known) {
     step.wake_at(*ready);
     return true;  // nothing else goes before it
   }
-  Resizability why = kube::can_apply(known, changes, step.facts.api.ability);
-  if (changes.size() > 1 && (why != Resizability::kYes || step.now < step.state.alone_until)) {
+  const Resizability together = kube::can_apply(known, changes, step.facts.api.ability);
+  const bool alone = together != Resizability::kYes || step.now < step.state.alone_until;
+  if (changes.size() > 1 && alone) {
     ask_alone(step);
     changes.resize(1);  // the others follow, each by itself
-    why = kube::can_apply(known, changes, step.facts.api.ability);
   }
-  if (why != Resizability::kYes) {
-    refuse_here<Bytes>(step, changes.front(), why);
-    return grow(step, known);
-  }
+  if (alone && !can_send<Bytes>(step, known, changes.front())) return grow(step, known);
   send<Bytes>(step, std::move(changes), SendResize::Urgency::kRescue);
   return true;
 }
@@ -127,12 +133,7 @@ std::optional<kube::ResizeChange> shrinking(const Lane<Bytes>& lane, const kube:
     lane.forget_wish();
     return std::nullopt;
   }
-  const std::vector one{*change};
-  const Resizability why = kube::can_apply(known, one, step.facts.api.ability);
-  if (why != Resizability::kYes) {
-    refuse_here<Bytes>(step, *change, why);
-    return std::nullopt;
-  }
+  if (!can_send<Bytes>(step, known, *change)) return std::nullopt;
   const MonotonicTime ready = own.last_word + step.config.shrink_quiet;
   // A pod's author may change his mind as often as he likes.
   const bool may_wait = target > floor || lane.policy->leaving;
@@ -140,7 +141,7 @@ std::optional<kube::ResizeChange> shrinking(const Lane<Bytes>& lane, const kube:
     step.wake_at(ready);
     return std::nullopt;
   }
-  if (shrink_is_safe(lane, kube::applied(known, one), target)) return change;
+  if (shrink_is_safe(lane, kube::applied(known, std::span(&*change, 1)), target)) return change;
   own.lower_retry_at = step.now + step.config.api.refused_backoff;
   lane.forget_wish();
   return std::nullopt;
@@ -182,7 +183,7 @@ bool has_wishes(Step& step) {
   return std::any_of(step.state.containers.begin(), step.state.containers.end(),
                      [&](ContainerResize& each) {
                        const Lane<Bytes> lane(step, each);
-                       const Bytes level = each.memory.lease ? each.memory.lease->limit : Bytes{};
+                       const Bytes level = level_of(lane);
                        return lane.through_api() &&
                               std::max(each.memory.want.value_or(level), level) > lane.spec();
                      });
@@ -196,6 +197,89 @@ std::optional<Bytes> way_down(const Lane<Bytes>& lane, Bytes floor) {
   if (safe <= floor) return floor;
   const bool worth_it = safe + lane.step.config.keep_least < lane.spec();
   return worth_it ? std::optional(safe) : std::nullopt;
+}
+
+// A lowering that stops above the floor waits so many times longer: the limit moves with the use,
+// and each step would be a PATCH.
+constexpr int kPartway = 4;
+
+// What the API is to be asked for, and from when on.
+struct Aim {
+  MilliCpu to;
+  MonotonicTime at;
+};
+
+std::optional<Aim> aim_of(const Lane<MilliCpu>& lane) {
+  const std::optional<Range<MilliCpu>> range = lane.range();
+  if (!range || !lane.through_api() || lane.yielding()) return std::nullopt;
+  const CpuRequest& own = lane.own;
+  const Nanoseconds ask_after = lane.step.config.cpu_ask_after;
+  const MilliCpu spec = *own.spec;
+  if (range->most == range->floor) {  // it leaves: whatever stands in the cgroup
+    if (spec <= range->floor) return std::nullopt;
+    return Aim{range->floor, std::max(own.since + ask_after, own.lower_retry_at)};
+  }
+  const bool has_started = own.reason == Reason::kStarted;
+  const std::optional<MilliCpu> level = own.starting ? std::nullopt : own.level;
+  const bool raised = own.want && *own.want > spec;
+  if (!own.want && !level) return std::nullopt;
+  const MilliCpu limit =
+      raised ? std::max(*own.want, level.value_or(spec)) : own.want.value_or(level.value_or(spec));
+  Aim aim{.to = std::clamp(limit, range->floor, range->most), .at = lane.step.now};
+  if (aim.to > spec) aim.to = std::min(aim.to, lane.allowed().ask);
+  if (aim.to == spec) return std::nullopt;
+  if (own.want) {
+    if (!raised && !has_started) aim.at = own.want_since + ask_after;
+  } else if (aim.to > spec || !has_started) {
+    const bool partway = aim.to < spec && aim.to > range->floor;
+    aim.at = own.since + ask_after * (partway ? kPartway : 1);
+  }
+  if (aim.to < spec) aim.at = std::max(aim.at, own.lower_retry_at);
+  return aim;
+}
+
+// The changes that are due: raises before lowerings, so that a refusal says what was too much.
+std::vector<kube::ResizeChange> due_changes(Step& step, const kube::Pod& known) {
+  std::vector<kube::ResizeChange> raises;
+  std::vector<kube::ResizeChange> lowerings;
+  for (ContainerResize& container : step.state.containers) {
+    const Lane<MilliCpu> lane(step, container);
+    const std::optional<Aim> aim = aim_of(lane);
+    if (!aim) {
+      const bool differs = lane.own.want || lane.own.side() != 0;
+      const auto& refused = lane.own.allowance.refused;
+      if (differs && refused && step.now < refused->retry_at) step.wake_at(refused->retry_at);
+      continue;
+    }
+    if (step.now < aim->at) {
+      step.wake_at(aim->at);
+      continue;
+    }
+    const auto change = change_to(known, container.name, aim->to);
+    if (change) (aim->to > lane.spec() ? raises : lowerings).push_back(*change);
+  }
+  return raises.empty() ? lowerings : raises;
+}
+
+void forget_cpu_wishes(Step& step) {
+  for (ContainerResize& container : step.state.containers) {
+    const Lane<MilliCpu> lane(step, container);
+    if (lane.own.want && !aim_of(lane)) lane.forget_wish();
+  }
+}
+
+bool ask_cpu(Step& step, const kube::Pod& known) {
+  if (withdraw<MilliCpu>(step, known)) return true;
+  std::vector<kube::ResizeChange> changes = due_changes(step, known);
+  if (changes.empty()) return false;
+  const MonotonicTime ready = step.state.cpu.attempts.retry_at;
+  if (step.now < ready || step.refused_by_node()) {
+    step.wake_at(step.now < ready ? ready : step.now + kLookAgain);
+    return false;
+  }
+  std::erase_if(changes, [&](const auto& each) { return !step.memory_is_quiet(each.container); });
+  std::erase_if(changes, [&](const auto& each) { return !can_send<MilliCpu>(step, known, each); });
+  return send_together<MilliCpu>(step, known, std::move(changes));
 }
 
 }  // namespace

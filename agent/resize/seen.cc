@@ -166,8 +166,7 @@ void adopt_pending(Step& step) {
     if (limit_set_by<Amount>(step, container.name) != kube::SetBy::kUs) continue;
     own.asked = {.from = *now, .to = *own.spec, .before = *now};
     const kube::Container& seen = *step.in_pod(container);
-    kube::ResizeChange change{
-        .container = container.name, .kind = seen.kind, .requests = {}, .limits = {}};
+    kube::ResizeChange change{.container = container.name, .kind = seen.kind};
     of<Amount>(change.limits) = own.spec;
     const std::optional<Amount>& request = of<Amount>(seen.resources.requests);
     if (request != of<Amount>(seen.status->resources->requests)) {
