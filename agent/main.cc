@@ -9,9 +9,8 @@
 #include "agent/commands/restore.h"
 #include "agent/commands/run.h"
 
+namespace plimsoll::agent {
 namespace {
-
-using namespace plimsoll::agent;
 
 struct Run {
   int operator()(const ExitNow& exit_now) const { return exit_now.status; }
@@ -30,5 +29,8 @@ struct Run {
 };
 
 }  // namespace
+}  // namespace plimsoll::agent
 
-int main(int argc, char** argv) { return std::visit(Run{}, parse_command_line(argc, argv)); }
+int main(int argc, char** argv) {
+  return std::visit(plimsoll::agent::Run{}, plimsoll::agent::parse_command_line(argc, argv));
+}

@@ -8,9 +8,9 @@ namespace plimsoll::bench {
 namespace {
 
 const std::vector<std::string>& announced() {
-  static const std::vector<std::string> names{"make",  "ninja",  "cargo", "go",
-                                              "javac", "gradle", "mvn",   "npm"};
-  return names;
+  static const std::vector<std::string> kNames{"make",  "ninja",  "cargo", "go",
+                                               "javac", "gradle", "mvn",   "npm"};
+  return kNames;
 }
 
 }  // namespace

@@ -47,11 +47,9 @@ using Reply = tl::expected<Response, TransportError>;
 // try with renewed credentials is one of its own. Called on the thread that made the exchange.
 class ExchangeObserver {
  public:
+  virtual ~ExchangeObserver() = default;
   // `took`: of a stream, until its reply began, or until it ended without one.
   virtual void on_exchange(const Request& request, const Reply& reply, Nanoseconds took) = 0;
-
- protected:
-  ~ExchangeObserver() = default;
 };
 
 struct ClientCounters {

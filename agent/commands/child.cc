@@ -34,8 +34,10 @@ namespace {
 
 Result<Child> Child::start(const std::vector<std::string>& command, const cgroup::Group& group,
                            const cgroup::Writer& writer) {
+  std::vector<std::string> words = command;
   std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.reserve(words.size() + 1);
+  for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
   int go[2];

@@ -106,6 +106,7 @@ class Session {
   Result<void> attend(const Child& child);
   void wait_until_armed() const;
   static void warn(const EngineStatus& status);
+  Result<Slot> track_parent(Bytes ceiling);
   Result<CpuSpec> limit_cpu();
   void tick();
   void announce();
@@ -152,22 +153,13 @@ Result<void> Session::prepare() {
   const EngineStatus status = engine_->status();
   report_.tier = status.tier;
   if (!options_.quiet) warn(status);
-  std::optional<Slot> parent_slot;
   if (options_.parent_ceiling) {
-    const auto limit = parent.read_memory_max();
-    if (!limit) return tl::unexpected(limit.error());
-    auto tracked = place_->root.open_group(parent.path());
-    if (!tracked) return tl::unexpected(tracked.error());
-    const auto slot =
-        engine_->track(std::move(*tracked),
-                       {.bounds = {.floor = {limit->bytes}, .ceiling = *options_.parent_ceiling}});
+    const auto slot = track_parent(*options_.parent_ceiling);
     if (!slot) return tl::unexpected(slot.error());
-    parent_slot = *slot;
-    parent_limit_ = *limit;
+    spec.parent = *slot;
   }
   auto group = place_->root.open_group(cgroup_->group().path());
   if (!group) return tl::unexpected(group.error());
-  spec.parent = parent_slot;
   const auto slot = engine_->track(std::move(*group), spec);
   if (!slot) return tl::unexpected(slot.error());
   if (report_.cpu) report_.cpu->refusal = engine_->status().cpu->refusal;
@@ -176,6 +168,18 @@ Result<void> Session::prepare() {
   wait_until_armed();
   announce();
   return {};
+}
+
+Result<Slot> Session::track_parent(Bytes ceiling) {
+  const cgroup::Group& parent = place_->parent;
+  const auto limit = parent.read_memory_max();
+  if (!limit) return tl::unexpected(limit.error());
+  auto tracked = place_->root.open_group(parent.path());
+  if (!tracked) return tl::unexpected(tracked.error());
+  const auto slot = engine_->track(std::move(*tracked),
+                                   {.bounds = {.floor = {limit->bytes}, .ceiling = ceiling}});
+  if (slot) parent_limit_ = *limit;
+  return slot;
 }
 
 Result<CpuSpec> Session::limit_cpu() {

@@ -31,6 +31,8 @@ class RunCgroup {
  public:
   static Result<RunCgroup> make(const cgroup::Root& root, const cgroup::Group& parent,
                                 std::string_view name);
+  RunCgroup(const RunCgroup&) = delete;
+  RunCgroup& operator=(const RunCgroup&) = delete;
   RunCgroup(RunCgroup&& other) noexcept;
   RunCgroup& operator=(RunCgroup&&) = delete;
   ~RunCgroup();

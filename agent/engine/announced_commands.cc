@@ -36,6 +36,7 @@ Result<void> AnnouncedCommands::watch(Slot slot, const cgroup::Group& group,
     programs_ = std::make_unique<bpf::ExecPrograms>(std::move(*programs));
   }
   std::vector<std::string> names;
+  names.reserve(commands.size());
   for (const AnnouncedCommand& command : commands) names.push_back(command.name);
   const std::uint32_t watch = next_watch_++;
   if (auto watched = programs_->watch(watch, group.fd().get(), names); !watched) {

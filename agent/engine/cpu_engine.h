@@ -62,7 +62,7 @@ class CpuEngine {
   // The node's part of `snapshot`, and the CPU parts of its containers.
   void observe(Snapshot& snapshot);
   void observe_node(Snapshot& snapshot);
-  void observe(const TrackedCgroup& tracked, MonotonicTime now, ContainerSnapshot& seen);
+  void observe(const TrackedCgroup& tracked, MonotonicTime now, ContainerSnapshot& container);
   void apply(const CpuPlan& plan, MonotonicTime now, std::vector<Record>& records);
   // Of the plan, what events may do with those that are new.
   void arm_new(const CpuPlan& plan);

@@ -75,15 +75,16 @@ Result<Slot> Engine::track(cgroup::Group group, const ContainerSpec& spec) {
   if (!reaction_file) return tl::unexpected(reaction_file.error());
   auto usage_file = cgroup::UsageFile::open(group);
   if (!usage_file) return tl::unexpected(usage_file.error());
+  const CgroupId id = group.id();
   auto tracked =
-      std::unique_ptr<TrackedCgroup>(new TrackedCgroup{.slot = *slot,
-                                                       .epoch = slots_.next_epoch(),
-                                                       .id = group.id(),
-                                                       .group = std::move(group),
-                                                       .limit_file = std::move(*limit_file),
-                                                       .reaction_file = std::move(*reaction_file),
-                                                       .usage_file = std::move(*usage_file),
-                                                       .spec = spec});
+      std::make_unique<TrackedCgroup>(TrackedCgroup{.slot = *slot,
+                                                    .epoch = slots_.next_epoch(),
+                                                    .id = id,
+                                                    .group = std::move(group),
+                                                    .limit_file = std::move(*limit_file),
+                                                    .reaction_file = std::move(*reaction_file),
+                                                    .usage_file = std::move(*usage_file),
+                                                    .spec = spec});
   if (const auto events = tracked->group.read_memory_events()) {
     tracked->oom_kills = events->oom_kill;
   }

@@ -39,6 +39,7 @@ class NodeAnnounce {
   NodeAnnounce(Engine& engine, LearnedSizes learned);
   NodeAnnounce(const NodeAnnounce&) = delete;
   NodeAnnounce& operator=(const NodeAnnounce&) = delete;
+  ~NodeAnnounce() = default;
 
   // Watches those that are tracked and announce something, and no others.
   void follow(const std::map<std::string, NodePod>& pods, MonotonicTime now);

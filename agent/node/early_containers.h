@@ -30,6 +30,7 @@ class EarlyContainers {
       : root_(root), cgroups_(cgroups) {}
   EarlyContainers(const EarlyContainers&) = delete;
   EarlyContainers& operator=(const EarlyContainers&) = delete;
+  ~EarlyContainers() = default;
 
   // Reads the files of cgroups that the API has not told of. `order`: the pods of the matches.
   // True: some pod has an id that it had not.

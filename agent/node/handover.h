@@ -25,6 +25,8 @@ class Handover {
   static Result<Handover> open(std::string path);
   // Removes the socket.
   ~Handover();
+  Handover(const Handover&) = delete;
+  Handover& operator=(const Handover&) = delete;
   Handover(Handover&& other) noexcept = default;
   Handover& operator=(Handover&&) = delete;
 

@@ -24,6 +24,7 @@ class NamespaceBudgets {
   explicit NamespaceBudgets(Engine& engine) : engine_(engine) {}
   NamespaceBudgets(const NamespaceBudgets&) = delete;
   NamespaceBudgets& operator=(const NamespaceBudgets&) = delete;
+  ~NamespaceBudgets() = default;
 
   // For one container. A namespace that is new gets a group, with the limit that is configured for
   // it; where there are more namespaces than groups, those that share one have the smallest limit

@@ -38,6 +38,7 @@ class NodePods {
            NodeState declared);
   NodePods(const NodePods&) = delete;
   NodePods& operator=(const NodePods&) = delete;
+  ~NodePods() = default;
 
   // News of the API.
   void present(kube::Pod pod, const Config& config);

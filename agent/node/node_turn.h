@@ -57,6 +57,7 @@ class NodeTurn {
   explicit NodeTurn(TurnTools tools);
   NodeTurn(const NodeTurn&) = delete;
   NodeTurn& operator=(const NodeTurn&) = delete;
+  ~NodeTurn() = default;
 
   // What came. Each is in force from the next turn() on.
   void on_pod(kube::PodChange change, MonotonicTime now);

@@ -34,6 +34,7 @@ class NodeStartup {
   explicit NodeStartup(Engine& engine) : engine_(engine) {}
   NodeStartup(const NodeStartup&) = delete;
   NodeStartup& operator=(const NodeStartup&) = delete;
+  ~NodeStartup() = default;
 
   // Boosts what is tracked and starts, and ends what has started. `pods`: all of the node.
   // `ticked`: the engine has looked at what is in use. `wall`: the clock that the API's times are

@@ -26,6 +26,18 @@ struct KernelView {
   }
 };
 
+// Of two pods that claim the same cgroup nobody can tell which has it: neither is here.
+std::unordered_map<std::string, std::size_t> by_uid(std::span<const ApiPod> pods) {
+  std::unordered_map<std::string, std::size_t> found;
+  std::unordered_set<std::string> claimed;
+  for (std::size_t i = 0; i < pods.size(); ++i) {
+    const auto uid = cgroup_uid_of(pods[i]);
+    if (uid && !found.emplace(*uid, i).second) claimed.insert(*uid);
+  }
+  for (const std::string& uid : claimed) found.erase(uid);
+  return found;
+}
+
 }  // namespace
 
 std::optional<std::string> cgroup_uid_of(const ApiPod& pod) {
@@ -37,14 +49,7 @@ std::vector<Match> join(const std::map<std::string, PodCgroup>& kernel,
   const KernelView view(kernel);
   std::vector<Match> matches;
   std::unordered_set<const PodCgroup*> matched;
-  // Of two pods that claim the same cgroup nobody can tell which has it: neither is joined.
-  std::unordered_map<std::string, std::size_t> pod_by_uid;
-  std::unordered_set<std::string> claimed;
-  for (std::size_t p = 0; p < pods.size(); ++p) {
-    const auto uid = cgroup_uid_of(pods[p]);
-    if (uid && !pod_by_uid.emplace(*uid, p).second) claimed.insert(*uid);
-  }
-  for (const std::string& uid : claimed) pod_by_uid.erase(uid);
+  const auto pod_by_uid = by_uid(pods);
   for (std::size_t p = 0; p < pods.size(); ++p) {
     const auto told = cgroup_uid_of(pods[p]);
     const auto uid = told && pod_by_uid.contains(*told) ? told : std::nullopt;

@@ -289,7 +289,7 @@ class Reader {
   bool unasked() const {
     const NodeBudgetConfig& budget = config_.node.budget;
     const bool bounded =
-        budget.namespace_default || budget.namespaces.count(pod_.namespace_name) > 0;
+        budget.namespace_default || budget.namespaces.contains(pod_.namespace_name);
     return config_.node.fallback.unasked && bounded;
   }
 

@@ -86,6 +86,7 @@ MilliCpu reserved_for_higher(const std::vector<Hot>& hot, const Rank& rank) {
 // their request, the lowest first.
 void take_back(const CpuPolicy& policy, MilliCpu budget, std::vector<Candidate>& candidates) {
   std::vector<Candidate*> order;
+  order.reserve(candidates.size());
   for (Candidate& each : candidates) order.push_back(&each);
   std::stable_sort(order.begin(), order.end(), [](const Candidate* a, const Candidate* b) {
     return a->container->rank < b->container->rank;

@@ -47,6 +47,7 @@ std::vector<LearnedSizes::Learned> LearnedSizes::all() const {
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Learned> all;
+  all.reserve(order.size());
   for (auto& [number, learned] : order) all.push_back(std::move(learned));
   return all;
 }

@@ -56,6 +56,7 @@ std::vector<Spare> take_back(std::vector<Missing> missing, std::vector<Spare> sp
     return a.rank != b.rank ? a.rank < b.rank : a.bytes > b.bytes;
   });
   std::vector<Spare> taken;
+  taken.reserve(spares.size());
   for (const Spare& spare : spares) {
     taken.push_back({spare.index, spare.rank, spare.group, {}});
   }

@@ -63,18 +63,7 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
     return tl::unexpected(added.error());
   }
   if (programs != nullptr) {
-    reaction->deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
-    if (!reaction->deputy_epoll_) return errno_error(errno, "make the deputy's epoll");
-    auto stop = Wakeup::make();
-    if (!stop) return tl::unexpected(stop.error());
-    reaction->deputy_stop_ = std::move(*stop);
-    auto added = add_to(reaction->deputy_epoll_, reaction->deputy_stop_.fd(), EPOLLIN, kCommand);
-    for (const int fd : {programs->urgent_fd(), programs->door_fd()}) {
-      if (added) added = add_to(reaction->epoll_, fd, EPOLLIN, kUrgent);
-      // Edges: woken once per event, also while the other thread is at it.
-      if (added) added = add_to(reaction->deputy_epoll_, fd, EPOLLIN | EPOLLET, kUrgent);
-    }
-    if (!added) return tl::unexpected(added.error());
+    if (auto watched = reaction->watch_events(); !watched) return tl::unexpected(watched.error());
     programs->beat(monotonic_now());
   }
   if (!own_thread) return reaction;
@@ -87,6 +76,21 @@ Result<std::unique_ptr<MemoryReaction>> MemoryReaction::start(const MemoryPolicy
   (void)make_predictable(reaction->deputy_, kMemoryPriority);
   keep_apart(reaction->thread_, reaction->deputy_);
   return reaction;
+}
+
+Result<void> MemoryReaction::watch_events() {
+  deputy_epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!deputy_epoll_) return errno_error(errno, "make the deputy's epoll");
+  auto stop = Wakeup::make();
+  if (!stop) return tl::unexpected(stop.error());
+  deputy_stop_ = std::move(*stop);
+  auto added = add_to(deputy_epoll_, deputy_stop_.fd(), EPOLLIN, kCommand);
+  for (const int fd : {programs_->urgent_fd(), programs_->door_fd()}) {
+    if (added) added = add_to(epoll_, fd, EPOLLIN, kUrgent);
+    // Edges: woken once per event, also while the other thread is at it.
+    if (added) added = add_to(deputy_epoll_, fd, EPOLLIN | EPOLLET, kUrgent);
+  }
+  return added;
 }
 
 MemoryReaction::~MemoryReaction() { stop(); }

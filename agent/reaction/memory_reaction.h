@@ -71,6 +71,7 @@ class MemoryReaction {
   MemoryReaction(const MemoryPolicy& policy, bpf::MemoryPrograms* programs, Wakeup commands,
                  Wakeup reports);
   void run();
+  Result<void> watch_events();  // of the programs, by both threads
   void run_deputy();
   bool take_turn() noexcept;
 

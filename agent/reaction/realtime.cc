@@ -32,7 +32,9 @@ ReactionQuality make_predictable(std::thread& thread, int priority) {
 }
 
 void keep_apart(std::thread& first, std::thread& second) {
-  cpu_set_t all{}, lower{}, upper{};
+  cpu_set_t all{};
+  cpu_set_t lower{};
+  cpu_set_t upper{};
   if (::sched_getaffinity(0, sizeof(all), &all) != 0) return;
   const int count = CPU_COUNT(&all);
   if (count < 2) return;
@@ -47,7 +49,7 @@ void keep_apart(std::thread& first, std::thread& second) {
 }
 
 void touch_stack() {
-  std::array<volatile char, 128 * kKiB> room;
+  std::array<volatile char, 128 * kKiB> room;  // NOLINT: not a value, but the pages are wanted
   for (std::size_t i = 0; i < room.size(); i += 4096) room[i] = 0;
 }
 

@@ -213,8 +213,9 @@ class Reader {
     for (const auto& [name, member] : from.items()) {
       const json key = json::parse(name, nullptr, false);
       K number{};
-      read(key, path + "." + name, number);
-      read(member, path + "." + name, values[number]);
+      const std::string inner = std::string(path).append(".").append(name);
+      read(key, inner, number);
+      read(member, inner, values[number]);
       if (!error_.empty()) return;
     }
   }

@@ -49,8 +49,8 @@ struct Resizer::Impl {
     std::thread thread;
   };
 
-  explicit Impl(const ResizerConfig& config_in)
-      : config(config_in),
+  explicit Impl(ResizerConfig config_in)
+      : config(std::move(config_in)),
         bucket(config.requests_per_second, config.burst),
         preflights(config.preflights_per_second, std::max(1.0, config.preflights_per_second)),
         workers(config.workers) {}

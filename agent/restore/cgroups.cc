@@ -155,7 +155,7 @@ class Attempt {
       return {};
     }
     if (burst) {
-      const auto back = writer_->set_cpu_burst(group, *record.burst);
+      auto back = writer_->set_cpu_burst(group, *record.burst);
       if (!back) return back;
     }
     if (!is_low) {

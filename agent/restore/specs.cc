@@ -237,9 +237,12 @@ class Specs {
       }
       return;
     }
-    const kube::Refusal refusal = reply ? kube::classify(*reply) : kube::classify(reply.error());
+    note_refused(reply ? kube::classify(*reply) : kube::classify(reply.error()), asking);
+  }
+
+  static void note_refused(const kube::Refusal& refusal, const std::vector<RestoreItem*>& asked) {
     const bool again = refusal.code == Code::kUnavailable || refusal.code == Code::kConflict;
-    for (RestoreItem* item : asking) {
+    for (RestoreItem* item : asked) {
       item->outcome = refusal.code == Code::kGone ? Outcome::kGone
                       : again                     ? Outcome::kFailed
                                                   : Outcome::kRefused;
