@@ -4,15 +4,17 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <thread>
 
+#include "base/fd.h"
 #include "tests/kube/scratch_directory.h"
 #include "tests/support/cgroup_tree.h"
 #include "tests/support/fake_systemd.h"
@@ -279,10 +281,20 @@ class DbusDaemon {
   bool started_ = false;
 };
 
+// A socket has its name before anybody listens.
+bool accepts(const std::string& path) {
+  const Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(static_cast<char*>(address.sun_path), sizeof(address.sun_path) - 1);
+  const auto* const to = reinterpret_cast<const sockaddr*>(&address);
+  return ::connect(client.get(), to, sizeof(address)) == 0;
+}
+
 TEST_F(SystemdUnitsTest, ThroughAMessageBus) {
   const DbusDaemon daemon(scratch);
   if (!daemon.started()) GTEST_SKIP() << "dbus-daemon is not installed (package dbus-daemon)";
-  until("the daemon listens", [&] { return std::filesystem::exists(daemon.socket()); });
+  until("the daemon listens", [&] { return accepts(daemon.socket()); });
   config.bus = {SystemdBus::Kind::kMessageBus, daemon.socket()};
   const auto units = start();
   ASSERT_TRUE(units->tell(limits("app.scope")));
