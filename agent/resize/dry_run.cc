@@ -178,13 +178,18 @@ void absorb(Step& step, const ResizeInFlight& asked, const ResizeOutcome& outcom
 
 }  // namespace
 
-void ask_preflight(Step& step, const kube::Pod& known) {
-  if (!step.config.preflight) return;
-  step.state.unanswered_containers = 0;
+std::size_t count_unanswered(Step& step) {
+  std::size_t& count = step.state.unanswered_containers;
+  count = 0;
   for (ContainerResize& each : step.state.containers) {
     const bool answered = each.memory.allowance.asked || !Lane<Bytes>(step, each).wants_dry_run();
-    if (!answered) ++step.state.unanswered_containers;
+    if (step.config.preflight && !answered) ++count;
   }
+  return count;
+}
+
+void ask_preflight(Step& step, const kube::Pod& known) {
+  if (!step.config.preflight) return;
   ask<Bytes>(step, known);
   ask<MilliCpu>(step, known);
 }

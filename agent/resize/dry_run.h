@@ -8,6 +8,8 @@
 
 namespace plimsoll::agent {
 
+// The containers whose memory was never answered for, and should be; kept for the metric.
+std::size_t count_unanswered(Step& step);
 // At most one is under way.
 void ask_preflight(Step& step, const kube::Pod& known);
 // An outcome of something else is left alone.

@@ -10,6 +10,10 @@
 namespace plimsoll::agent {
 namespace {
 
+// While the API is away, so much later than who needs memory does somebody else find out whether it
+// answers again.
+constexpr Nanoseconds kAfterNeedy = std::chrono::seconds(1);
+
 using kube::Resizability;
 
 Bytes level_of(const Lane<Bytes>& lane) {
@@ -127,7 +131,7 @@ std::optional<kube::ResizeChange> shrinking(const Lane<Bytes>& lane, const kube:
   if (!own.want || *own.want >= *own.spec) return std::nullopt;
   const Bytes floor = lane.range()->floor;
   const Bytes target = std::max(*own.want, floor);
-  const auto change = change_to(known, lane.container.name, target);
+  auto change = change_to(known, lane.container.name, target);
   const bool waits = step.now < own.lower_retry_at;
   if (!change || waits || step.state.no_decrease || target >= *own.spec) {
     lane.forget_wish();
@@ -187,6 +191,15 @@ bool has_wishes(Step& step) {
                        return lane.through_api() &&
                               std::max(each.memory.want.value_or(level), level) > lane.spec();
                      });
+}
+
+// The same of a lower limit, which can wait.
+bool has_lowerings(Step& step) {
+  return std::any_of(
+      step.state.containers.begin(), step.state.containers.end(), [&](ContainerResize& each) {
+        const Lane<Bytes> lane(step, each);
+        return lane.through_api() && each.memory.want.value_or(lane.spec()) < lane.spec();
+      });
 }
 
 // The limit that the spec can go down to now; nullopt: it is down, or not worth a PATCH.
@@ -304,8 +317,16 @@ void ask(Step& step) {
   forget_cpu_wishes(step);
   if (step.unsupported()) step.wake_at(state.unsupported->retry_at);
   if (!step.resizable() || state.in_flight) return;
+  const std::size_t unanswered = count_unanswered(step);
+  const std::optional<MonotonicTime>& turn = step.facts.api.ask_at;
+  // Where nobody needs memory nobody would find out that the API is back.
+  const bool later = turn && (unanswered > 0 || has_lowerings(step));
   if (!step.facts.api.may_ask) {
-    if (step.facts.api.ask_at && has_wishes(step)) step.wake_at(*step.facts.api.ask_at);
+    if (turn && has_wishes(step)) {
+      step.wake_at(*turn);
+    } else if (later) {
+      step.wake_at(*turn + kAfterNeedy);
+    }
     return;
   }
   if (step.now < state.memory.attempts.retry_at) {
@@ -315,9 +336,12 @@ void ask(Step& step) {
   const kube::Pod known = step.known_pod();
   if (withdraw<Bytes>(step, known)) return;
   if (grow(step, known)) return;
-  if (step.facts.api.away) return;
+  if (step.facts.api.away && (!later || step.now < *turn + kAfterNeedy)) {
+    if (later) step.wake_at(*turn + kAfterNeedy);
+    return;
+  }
   if (shrink(step, known)) return;
-  if (ask_cpu(step, known)) return;
+  if (!step.facts.api.away && ask_cpu(step, known)) return;
   ask_preflight(step, known);
 }
 

@@ -491,6 +491,11 @@ void World::answer() {
       outcome = agent::outcome_of(send, reply, now_, now_ + takes);
     };
     const auto ask = [&] { outcome = do_now(send); };
+    // It is done, and the watch will tell.
+    const auto lose = [&] {
+      if (!send.resize.dry_run) invariants_.answered(send, outcome, now_);
+      outcome = {};
+    };
     switch (mode_) {
       case kHealthy:
         ask();
@@ -503,7 +508,7 @@ void World::answer() {
         ask();
         if (takes > send.deadline) {
           takes = send.deadline;
-          outcome = {};
+          lose();
           no(transport(kube::TransportError::Kind::kDeadline, true));
         }
         break;
@@ -521,7 +526,7 @@ void World::answer() {
         break;
       case kLosesReplies:
         ask();
-        outcome = {};
+        lose();
         no(transport(kube::TransportError::Kind::kCut, true));
         break;
       case kConflicts:

@@ -38,6 +38,22 @@ TEST(ResizePlan, NothingIsWrittenBeforeTheFirstAnswerOfTheApi) {
   EXPECT_EQ(scene.preflights.size(), 1u) << "nothing happens: nothing is asked";
 }
 
+// Where nobody wants to grow, nobody else would ever find out.
+TEST(ResizePlan, WhoWasNeverAnsweredAsksWhetherTheApiIsBack) {
+  Scene scene;
+  scene.api.away = true;
+  scene.api.may_ask = false;
+  scene.api.ask_at = scene.now + seconds(4);
+  scene.step();
+  EXPECT_TRUE(scene.preflights.empty());
+  EXPECT_EQ(scene.last.wake, scene.now + seconds(5)) << "who needs memory comes first";
+  scene.api.may_ask = true;
+  scene.after(seconds(4));
+  EXPECT_TRUE(scene.preflights.empty());
+  scene.after(seconds(1));
+  EXPECT_EQ(scene.preflights.size(), 1u);
+}
+
 TEST(ResizePlan, AnOldPreflightIsRenewedOnlyWhenTheContainerComesNearItsLimit) {
   Scene scene = armed();
   scene.after(std::chrono::minutes(11));
