@@ -174,11 +174,7 @@ Result<json> compare(int rounds, const std::string& only) {
   return result;
 }
 
-}  // namespace
-}  // namespace plimsoll::bench
-
-int main(int argc, char** argv) {
-  using namespace plimsoll::bench;
+int bench_main(int argc, char** argv) {
   CLI::App app("CPU limits, kept in four ways");
   app.require_subcommand(1);
   int rounds = 10;
@@ -205,3 +201,8 @@ int main(int argc, char** argv) {
   std::cout << result->dump() << '\n';
   return 0;
 }
+
+}  // namespace
+}  // namespace plimsoll::bench
+
+int main(int argc, char** argv) { return plimsoll::bench::bench_main(argc, argv); }

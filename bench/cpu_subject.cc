@@ -47,9 +47,10 @@ Number take_number(std::string_view& text) {
   return error == std::errc{} ? number : 0;
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& words) {
+std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> all;
-  for (const std::string& word : words) all.push_back(const_cast<char*>(word.c_str()));
+  all.reserve(words.size() + 1);
+  for (std::string& word : words) all.push_back(word.data());
   all.push_back(nullptr);
   return all;
 }
@@ -156,10 +157,10 @@ Result<void> CpuSubject::find() {
 
 void CpuSubject::hear() {
   std::array<char, 4096> text{};
-  for (ssize_t got; (got = ::read(output_.get(), text.data(), text.size())) > 0;) {
+  for (ssize_t got = 0; (got = ::read(output_.get(), text.data(), text.size())) > 0;) {
     heard_.append(text.data(), static_cast<std::size_t>(got));
   }
-  for (std::size_t end; (end = heard_.find('\n')) != std::string::npos;) {
+  for (std::size_t end = 0; (end = heard_.find('\n')) != std::string::npos;) {
     const std::string line = heard_.substr(0, end);
     heard_.erase(0, end + 1);
     std::string_view rest = std::string_view(line).substr(std::min<std::size_t>(line.size(), 5));

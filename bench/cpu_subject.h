@@ -42,6 +42,8 @@ class CpuSubject {
  public:
   // `load` is a command as of bench/cpu_load.h. Returns when it is ready.
   static Result<CpuSubject> start(CpuWay way, MilliCpu floor, const std::vector<std::string>& load);
+  CpuSubject(const CpuSubject&) = delete;
+  CpuSubject& operator=(const CpuSubject&) = delete;
   CpuSubject(CpuSubject&&) noexcept;
   CpuSubject& operator=(CpuSubject&&) = delete;
   ~CpuSubject();

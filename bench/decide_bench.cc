@@ -39,11 +39,12 @@ Snapshot node_of(std::int64_t count, int second) {
 // Includes what the engine does around it: the history moves in and out.
 void decide_per_container(benchmark::State& state) {
   std::vector<Snapshot> seconds;
+  seconds.reserve(64);
   for (int i = 0; i < 64; ++i) seconds.push_back(node_of(state.range(0), i));
   const agent::Policy policy;
   agent::History history;
   std::size_t second = 0;
-  for (auto _ : state) {
+  for (auto _ : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
     Snapshot& snapshot = seconds[second % seconds.size()];
     agent::Decision decision = agent::decide(snapshot, policy, std::move(history));
     history = std::move(decision.history);
@@ -64,7 +65,7 @@ void grow_on_event(benchmark::State& state) {
                            .usage = {250 * kMiB},
                            .reclaimable = {8 * kMiB},
                            .rate_per_second = {200 * kMiB}};
-  for (auto _ : state) {
+  for (auto _ : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
     benchmark::DoNotOptimize(facts);
     benchmark::DoNotOptimize(
         agent::grow_on_event(policy, armed, facts, agent::Layer::kPredicted, Bytes{8 * kGiB}));

@@ -227,11 +227,7 @@ Result<nlohmann::json> Run::measure() {
                           {"memory", to_json(*after)}}}};
 }
 
-}  // namespace
-}  // namespace plimsoll::bench
-
-int main(int argc, char** argv) {
-  using namespace plimsoll::bench;
+int bench_main(int argc, char** argv) {
   Options options;
   CLI::App app("Memory and CPU time of the engine");
   app.add_option("--cgroups", options.cgroups, "tracked")->check(CLI::Range(1, 2000));
@@ -252,3 +248,8 @@ int main(int argc, char** argv) {
   std::cout << result->dump() << '\n';
   return 0;
 }
+
+}  // namespace
+}  // namespace plimsoll::bench
+
+int main(int argc, char** argv) { return plimsoll::bench::bench_main(argc, argv); }

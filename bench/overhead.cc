@@ -11,6 +11,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "bench/attached.h"
 #include "bench/figures.h"
@@ -45,12 +46,14 @@ struct Cell {
 
 class Run {
  public:
-  explicit Run(const Options& options) : options_(options) {}
+  explicit Run(Options options) : options_(std::move(options)) {}
 
   Result<void> prepare();
   Result<nlohmann::json> measure();
 
  private:
+  // `batches`: the charges of a turn; 0: not counted.
+  nlohmann::json report(double batches, std::uint64_t events) const;
   Result<cgroup::Group> add(const std::string& path);
   bool is_cpu() const { return options_.programs == "cpu"; }
   Result<Attached> attach() const {
@@ -171,6 +174,10 @@ Result<nlohmann::json> Run::measure() {
       if (programs) events += programs->events();
     }
   }
+  return report(batches, events);
+}
+
+nlohmann::json Run::report(double batches, std::uint64_t events) const {
   nlohmann::json result{{"rounds", options_.rounds},
                         {"programs", options_.programs},
                         {"cgroups_tracked", tracked_.size()},
@@ -198,11 +205,7 @@ Result<nlohmann::json> Run::measure() {
   return result;
 }
 
-}  // namespace
-}  // namespace plimsoll::bench
-
-int main(int argc, char** argv) {
-  using namespace plimsoll::bench;
+int bench_main(int argc, char** argv) {
   Options options;
   CLI::App app("Cost of the attached programs");
   app.add_option("--rounds", options.rounds, "pairs of without and with");
@@ -228,3 +231,8 @@ int main(int argc, char** argv) {
   std::cout << result->dump() << '\n';
   return 0;
 }
+
+}  // namespace
+}  // namespace plimsoll::bench
+
+int main(int argc, char** argv) { return plimsoll::bench::bench_main(argc, argv); }

@@ -47,7 +47,7 @@ void parse_config_with_every_key(benchmark::State& state) {
       text += std::string(key.name) + ": " + *value + "\n";
     }
   }
-  for (auto _ : state) {
+  for (auto _ : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
     auto config = agent::parse_config(text, "bench.yaml");
     if (!config) state.SkipWithError(config.error().message.c_str());
     benchmark::DoNotOptimize(config);

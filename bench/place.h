@@ -17,6 +17,8 @@ namespace plimsoll::bench {
 class Place {
  public:
   static Result<Place> make();
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
   Place(Place&& other) noexcept;
   Place& operator=(Place&&) = delete;
   ~Place();

@@ -59,6 +59,7 @@ class Run {
   const std::vector<unsigned>& cpus() const { return cpus_; }
 
  private:
+  Result<void> load();  // the programs and the trigger
   Result<double> react_once();
   Result<double> bare_once();
   // Goes to the other CPU and pauses there, between a half and one and a half of the mean pause,
@@ -80,11 +81,7 @@ class Run {
   std::minstd_rand random_{12345};
 };
 
-Result<void> Run::prepare() {
-  cpus_ = allowed_cpus();
-  auto place = Place::make();
-  if (!place) return tl::unexpected(place.error());
-  place_.emplace(std::move(*place));
+Result<void> Run::load() {
   std::string why;
   // Where the kernel refuses the hooks, the trigger's events are as good without them.
   for (const bool attached : {true, false}) {
@@ -101,7 +98,15 @@ Result<void> Run::prepare() {
   if (!trigger) return tl::unexpected(trigger.error());
   trigger_.emplace(std::move(*trigger));
   trigger_->aim(0, kEpoch);
+  return {};
+}
 
+Result<void> Run::prepare() {
+  cpus_ = allowed_cpus();
+  auto place = Place::make();
+  if (!place) return tl::unexpected(place.error());
+  place_.emplace(std::move(*place));
+  if (auto loaded = load(); !loaded) return loaded;
   const auto ours = place_->add("reaction");
   if (!ours) return tl::unexpected(ours.error());
   auto limit_file = cgroup::LimitFile::open_max(*ours);

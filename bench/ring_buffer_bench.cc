@@ -31,7 +31,7 @@ void drain_urgent(benchmark::State& state) {
   if (!trigger) return state.SkipWithError(trigger.error().message.c_str());
   const auto waiting = static_cast<std::uint32_t>(state.range(0));
   std::uint64_t sum = 0;
-  for (auto _ : state) {
+  for (auto _ : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
     if (auto filled = trigger->fill(waiting, {64 * kMiB}); !filled) {
       return state.SkipWithError(filled.error().message.c_str());
     }

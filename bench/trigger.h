@@ -18,6 +18,8 @@ class Trigger {
  public:
   // `urgent_fd` is MemoryPrograms::urgent_fd().
   static Result<Trigger> load(int urgent_fd);
+  Trigger(const Trigger&) = delete;
+  Trigger& operator=(const Trigger&) = delete;
   Trigger(Trigger&&) noexcept;
   Trigger& operator=(Trigger&&) noexcept;
   ~Trigger();

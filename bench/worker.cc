@@ -22,9 +22,10 @@ namespace {
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMostPages = 65536;
 
-void touch_and_give_back(volatile char* memory, std::size_t pages) {
-  for (std::size_t i = 0; i < pages; ++i) memory[i * kPage] = 1;
-  ::madvise(const_cast<char*>(memory), pages * kPage, MADV_DONTNEED);
+void touch_and_give_back(char* memory, std::size_t pages) {
+  volatile char* const touched = memory;
+  for (std::size_t i = 0; i < pages; ++i) touched[i * kPage] = 1;
+  ::madvise(memory, pages * kPage, MADV_DONTNEED);
 }
 
 bool fork_and_exec(const char* program) {
@@ -85,7 +86,7 @@ class Partner {
     const auto turn = [&] {
       if (task.kind == Task::Kind::kForkExec) return fork_and_exec(program);
       if (task.kind == Task::Kind::kSwitches) return partner.round_trip();
-      touch_and_give_back(static_cast<volatile char*>(mapped), task.pages);
+      touch_and_give_back(static_cast<char*>(mapped), task.pages);
       return true;
     };
     bool good = task.pages <= kMostPages && turn();

@@ -27,6 +27,8 @@ class Worker {
  public:
   // `program` is what kForkExec executes, without arguments.
   static Result<Worker> start(const cgroup::Group& group, const std::string& program);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
   Worker(Worker&& other) noexcept;
   Worker& operator=(Worker&&) = delete;
   ~Worker();

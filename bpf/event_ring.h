@@ -39,6 +39,7 @@ class EventRing {
   EventRing() = default;
   EventRing(const EventRing&) = delete;
   EventRing& operator=(const EventRing&) = delete;
+  ~EventRing() = default;
 
   Result<void> map(int map_fd) { return ring_.map(map_fd, on_record, this); }
 

@@ -165,6 +165,29 @@ void note_unsupported(Step& step, Cause cause) {
   }
 }
 
+// By what is stored now, `before` it, and as it was asked for.
+template <class Amount>
+void note_allowed(const Lane<Amount>& lane, Amount before, Amount asked) {
+  Allowance<Amount>& known = lane.own.allowance;
+  const auto& said = known.refused;
+  const Amount stored = lane.spec();
+  const bool more = said && said->ask_upto && stored > std::max(*said->ask_upto, before);
+  // The kubelet has its say later. How far it may go now is asked anew.
+  if (more && !said->by_kubelet) known = {.upto = known.upto};
+  if (!known.refused && stored > known.upto) {
+    known.say(stored, SaidBy::kStoredReply, lane.step.now);
+  }
+  if (stored != asked) note_changed(lane, asked);
+}
+
+// What is stored now stands in the file already.
+bool is_written(const Lane<Bytes>& lane) {
+  if (lane.own.lease && lane.own.lease->limit == lane.spec()) return true;
+  // The watch may have been faster, and ended the lease that had written it.
+  const ContainerReading* seen = lane.step.reading(lane.container);
+  return seen != nullptr && cgroup::reads_as(seen->memory.limit, lane.spec());
+}
+
 }  // namespace
 
 bool decides(Step& step, const kube::Refusal& refusal) {
@@ -276,22 +299,9 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
         const Amount before = lane.spec();
         own.spec = stored;
         if (own.want == to) own.want.reset();
-        if (!withdraws) {
-          Allowance<Amount>& known = own.allowance;
-          const auto& said = known.refused;
-          const bool more = said && said->ask_upto && stored > std::max(*said->ask_upto, before);
-          // The kubelet has its say later. How far it may go now is asked anew.
-          if (more && !said->by_kubelet) known = {.upto = known.upto};
-          if (!known.refused && stored > known.upto)
-            known.say(stored, SaidBy::kStoredReply, step.now);
-          if (stored != to) note_changed(lane, to);
-        }
+        if (!withdraws) note_allowed(lane, before, to);
         if constexpr (kIsMemory<Amount>) {
-          // The watch may have been faster, and ended the lease that had written it.
-          const ContainerReading* seen = step.reading(lane.container);
-          const bool stands = (own.lease && own.lease->limit == stored) ||
-                              (seen != nullptr && cgroup::reads_as(seen->memory.limit, stored));
-          if (!stands) now.visible.push_back(change.container);
+          if (!is_written(lane)) now.visible.push_back(change.container);
           if (own.lease && !withdraws && !own.lease->withdrawing) {
             own.lease->why = LeaseWhy::kBridge;
           }

@@ -17,13 +17,16 @@ import tempfile
 import time
 
 
-def check(clang_tidy, build, source):
+def check(clang_tidy, alone, build, source):
     # GCC's own flags mean nothing to clang, which is what parses here.
     run = subprocess.run(
-        [clang_tidy, "--quiet", "-p", str(build), "--extra-arg=-Wno-unknown-warning-option",
+        [clang_tidy, "--quiet", "-p", str(alone), "--extra-arg=-Wno-unknown-warning-option",
          "--extra-arg=-Wno-everything", source],
         capture_output=True, text=True)
-    return source, run.returncode, run.stdout
+    # What it finds in generated code, on a way through ours, is bpftool's.
+    found = re.findall(r"^(/[^:]*):\d+:\d+: error:", run.stdout, re.M)
+    ours = not found or any(not pathlib.Path(name).is_relative_to(build) for name in found)
+    return source, run.returncode if ours else 0, run.stdout
 
 
 def one_by_one(entries):
@@ -58,7 +61,7 @@ def main():
     with (tempfile.TemporaryDirectory() as alone,
           concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool):
         pathlib.Path(alone, commands.name).write_text(json.dumps(entries), encoding="utf-8")
-        for source, status, text in pool.map(lambda s: check(clang_tidy, alone, s), sources):
+        for source, status, text in pool.map(lambda s: check(clang_tidy, alone, build, s), sources):
             if status:
                 bad += 1
                 print(text.rstrip() or f"{source}: clang-tidy failed", flush=True)
