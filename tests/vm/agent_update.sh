@@ -53,18 +53,13 @@ newcomer() {
   config=/tmp/config.$turn
   start_agent --restore
 }
-# Whoever was killed in the gap has no cgroup any more.
-all_tracked() {
-  tracked "$(ls -d "$top"/kubepods.slice/*/*/memory.max "$top"/kubepods.slice/*/*/*/memory.max \
-    2>/dev/null | wc -l)"
-}
 # die: the newcomer does, and the one before has the node again.
 die() {
   kill -9 $agent
   wait $agent 2>/dev/null
   agent=$before
   turn=$((1 - turn))
-  until_true 120 all_tracked
+  until_true 120 tracked $((pods * 2))
   is "u$updated: the one before has the node again" 0 $?
   until_true 120 agent_ready
   is "u$updated: and is ready again" 0 $?
