@@ -79,20 +79,19 @@ class Reader {
       policy.actuation = actuation(index);
       if (facts.only_cgroup && policy.actuation == Actuation::kResize) {
         policy.managed = Managed::kCannotResize;
-        tell_unused(annotations_.containers[index], policy.managed);
-        return policy;
       }
-      policy.ceiling = ceiling(index, *facts.memory_limit);
-      policy.floor = floor(index, *facts.memory_limit, facts.memory_request.value_or(Bytes{}));
-      policy.look_ahead = look_ahead(index);
-      policy.dry_run = dry_run(index);
-      policy.unasked = unasked();
-      policy.announce = announce(index, policy.ceiling);
-      policy.cpu = cpu(index, policy.actuation);
     }
     if (policy.managed != Managed::kYes) {
       tell_unused(annotations_.containers[index], policy.managed);
+      return policy;
     }
+    policy.ceiling = ceiling(index, limit);
+    policy.floor = floor(index, limit, facts.memory_request.value_or(Bytes{}));
+    policy.look_ahead = look_ahead(index);
+    policy.dry_run = dry_run(index);
+    policy.unasked = unasked();
+    policy.announce = announce(index, policy.ceiling);
+    policy.cpu = cpu(index, policy.actuation);
     return policy;
   }
 

@@ -181,7 +181,7 @@ void note_allowed(const Lane<Amount>& lane, Amount before, Amount asked) {
 }
 
 // What is stored now stands in the file already.
-bool is_written(const Lane<Bytes>& lane) {
+bool stands_in_file(const Lane<Bytes>& lane) {
   if (lane.own.lease && lane.own.lease->limit == lane.spec()) return true;
   // The watch may have been faster, and ended the lease that had written it.
   const ContainerReading* seen = lane.step.reading(lane.container);
@@ -301,7 +301,7 @@ void accepted(Step& step, std::vector<kube::ResizeChange> changes, bool withdraw
         if (own.want == to) own.want.reset();
         if (!withdraws) note_allowed(lane, before, to);
         if constexpr (kIsMemory<Amount>) {
-          if (!is_written(lane)) now.visible.push_back(change.container);
+          if (!stands_in_file(lane)) now.visible.push_back(change.container);
           if (own.lease && !withdraws && !own.lease->withdrawing) {
             own.lease->why = LeaseWhy::kBridge;
           }

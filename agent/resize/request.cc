@@ -318,15 +318,16 @@ void ask(Step& step) {
   if (step.unsupported()) step.wake_at(state.unsupported->retry_at);
   if (!step.resizable() || state.in_flight) return;
   const std::size_t unanswered = count_unanswered(step);
-  const std::optional<MonotonicTime>& turn = step.facts.api.ask_at;
-  // Where nobody needs memory nobody would find out that the API is back.
-  const bool later = turn && (unanswered > 0 || has_lowerings(step));
-  if (!step.facts.api.may_ask) {
-    if (turn && has_wishes(step)) {
-      step.wake_at(*turn);
-    } else if (later) {
-      step.wake_at(*turn + kAfterNeedy);
-    }
+  const ApiStatus& api = step.facts.api;
+  // Its turn while the API is away: where nobody needs memory nobody else would find out that it is
+  // back.
+  std::optional<MonotonicTime> turn;
+  if (api.away && api.ask_at && (unanswered > 0 || has_lowerings(step))) {
+    turn = *api.ask_at + kAfterNeedy;
+  }
+  if (!api.may_ask) {
+    if (api.ask_at && has_wishes(step)) turn = api.ask_at;
+    if (turn) step.wake_at(*turn);
     return;
   }
   if (step.now < state.memory.attempts.retry_at) {
@@ -336,12 +337,12 @@ void ask(Step& step) {
   const kube::Pod known = step.known_pod();
   if (withdraw<Bytes>(step, known)) return;
   if (grow(step, known)) return;
-  if (step.facts.api.away && (!later || step.now < *turn + kAfterNeedy)) {
-    if (later) step.wake_at(*turn + kAfterNeedy);
+  if (api.away && (!turn || step.now < *turn)) {
+    if (turn) step.wake_at(*turn);
     return;
   }
   if (shrink(step, known)) return;
-  if (!step.facts.api.away && ask_cpu(step, known)) return;
+  if (!api.away && ask_cpu(step, known)) return;
   ask_preflight(step, known);
 }
 

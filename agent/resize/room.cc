@@ -37,6 +37,13 @@ std::optional<Amount> amount_after(std::string_view text, std::string_view prefi
   return *parsed;
 }
 
+// A blank or a comma stands before each: "requests.memory=" does not match inside another name.
+template <class Amount>
+std::optional<Amount> amount_in_list(std::string_view list, const std::string& resource) {
+  const auto amount = amount_after<Amount>(list, ' ' + resource, ", ");
+  return amount ? amount : amount_after<Amount>(list, ',' + resource, ", ");
+}
+
 template <class Amount>
 void keep_smaller(std::optional<Amount>& into, std::optional<Amount> other) {
   if (other && (!into || *other < *into)) into = other;
@@ -58,22 +65,14 @@ Room<Amount> quota_room(std::string_view message) {
   const std::string_view used = message.substr(used_at + 5, limited_at - used_at - 5);
   const std::string_view limited = message.substr(limited_at + 8);
   Room<Amount> room;
-  // A blank or a comma stands before each: "requests.memory=" does not match inside another name.
   for (const std::string_view of : {"limits.", "requests.", ""}) {
     const std::string resource = std::string(of).append(kName<Amount>).append("=");
-    for (const char before : {' ', ','}) {
-      const auto top = amount_after<Amount>(limited, before + resource, ", ");
-      if (!top) continue;
-      for (const char used_before : {' ', ','}) {
-        const auto now = amount_after<Amount>(used, used_before + resource, ", ");
-        if (!now) continue;
-        keep_smaller<Amount>(room.increase, *top - *now);
-        for (const char more_before : {' ', ','}) {
-          const auto more = amount_after<Amount>(requested, more_before + resource, ", ");
-          if (more) room.excess = std::max(room.excess, std::optional(*more - (*top - *now)));
-        }
-      }
-    }
+    const auto top = amount_in_list<Amount>(limited, resource);
+    const auto now = amount_in_list<Amount>(used, resource);
+    if (!top || !now) continue;
+    keep_smaller<Amount>(room.increase, *top - *now);
+    const auto more = amount_in_list<Amount>(requested, resource);
+    if (more) room.excess = std::max(room.excess, std::optional(*more - (*top - *now)));
   }
   return room;
 }
