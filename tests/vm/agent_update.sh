@@ -110,6 +110,9 @@ while [ $updated -lt "$updates" ]; do
   if [ $((updated % 5)) = 0 ]; then
     die
   elif [ $agent != $before ]; then
+    # What the next agent has asked for has come into force: nothing else moves limits now.
+    until_true 120 agree "u$updated" $pods
+    is "u$updated: spec, container and pod agree" 0 $?
     limits=$(container_limits | sort)
     kill $before
     wait $before
